@@ -1,0 +1,17 @@
+//! What travels: ticks, topics, commands, events and their encodings.
+//!
+//! Pure: no socket, no clock, no thread. Everything here is plain data and the functions between its
+//! forms. `docs/protocol/` is the same in prose, with the SBE schema and the golden vectors.
+
+#![forbid(unsafe_code)]
+
+mod instrument;
+mod tick;
+mod topic;
+
+pub use instrument::{DECIMALS_MAX, Instrument, SYMBOL_MAX, Symbol, SymbolError};
+pub use tick::{
+    Bar, GROUP_LEVELS_MAX, Kind, LEVELS_PER_TICK, Level, Quote, Side, TICK_WORDS, Tick, TickError,
+    Ticker, Trade, TradingStatus, flags,
+};
+pub use topic::{CHANNEL_COUNT, Channel, INTERVALS, Interval, Pattern, PatternError};

@@ -1,0 +1,230 @@
+//! Topics: what a client subscribes to. A topic is one channel of one instrument.
+//!
+//! On the wire a topic is written `SYMBOL.channel`, and a wildcard `*.channel` stands for that
+//! channel of every instrument, including those defined later. Parsing happens here, once: a
+//! [`Topic`] or [`Pattern`] that exists is well-formed.
+
+use std::fmt;
+
+use crate::instrument::{Symbol, SymbolError};
+
+/// How many channel codes exist; codes run from 0 to this, exclusive.
+pub const CHANNEL_COUNT: usize = 24;
+
+/// Bar intervals, in the order of their channel codes.
+pub const INTERVALS: [&str; 16] = [
+    "1s", "1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w",
+    "1M",
+];
+
+/// The code of the first bar channel; `bar_1s` has it, `bar_1M` is the last.
+const FIRST_BAR: u8 = 8;
+
+/// A kind of market data, of which every instrument has its own stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Channel {
+    /// Every trade; never merged.
+    Trade,
+    /// Best bid and offer.
+    Quote,
+    /// Level changes of the book, in groups as the venue sent them.
+    Depth,
+    /// The best five levels of each side.
+    Depth5,
+    /// The best ten levels of each side.
+    Depth10,
+    /// The best twenty levels of each side.
+    Depth20,
+    /// Statistics over the last 24 hours.
+    Ticker,
+    /// Trading, halted, closed.
+    Status,
+    /// Open, high, low, close over an interval.
+    Bar(Interval),
+}
+
+/// A bar interval: an index into [`INTERVALS`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Interval(u8);
+
+impl Interval {
+    /// One second.
+    pub const SECOND: Self = Self(0);
+    /// One minute.
+    pub const MINUTE: Self = Self(1);
+
+    /// The interval called `name` (`1m` and `1M` differ), if there is one.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        (0u8..).zip(INTERVALS).find(|(_, text)| *text == name).map(|(index, _)| Self(index))
+    }
+
+    /// The interval's name, as in `bar_1m`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        INTERVALS[usize::from(self.0)]
+    }
+}
+
+impl Channel {
+    /// The channel's code in ticks and binary messages: 0 to [`CHANNEL_COUNT`], exclusive.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Trade => 0,
+            Self::Quote => 1,
+            Self::Depth => 2,
+            Self::Depth5 => 3,
+            Self::Depth10 => 4,
+            Self::Depth20 => 5,
+            Self::Ticker => 6,
+            Self::Status => 7,
+            Self::Bar(interval) => FIRST_BAR + interval.0,
+        }
+    }
+
+    /// The channel with this code, if there is one.
+    #[must_use]
+    pub const fn from_code(code: u8) -> Option<Self> {
+        Some(match code {
+            0 => Self::Trade,
+            1 => Self::Quote,
+            2 => Self::Depth,
+            3 => Self::Depth5,
+            4 => Self::Depth10,
+            5 => Self::Depth20,
+            6 => Self::Ticker,
+            7 => Self::Status,
+            FIRST_BAR..=23 => Self::Bar(Interval(code - FIRST_BAR)),
+            _ => return None,
+        })
+    }
+
+    /// The channel called `name` in a topic.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Some(match name {
+            "trade" => Self::Trade,
+            "quote" => Self::Quote,
+            "depth" => Self::Depth,
+            "depth5" => Self::Depth5,
+            "depth10" => Self::Depth10,
+            "depth20" => Self::Depth20,
+            "ticker" => Self::Ticker,
+            "status" => Self::Status,
+            bar => Self::Bar(Interval::parse(bar.strip_prefix("bar_")?)?),
+        })
+    }
+
+    /// How many levels of each side a partial book of this channel shows.
+    #[must_use]
+    pub const fn partial_levels(self) -> Option<usize> {
+        match self {
+            Self::Depth5 => Some(5),
+            Self::Depth10 => Some(10),
+            Self::Depth20 => Some(20),
+            _ => None,
+        }
+    }
+
+    /// This channel's bit in [`Instrument::channels`](crate::Instrument::channels).
+    #[must_use]
+    pub const fn bit(self) -> u32 {
+        1 << self.code()
+    }
+
+    /// All channels, by code.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0u8..).map_while(Self::from_code)
+    }
+}
+
+impl fmt::Display for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Trade => "trade",
+            Self::Quote => "quote",
+            Self::Depth => "depth",
+            Self::Depth5 => "depth5",
+            Self::Depth10 => "depth10",
+            Self::Depth20 => "depth20",
+            Self::Ticker => "ticker",
+            Self::Status => "status",
+            Self::Bar(interval) => return write!(f, "bar_{}", interval.name()),
+        })
+    }
+}
+
+/// What a client names when it subscribes: one topic by symbol, or a channel of all instruments.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Pattern {
+    /// `SYMBOL.channel`.
+    One(Symbol, Channel),
+    /// `*.channel`.
+    All(Channel),
+}
+
+/// Why a text is not a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PatternError {
+    /// There is no dot between a symbol and a channel.
+    #[error("a topic is written SYMBOL.channel or *.channel")]
+    NoDot,
+    /// What stands before the last dot is not a symbol.
+    #[error(transparent)]
+    Symbol(#[from] SymbolError),
+    /// What stands behind the last dot is not a channel.
+    #[error(
+        "unknown channel: expected trade, quote, depth, depth5, depth10, depth20, ticker, status or bar_<interval>"
+    )]
+    Channel,
+}
+
+impl Pattern {
+    /// Parses `SYMBOL.channel` or `*.channel`. The last dot divides: symbols may contain dots.
+    ///
+    /// # Errors
+    /// If the text is not of that form, with the part that is wrong.
+    pub fn parse(text: &str) -> Result<Self, PatternError> {
+        let (symbol, channel) = text.rsplit_once('.').ok_or(PatternError::NoDot)?;
+        let channel = Channel::parse(channel).ok_or(PatternError::Channel)?;
+        Ok(match symbol {
+            "*" => Self::All(channel),
+            _ => Self::One(Symbol::new(symbol)?, channel),
+        })
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::One(symbol, channel) => write!(f, "{symbol}.{channel}"),
+            Self::All(channel) => write!(f, "*.{channel}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_channel_survives_its_name_and_its_code() {
+        let all: Vec<Channel> = Channel::all().collect();
+        assert_eq!(all.len(), CHANNEL_COUNT);
+        for channel in all {
+            assert_eq!(Channel::parse(&channel.to_string()), Some(channel));
+            assert_eq!(Channel::from_code(channel.code()), Some(channel));
+        }
+    }
+
+    #[test]
+    fn patterns_name_what_is_wrong_with_them() {
+        assert_eq!(Pattern::parse("*.quote"), Ok(Pattern::All(Channel::Quote)));
+        assert_eq!(Pattern::parse("BRK.B.trade").unwrap().to_string(), "BRK.B.trade");
+        assert_eq!(Pattern::parse("BTCUSDT"), Err(PatternError::NoDot));
+        assert_eq!(Pattern::parse("BTCUSDT.trades"), Err(PatternError::Channel));
+        assert_eq!(Pattern::parse(".trade"), Err(PatternError::Symbol(SymbolError::Empty)));
+    }
+}
