@@ -1,1 +1,3 @@
+//! The `feed-sim` command.
+
 fn main() {}
