@@ -1,1 +1,10 @@
-//! (to be written)
+//! The gateway: the shell around [`hub`], from the feed's ring to clients' sockets.
+//!
+//! What is here owns sockets, threads, clocks, files and signals. What a client is sent, and when it
+//! is conflated, is decided by the [`hub`], which knows none of these. [`boot`] reads top-down as
+//! the order in which a process comes up and goes down; start there.
+
+#![forbid(unsafe_code)]
+
+pub mod clock;
+pub mod config;

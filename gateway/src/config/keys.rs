@@ -1,0 +1,183 @@
+//! The one table of configuration keys. Flags, environment variables, the file's keys, the resolved
+//! [`Config`] and `docs/CONFIG.md` all derive from it, so they cannot disagree.
+//!
+//! A key `slow-age` is the flag `--slow-age`, the variable `TICKCAST_SLOW_AGE` and the file's key
+//! `slow-age`. The doc comment of a key is its documentation everywhere.
+
+use crate::config::error::ConfigError;
+use crate::config::layers::Layers;
+use crate::config::setting::{
+    Address, BusUrl, Bytes, Count, DescriptorTables, LogFilter, LogFormat, OptionalPath,
+    ReplaySpeed, ReplayStart, Setting, ShardCount, SourceUrl, Span, Spin, Switch,
+};
+
+/// One configuration key, as documentation and parsers see it.
+pub struct Key {
+    /// Its name: flag and file key; the variable's name derives from it.
+    pub name: &'static str,
+    /// The heading that it stands under.
+    pub group: &'static str,
+    /// Its value where nobody sets it.
+    pub default: &'static str,
+    /// What it does, in sentences.
+    pub doc: &'static str,
+    /// What stands for its value in help.
+    pub placeholder: &'static str,
+    /// What its value must be.
+    pub expected: fn() -> String,
+}
+
+impl Key {
+    /// The environment variable: `slow-age` is `TICKCAST_SLOW_AGE`.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        format!("{ENV_PREFIX}{}", self.name.to_ascii_uppercase().replace('-', "_"))
+    }
+
+    /// Whether the flag may stand without a value, meaning `true`.
+    #[must_use]
+    pub fn is_switch(&self) -> bool {
+        self.default == "true" || self.default == "false"
+    }
+}
+
+/// What the names of environment variables begin with.
+pub const ENV_PREFIX: &str = "TICKCAST_";
+
+/// Declares the keys, the resolved configuration and how one is read from the layers.
+macro_rules! keys {
+    ($($group:literal {
+        $($(#[doc = $doc:literal])+ $field:ident $name:literal: $setting:ty = $default:literal;)+
+    })+) => {
+        /// Every key, in the order of documentation.
+        pub const KEYS: &[Key] = &[$($(Key {
+            name: $name,
+            group: $group,
+            default: $default,
+            doc: concat!($($doc),+),
+            placeholder: <$setting as Setting>::PLACEHOLDER,
+            expected: <$setting as Setting>::expected,
+        },)+)+];
+
+        /// The resolved configuration: every value read and within its bounds.
+        #[derive(Clone, Debug)]
+        pub struct Config {
+            $($($(#[doc = $doc])+ pub $field: <$setting as Setting>::Value,)+)+
+        }
+
+        impl Config {
+            /// Reads each key from the layer that decides it.
+            pub(super) fn read(layers: &Layers) -> Result<Self, ConfigError> {
+                Ok(Self { $($($field: layers.read::<$setting>($name)?,)+)+ })
+            }
+        }
+    };
+}
+
+keys! {
+    "Network" {
+        /// Where clients connect: WebSocket, HTTP and the page, on one port.
+        listen "listen": Address = "127.0.0.1:9443";
+        /// Where operators connect: health, metrics, connections, drain. Keep it private.
+        admin_listen "admin-listen": Address = "127.0.0.1:9444";
+        /// Certificate chain in PEM. With it and `tls-key`, `listen` speaks TLS. SIGHUP reads both again.
+        tls_cert "tls-cert": OptionalPath = "";
+        /// Private key of the certificate, in PEM.
+        tls_key "tls-key": OptionalPath = "";
+        /// The most connections of the process, over all shards; more are refused with HTTP 503.
+        connections_max "connections-max": Count<1, 10_000_000> = "1000000";
+        /// How long a connection may take from accept to the end of its handshake.
+        handshake_timeout "handshake-timeout": Span<100, 600_000> = "10s";
+        /// The kernel's send buffer of a connection, which caps throughput at this much per round trip; 0 leaves it to the kernel.
+        sndbuf "sndbuf": Bytes<0, { 1 << 30 }> = "0";
+        /// How much unsent data may wait in the kernel before a connection counts as not writable (TCP_NOTSENT_LOWAT); it bounds how old the data below us can be. 0 leaves it to the kernel.
+        notsent_lowat "notsent-lowat": Bytes<0, { 1 << 30 }> = "64KiB";
+    }
+    "Shards" {
+        /// How many event loops share the connections.
+        shards "shards": ShardCount = "auto";
+        /// Whether each shard's thread is pinned to a core.
+        pin "pin": Switch = "false";
+        /// Whether each shard has a table of open files of its own, which makes the limit on open files one per shard.
+        descriptor_tables "descriptor-tables": DescriptorTables = "auto";
+        /// Whether an idle shard looks at the ring a while before it sleeps; it costs a core for some microseconds of latency.
+        spin "spin": Spin = "auto";
+    }
+    "Feed" {
+        /// Where ticks come from: the embedded simulator, evenly paced quotes, recordings, or a ring in shared memory.
+        source "source": SourceUrl = "sim";
+        /// The bus that joins several gateways.
+        bus "bus": BusUrl = "none";
+        /// How many instruments `sim` and `pulse` have.
+        symbols "symbols": Count<1, 1_000_000> = "50";
+        /// Ticks a second in total, of `sim` (on average) and `pulse` (evenly).
+        rate "rate": Count<1, 100_000_000> = "1000";
+        /// The simulator's seed: the same seed gives the same market.
+        seed "seed": Count<0, { u64::MAX }> = "1";
+        /// How fast a replay goes; at `max` the source waits for shards and subscribers.
+        speed "speed": ReplaySpeed = "1";
+        /// Whether a replay begins again at its end; each turn is a new epoch.
+        replay_loop "loop": Switch = "false";
+        /// When a replay begins.
+        replay_start "replay-start": ReplayStart = "now";
+        /// Records that the ring holds; a power of two. A shard that falls further behind is lapped.
+        ring_capacity "ring-capacity": Count<1024, { 1 << 26 }> = "262144";
+        /// How long the publisher of a shared ring may give no sign of life before clients are told.
+        feed_silent_after "feed-silent-after": Span<100, 600_000> = "3s";
+    }
+    "Sessions" {
+        /// How often clients of the native protocol get a heartbeat message when nothing else is sent.
+        heartbeat "heartbeat": Span<100, 600_000> = "5s";
+        /// How often clients are pinged.
+        ping_interval "ping-interval": Span<100, 3_600_000> = "20s";
+        /// How long a client may leave a ping unanswered before it is disconnected; at least `ping-interval`.
+        pong_timeout "pong-timeout": Span<100, 3_600_000> = "60s";
+        /// Commands a second that a client may send, with bursts of twice as many; more are refused, and a client that keeps on is disconnected.
+        command_rate "command-rate": Count<1, 1_000_000> = "100";
+        /// How long a client may be unable to take data before it is disconnected with code 4000.
+        slow_age "slow-age": Span<100, 3_600_000> = "30s";
+        /// How many entries of the log a client may be behind before the slow-consumer ladder begins: conflation where the channel allows it, then disconnection.
+        slow_entries "slow-entries": Count<16, { 1 << 30 }> = "65536";
+        /// How long a drain may take: connections are told and closed one after another over this time.
+        drain_window "drain-window": Span<0, 3_600_000> = "10s";
+    }
+    "Memory and turns" {
+        /// Entries of recent ticks that each shard's log holds; a power of two.
+        log_entries "log-entries": Count<1024, { 1 << 26 }> = "262144";
+        /// What logs, encodings and books of all shards may use together; it is divided among them.
+        memory_budget "memory-budget": Bytes<{ 16 << 20 }, { 1 << 40 }> = "1GiB";
+        /// Connections visited between two looks at the ring.
+        visit_connections "visit-connections": Count<1, 65_536> = "64";
+        /// Log entries that one visit of a connection may examine.
+        visit_entries "visit-entries": Count<64, 1_048_576> = "4096";
+        /// Bytes that one visit of a connection may send.
+        visit_bytes "visit-bytes": Bytes<4096, { 16 << 20 }> = "64KiB";
+    }
+    "Logs and tests" {
+        /// How log lines are written to standard error.
+        log_format "log-format": LogFormat = "auto";
+        /// Which log lines are written.
+        log_level "log-level": LogFilter = "info";
+        /// Serves `/v1/echo`, which echoes messages, for conformance suites.
+        test_echo "test-echo": Switch = "false";
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_is_a_value_of_its_key() {
+        Config::read(&Layers::default()).unwrap();
+    }
+
+    #[test]
+    fn names_are_unique_and_plain() {
+        for (i, key) in KEYS.iter().enumerate() {
+            assert!(key.name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'), "{}", key.name);
+            assert!(KEYS[..i].iter().all(|other| other.name != key.name), "{}", key.name);
+            assert!(key.doc.trim_end().ends_with('.'), "{} is documented in sentences", key.name);
+        }
+    }
+}

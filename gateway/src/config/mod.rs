@@ -1,0 +1,55 @@
+//! Configuration: from texts in three places to one value that is known to be good.
+//!
+//! [`keys`] is the one table. [`layers`] is what was written, raw; [`Config`] is what it means.
+//! Whoever holds a [`Config`] need not check it again. It does not touch the system: whether a port
+//! is free or a certificate can be read shows when [`crate::boot`] uses it.
+
+mod command_line;
+mod error;
+mod keys;
+mod layers;
+mod nearest;
+mod reference;
+mod setting;
+mod source;
+
+pub use command_line::{Asked, load};
+pub use error::{ConfigError, Origin};
+pub use keys::{Config, ENV_PREFIX, KEYS, Key};
+pub use reference::reference;
+pub use setting::{Bus, DescriptorTables, LogFormat, ReplayStart, Speed, Spin, Switch};
+pub use source::Source;
+
+use layers::{Layers, Written};
+
+impl Config {
+    /// Reads every key and checks those that depend on each other.
+    fn resolve(layers: &Layers) -> Result<Self, ConfigError> {
+        let config = Self::read(layers)?;
+        for (key, needs) in [("tls-cert", "tls-key"), ("tls-key", "tls-cert")] {
+            if layers.is_set(key) && !layers.is_set(needs) {
+                let Written { text, origin } = layers.written(key);
+                return Err(ConfigError::Alone { key, value: text, origin, needs });
+            }
+        }
+        let contradiction = |key, expected: &str| {
+            let Written { text, origin } = layers.written(key);
+            let expected = expected.to_owned();
+            Err(ConfigError::Contradiction { key, value: text, origin, expected })
+        };
+        if config.pong_timeout < config.ping_interval {
+            return contradiction("pong-timeout", "at least the ping-interval");
+        }
+        for (key, value) in
+            [("ring-capacity", config.ring_capacity), ("log-entries", config.log_entries)]
+        {
+            if !value.is_power_of_two() {
+                return contradiction(key, "a power of two, such as 65536 or 262144");
+            }
+        }
+        if config.listen == config.admin_listen && config.listen.port() != 0 {
+            return contradiction("admin-listen", "another address than listen");
+        }
+        Ok(config)
+    }
+}

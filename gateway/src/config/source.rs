@@ -1,0 +1,75 @@
+//! Where ticks come from, as configured: the address of a source, not the source.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::config::setting::Refusal;
+
+/// Where ticks come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The embedded simulated venue.
+    Sim,
+    /// Evenly paced quotes, for measurements.
+    Pulse,
+    /// Recordings, merged by time.
+    Replay(Vec<PathBuf>),
+    /// A ring in shared memory that another process writes.
+    Shm(PathBuf),
+}
+
+impl Source {
+    /// Reads `sim`, `pulse`, `replay:FILE[,FILE…]` or `shm:PATH`.
+    ///
+    /// # Errors
+    /// If the text is none of these, or names a kind of source that is not built in.
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        match text.split_once(':') {
+            None if text == "sim" => Ok(Self::Sim),
+            None if text == "pulse" => Ok(Self::Pulse),
+            Some(("replay", files)) => {
+                let files: Vec<PathBuf> = files.split(',').map(PathBuf::from).collect();
+                let named = files.iter().all(|file| !file.as_os_str().is_empty());
+                if named { Ok(Self::Replay(files)) } else { Err(Refusal::Malformed) }
+            }
+            Some(("shm", path)) if !path.is_empty() => Ok(Self::Shm(PathBuf::from(path))),
+            Some(("nats", _)) => Err(Refusal::NotBuiltIn("a NATS source")),
+            Some(("redis", _)) => Err(Refusal::NotBuiltIn("a Redis source")),
+            _ => Err(Refusal::Malformed),
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sim => f.write_str("sim"),
+            Self::Pulse => f.write_str("pulse"),
+            Self::Replay(files) => {
+                f.write_str("replay:")?;
+                for (i, file) in files.iter().enumerate() {
+                    let comma = if i == 0 { "" } else { "," };
+                    write!(f, "{comma}{}", file.display())?;
+                }
+                Ok(())
+            }
+            Self::Shm(path) => write!(f, "shm:{}", path.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_source_survives_its_text() {
+        for text in ["sim", "pulse", "replay:a.gz", "replay:a.gz,b.gz", "shm:/dev/shm/ticks"] {
+            assert_eq!(Source::parse(text).unwrap().to_string(), text);
+        }
+        for bad in ["", "simm", "replay:", "replay:a,,b", "shm:", "tcp://x"] {
+            assert_eq!(Source::parse(bad), Err(Refusal::Malformed), "{bad:?}");
+        }
+        assert!(matches!(Source::parse("nats://127.0.0.1"), Err(Refusal::NotBuiltIn(_))));
+    }
+}
