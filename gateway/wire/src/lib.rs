@@ -5,10 +5,23 @@
 
 #![forbid(unsafe_code)]
 
+mod book;
+mod close;
+pub mod decimal;
+mod encoding;
+mod event;
+pub mod image;
 mod instrument;
+pub mod json;
+pub mod sbe;
 mod tick;
 mod topic;
 
+pub use book::Book;
+pub use close::{Advice, CloseCode};
+pub use encoding::Encoding;
+pub use event::{DepthHead, FeedState, GapEntry, GapReason, SnapshotPart};
+pub use image::{ImageError, InstrumentImage};
 pub use instrument::{DECIMALS_MAX, Instrument, SYMBOL_MAX, Symbol, SymbolError};
 pub use tick::{
     Bar, GROUP_LEVELS_MAX, Kind, LEVELS_PER_TICK, Level, Quote, Side, TICK_WORDS, Tick, TickError,

@@ -218,6 +218,9 @@ pub enum TickError {
     /// The kind's code means nothing.
     #[error("unknown kind of tick {0:#04x}")]
     Kind(u8),
+    /// Partial depth is derived from books where it is served: it is never a tick.
+    #[error("{0} is derived from depth and is never a tick")]
+    Derived(Channel),
     /// More levels than fit.
     #[error("a tick has at most 4 levels, not {0}")]
     Levels(u8),
@@ -280,6 +283,9 @@ impl Tick {
     pub fn validate(&self) -> Result<Kind, TickError> {
         let kind = self.kind()?;
         match kind {
+            Kind::Data(channel) if channel.partial_levels().is_some() => {
+                return Err(TickError::Derived(channel));
+            }
             Kind::Data(Channel::Depth) if usize::from(self.levels) > LEVELS_PER_TICK => {
                 return Err(TickError::Levels(self.levels));
             }
@@ -296,8 +302,10 @@ impl Tick {
 
     /// From the event to the ring, ns; 0 if the clocks disagree, saturated at 4.29 s.
     #[must_use]
-    pub fn ring_delay_ns(&self) -> u32 {
-        u32::try_from(self.ts_ring_ns.saturating_sub(self.ts_event_ns)).unwrap_or(u32::MAX)
+    pub const fn ring_delay_ns(&self) -> u32 {
+        let delay_ns = self.ts_ring_ns.saturating_sub(self.ts_event_ns);
+        #[expect(clippy::cast_possible_truncation, reason = "not above u32::MAX in this branch")]
+        if delay_ns < u32::MAX as u64 { delay_ns as u32 } else { u32::MAX }
     }
 
     /// Whether a group begins here. Ticks of other channels than depth are groups of one.

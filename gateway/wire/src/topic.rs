@@ -17,6 +17,12 @@ pub const INTERVALS: [&str; 16] = [
     "1M",
 ];
 
+/// Names of the bar channels: [`INTERVALS`] with their prefix.
+const BAR_NAMES: [&str; 16] = [
+    "bar_1s", "bar_1m", "bar_3m", "bar_5m", "bar_15m", "bar_30m", "bar_1h", "bar_2h", "bar_4h",
+    "bar_6h", "bar_8h", "bar_12h", "bar_1d", "bar_3d", "bar_1w", "bar_1M",
+];
+
 /// The code of the first bar channel; `bar_1s` has it, `bar_1M` is the last.
 const FIRST_BAR: u8 = 8;
 
@@ -116,6 +122,22 @@ impl Channel {
         })
     }
 
+    /// The channel's name in topics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Trade => "trade",
+            Self::Quote => "quote",
+            Self::Depth => "depth",
+            Self::Depth5 => "depth5",
+            Self::Depth10 => "depth10",
+            Self::Depth20 => "depth20",
+            Self::Ticker => "ticker",
+            Self::Status => "status",
+            Self::Bar(interval) => BAR_NAMES[interval.0 as usize],
+        }
+    }
+
     /// How many levels of each side a partial book of this channel shows.
     #[must_use]
     pub const fn partial_levels(self) -> Option<usize> {
@@ -141,17 +163,7 @@ impl Channel {
 
 impl fmt::Display for Channel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Trade => "trade",
-            Self::Quote => "quote",
-            Self::Depth => "depth",
-            Self::Depth5 => "depth5",
-            Self::Depth10 => "depth10",
-            Self::Depth20 => "depth20",
-            Self::Ticker => "ticker",
-            Self::Status => "status",
-            Self::Bar(interval) => return write!(f, "bar_{}", interval.name()),
-        })
+        f.write_str(self.name())
     }
 }
 
