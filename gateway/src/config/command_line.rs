@@ -83,7 +83,7 @@ fn command() -> Command {
         if key.is_switch() {
             arg.num_args(0..=1).require_equals(true).default_missing_value("true")
         } else {
-            arg
+            arg.allow_negative_numbers(true)
         }
     });
     Command::new("gateway")

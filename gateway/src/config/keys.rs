@@ -155,7 +155,7 @@ keys! {
     }
     "Logs and tests" {
         /// How log lines are written to standard error.
-        log_format "log-format": LogFormat = "auto";
+        log_format "log-format": LogFormat = "text";
         /// Which log lines are written.
         log_level "log-level": LogFilter = "info";
         /// Serves `/v1/echo`, which echoes messages, for conformance suites.

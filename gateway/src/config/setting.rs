@@ -308,9 +308,7 @@ words! {
 words! {
     /// How log lines are written.
     LogFormat {
-        /// As text on a terminal, as JSON elsewhere.
-        Auto = "auto",
-        /// For people.
+        /// For people; in colours on a terminal.
         Text = "text",
         /// One JSON object a line.
         Json = "json",

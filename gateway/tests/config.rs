@@ -1,0 +1,171 @@
+//! Configuration as a user meets it: precedence, misspelt keys, bad values, and what is said of them.
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::process::Command;
+
+use gateway::config::{Asked, Config, ConfigError, LogFormat, Origin, Source, Speed, Switch, load};
+use tempfile::NamedTempFile;
+
+fn file(text: &str) -> NamedTempFile {
+    let mut file = NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
+}
+
+fn try_load(args: &[&str], env: &[(&str, &str)]) -> Result<Asked, ConfigError> {
+    let args = std::iter::once("gateway").chain(args.iter().copied()).map(OsString::from);
+    let env = env.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    load(args, env)
+}
+
+fn resolved(args: &[&str], env: &[(&str, &str)]) -> Config {
+    match try_load(args, env) {
+        Ok(Asked::Run { config, .. }) => *config,
+        other => panic!("expected a configuration, got {other:?}"),
+    }
+}
+
+fn refused(args: &[&str], env: &[(&str, &str)]) -> ConfigError {
+    try_load(args, env).expect_err("expected a refusal")
+}
+
+#[test]
+fn flags_go_before_environment_before_file_before_defaults() {
+    let file = file("rate = 10\nsymbols = 20\nseed = 30\n# rate is set three times\n");
+    let path = file.path().to_str().unwrap();
+    let env = [("TICKCAST_RATE", "11"), ("TICKCAST_SYMBOLS", "21"), ("HOME", "/")];
+    let config = resolved(&["--config", path, "--rate", "12"], &env);
+    assert_eq!(config.rate, 12);
+    assert_eq!(config.symbols, 21);
+    assert_eq!(config.seed, 30);
+    assert_eq!(config.listen.to_string(), "127.0.0.1:9443");
+}
+
+#[test]
+fn the_environment_can_name_the_file() {
+    let file =
+        file("source = \"shm:/dev/shm/ticks\"\nlog-format = \"json\"\nloop = true\nspeed = 2.5\n");
+    let config = resolved(&[], &[("TICKCAST_CONFIG", file.path().to_str().unwrap())]);
+    assert_eq!(config.source, Source::Shm("/dev/shm/ticks".into()));
+    assert_eq!(config.log_format, LogFormat::Json);
+    assert_eq!(config.replay_loop, Switch::On);
+    assert_eq!(config.speed, Speed::Times(2.5));
+}
+
+#[test]
+fn a_switch_needs_no_value() {
+    assert_eq!(resolved(&["--test-echo"], &[]).test_echo, Switch::On);
+    assert_eq!(resolved(&["--test-echo=false"], &[]).test_echo, Switch::Off);
+    assert_eq!(resolved(&[], &[]).test_echo, Switch::Off);
+}
+
+#[test]
+fn a_misspelt_key_is_named_with_its_line_and_the_key_that_was_meant() {
+    let file =
+        file("# comment\nrate = 5\nlisten-adress = \"127.0.0.1:1\"\nlisen = \"127.0.0.1:1\"\n");
+    let error = refused(&["--config", file.path().to_str().unwrap()], &[]);
+    // TOML tables are read in alphabetical order, so the first of two bad keys is `lisen`.
+    let ConfigError::UnknownKey { key, origin, suggestion } = &error else { panic!("{error}") };
+    assert_eq!(key, "lisen");
+    assert_eq!(*suggestion, Some("listen"));
+    assert!(matches!(origin, Origin::File { line: 4, .. }), "{origin:?}");
+    assert!(error.to_string().ends_with("did you mean `listen`?"), "{error}");
+
+    let error = refused(&[], &[("TICKCAST_SHARD", "3")]);
+    assert_eq!(
+        error.to_string(),
+        "unknown key `shard` from the environment variable TICKCAST_SHARD; did you mean `shards`?"
+    );
+    let error = refused(&["--symbls", "3"], &[]).to_string();
+    assert!(error.contains("--symbls") && error.contains("--symbols"), "{error}");
+}
+
+#[test]
+fn variables_of_an_orchestrator_are_reported_and_not_refused() {
+    let env = [("TICKCAST_SERVICE_HOST", "10.0.0.1"), ("TICKCAST_RATE", "7")];
+    let Asked::Run { config, strangers } = try_load(&[], &env).unwrap() else { panic!() };
+    assert_eq!(config.rate, 7);
+    assert_eq!(strangers, ["TICKCAST_SERVICE_HOST"]);
+}
+
+#[test]
+fn a_bad_value_is_named_with_its_key_its_origin_and_what_was_expected() {
+    let cases: [(&[&str], &[(&str, &str)], &[&str]); 12] = [
+        (
+            &["--listen", "localhost"],
+            &[],
+            &["listen = \"localhost\"", "the flag --listen", "IP address"],
+        ),
+        (&["--shards", "0"], &[], &["shards = \"0\"", "auto (one per core)", "1 to 256"]),
+        (&[], &[("TICKCAST_SLOW_AGE", "30")], &["slow-age = \"30\"", "TICKCAST_SLOW_AGE", "30s"]),
+        (&["--log-level", "inof"], &[], &["log-level = \"inof\"", "error, warn, info"]),
+        (
+            &["--source", "nats://127.0.0.1:4222"],
+            &[],
+            &["a NATS source is not built into", "shm:PATH"],
+        ),
+        (&["--source", "redis://127.0.0.1"], &[], &["a Redis source is not built into"]),
+        (
+            &["--bus", "nats://127.0.0.1:4222"],
+            &[],
+            &["a NATS bus is not built into", "expected none"],
+        ),
+        (&["--source", "replay:"], &[], &["replay:FILE"]),
+        (&["--speed", "-1"], &[], &["speed = \"-1\"", "max or a positive number"]),
+        (&["--tls-cert", "a.pem"], &[], &["tls-cert = \"a.pem\"", "tls-key must be set with it"]),
+        (&["--pong-timeout", "1s"], &[], &["pong-timeout = \"1s\"", "at least the ping-interval"]),
+        (&["--ring-capacity", "5000"], &[], &["ring-capacity = \"5000\"", "power of two"]),
+    ];
+    for (args, env, parts) in cases {
+        let error = refused(args, env).to_string();
+        for part in parts {
+            assert!(error.contains(part), "{args:?} {env:?}: {error:?} lacks {part:?}");
+        }
+    }
+}
+
+#[test]
+fn files_that_cannot_be_read_say_where_they_are_wrong() {
+    let error = refused(&["--config", "/nonexistent/tickcast.toml"], &[]);
+    assert!(matches!(error, ConfigError::Unreadable { .. }), "{error}");
+    let broken = file("rate = 5\nlisten = \n");
+    let error = refused(&["--config", broken.path().to_str().unwrap()], &[]);
+    assert!(matches!(error, ConfigError::Syntax { line: 2, .. }), "{error:?}");
+    let nested = file("[listen]\nport = 3\n");
+    let error = refused(&["--config", nested.path().to_str().unwrap()], &[]);
+    assert!(matches!(error, ConfigError::NotPlain { found: "table", .. }), "{error:?}");
+}
+
+#[test]
+fn the_command_itself_ends_with_2_and_one_line() {
+    let output = Command::new(env!("CARGO_BIN_EXE_gateway"))
+        .args(["--rate", "fast"])
+        .env_clear()
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(
+        stderr,
+        "gateway: rate = \"fast\" from the flag --rate: expected a whole number from 1 to \
+         100000000, such as 250, 10k or 2M\n"
+    );
+}
+
+#[test]
+fn check_prints_every_key_with_its_origin_in_the_files_own_format() {
+    let output = Command::new(env!("CARGO_BIN_EXE_gateway"))
+        .args(["--check", "--rate", "7"])
+        .env_clear()
+        .env("TICKCAST_SEED", "9")
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("rate = \"7\"  # the flag --rate"), "{text}");
+    assert!(text.contains("seed = \"9\"  # the environment variable TICKCAST_SEED"), "{text}");
+    // What it prints is a file that says the same.
+    let again = file(&text);
+    assert_eq!(resolved(&["--config", again.path().to_str().unwrap()], &[]).rate, 7);
+}
