@@ -1,1 +1,22 @@
-//! (to be written)
+//! The kernel, as far as Tickcast needs more of it than the standard library offers: socket options,
+//! one poll set per shard, eventfds, descriptor tables, affinity, limits.
+//!
+//! With `ring` the only crate that may contain `unsafe`; each block says why it is sound. Nothing here
+//! knows a session, a tick or a protocol. Linux only.
+
+mod affinity;
+mod descriptors;
+mod event_fd;
+mod poll_set;
+mod readiness;
+mod socket;
+
+pub use affinity::{allowed_cores, pin_to_core};
+pub use descriptors::{count_open_files, open_files_limit, raise_open_files_limit, unshare_files};
+pub use event_fd::EventFd;
+pub use poll_set::{PollSet, Readable, Ready, Token};
+pub use readiness::{Readiness, Watchable};
+pub use socket::{
+    SocketOptions, configure, is_writable, listen, peer_address, receive, reset_on_close, send,
+    unsent_bytes,
+};
