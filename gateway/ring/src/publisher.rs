@@ -1,0 +1,81 @@
+//! The publisher: the one writer of a ring. It never waits and never looks at a reader.
+//!
+//! It keeps its position itself and trusts nothing in the memory, which other processes can write.
+
+use std::sync::Arc;
+
+use crate::images::ImageTooLarge;
+use crate::ring::Shared;
+use crate::slot::Record;
+use crate::sync::{Ordering, fence};
+
+/// The ring's only writer. Dropping it is like dying: readers learn it from the heartbeat. To end in
+/// good order, [`Publisher::close`].
+#[derive(Debug)]
+pub struct Publisher {
+    shared: Arc<Shared>,
+    /// The next position to be published. The header has a copy for readers.
+    position: u64,
+}
+
+impl Publisher {
+    pub(crate) const fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, position: 0 }
+    }
+
+    /// Publishes a record, overwriting the oldest, and returns its position. Readers that look see it
+    /// at once; those asleep do after [`Publisher::wake`].
+    #[inline]
+    pub fn publish(&mut self, record: &Record) -> u64 {
+        let position = self.position;
+        self.shared.slot(position).write(position, record);
+        self.position = position + 1;
+        // Release: who sees this head sees the record before it.
+        self.shared.header().head.0.store(self.position, Ordering::Release);
+        position
+    }
+
+    /// The next position to be published.
+    #[must_use]
+    pub const fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// The ring's epoch.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.shared.epoch
+    }
+
+    /// Wakes all readers that are parked. To be called after a batch; with nobody parked it is a fence
+    /// and a load.
+    #[inline]
+    pub fn wake(&self) {
+        // Dekker: the records before, the look after; see `park.rs`.
+        fence(Ordering::SeqCst);
+        if self.shared.header().bell.0.armed.load(Ordering::Relaxed) != 0 {
+            self.shared.ring_bell();
+        }
+    }
+
+    /// Says that the publisher is alive, though it may have nothing to publish. Realtime clock.
+    pub fn heartbeat(&self, now_ns: u64) {
+        self.shared.header().life.0.heartbeat_ns.store(now_ns, Ordering::Relaxed);
+    }
+
+    /// Writes the recovery image of a slot. It is stamped with the present position: it must contain
+    /// what all records published so far have changed in it.
+    ///
+    /// # Errors
+    /// If the ring has no such slot or the image has too many words for it.
+    pub fn write_image(&mut self, slot: usize, words: &[u64]) -> Result<(), ImageTooLarge> {
+        self.shared.images().write(slot, self.position, words)
+    }
+
+    /// Ends the stream in good order: readers find [`crate::State::Closed`] behind the last record.
+    pub fn close(self) {
+        // Release: who sees the end sees all records.
+        self.shared.header().life.0.closed.store(1, Ordering::Release);
+        self.wake();
+    }
+}
