@@ -147,7 +147,7 @@ mod tests {
         assert_eq!(set(Side::Bid, 100, 5), (Some((100, 5)), None, false));
         assert_eq!(set(Side::Ask, 102, 7), (Some((100, 5)), Some((102, 7)), false));
         assert_eq!(set(Side::Bid, 101, 1), (Some((101, 1)), Some((102, 7)), false));
-        assert_eq!(set(Side::Bid, 102, 1).2, true, "bid at the offer");
+        assert!(set(Side::Bid, 102, 1).2, "bid at the offer");
         assert_eq!(set(Side::Bid, 102, 0), (Some((101, 1)), Some((102, 7)), false));
         assert_eq!(set(Side::Bid, 101, -3), (Some((100, 5)), Some((102, 7)), false));
         assert_eq!(book.quantity(Side::Ask, 102), 7);

@@ -7,22 +7,26 @@
 
 mod book;
 mod close;
+pub mod command;
 pub mod decimal;
 mod encoding;
 mod event;
 pub mod image;
 mod instrument;
 pub mod json;
+pub mod reply;
 pub mod sbe;
 mod tick;
 mod topic;
 
 pub use book::Book;
 pub use close::{Advice, CloseCode};
+pub use command::{Command, CommandError, CommandId, Mode, SnapshotPolicy};
 pub use encoding::Encoding;
 pub use event::{DepthHead, FeedState, GapEntry, GapReason, SnapshotPart};
 pub use image::{ImageError, InstrumentImage};
 pub use instrument::{DECIMALS_MAX, Instrument, SYMBOL_MAX, Symbol, SymbolError};
+pub use reply::ErrorCode;
 pub use tick::{
     Bar, GROUP_LEVELS_MAX, Kind, LEVELS_PER_TICK, Level, Quote, Side, TICK_WORDS, Tick, TickError,
     Ticker, Trade, TradingStatus, flags,
