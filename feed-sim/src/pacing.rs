@@ -1,0 +1,395 @@
+//! Pacing: runs a feed into a feeder at the right time.
+//!
+//! The one loop that reads clocks and sleeps. It is an open loop: what is late is published at once
+//! and nothing is skipped, and as event times are the feed's own, lateness shows. It sleeps rather than
+//! spins; ticks that come faster than [`Pacing::quantum_ns`] are published in one batch per quantum.
+//!
+//! At [`Speed::Max`] due times mean nothing, and if [`Backpressure`] is given the run waits for
+//! readers; the ring never does.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use wire::Tick;
+
+use crate::feed::{Feed, FeedError, Next};
+use crate::feeder::{Feeder, FeederError};
+
+/// The most ticks gathered before they are published: one clock read and one wake for all of them.
+const BATCH_TICKS: usize = 256;
+
+/// The longest sleep: half a heartbeat, and what `stop` waits at most.
+const SLEEP_MAX: Duration = Duration::from_millis(50);
+
+/// How long to wait before looking at a closed gate, or at slow readers, again.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
+
+/// How a feed's time becomes real.
+#[derive(Clone)]
+pub struct Pacing {
+    /// How fast.
+    pub speed: Speed,
+    /// When the feed's time begins.
+    pub start: Start,
+    /// Wake-ups are at least this far apart, ns: the price of a rate of millions is not millions of
+    /// wake-ups. 0: every tick exactly.
+    pub quantum_ns: u64,
+    /// How to wait for a due time.
+    pub wait: Wait,
+    /// Where the run says how far it is.
+    pub progress: Arc<Progress>,
+}
+
+/// How fast a feed's time passes.
+#[derive(Clone)]
+pub enum Speed {
+    /// This many times as fast as real time.
+    Times(f64),
+    /// As fast as can be, or as the readers are.
+    Max(Option<Backpressure>),
+}
+
+/// When a feed's time begins.
+#[derive(Clone)]
+pub enum Start {
+    /// At once.
+    Now,
+    /// When the gate opens; instruments are defined before.
+    WhenOpen(Arc<dyn Gate>),
+}
+
+/// How to wait for a due time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// Sleep. The kernel wakes some 60 µs late.
+    Sleep,
+    /// Sleep until so many ns before, then spin: exact, for machines with a core to spare.
+    SpinLast(u64),
+}
+
+/// Something a run waits for before its first tick: a first subscriber, say.
+pub trait Gate: Send + Sync {
+    /// Whether it may begin. Asked about once a millisecond.
+    fn is_open(&self) -> bool;
+}
+
+impl<F: Fn() -> bool + Send + Sync> Gate for F {
+    fn is_open(&self) -> bool {
+        self()
+    }
+}
+
+/// Makes a run at [`Speed::Max`] wait for readers.
+#[derive(Clone)]
+pub struct Backpressure {
+    /// Who is waited for.
+    pub readers: Arc<dyn Readers>,
+    /// How far the slowest may be behind, in records; less than the ring's capacity. A batch that is
+    /// longer waits until nobody is behind.
+    pub window: u64,
+}
+
+/// Those a run waits for.
+pub trait Readers: Send + Sync {
+    /// The position of the slowest; `None`: there is nobody to wait for. Asked before each batch.
+    fn slowest(&self) -> Option<u64>;
+}
+
+impl<F: Fn() -> Option<u64> + Send + Sync> Readers for F {
+    fn slowest(&self) -> Option<u64> {
+        self()
+    }
+}
+
+/// How far a run is. Written by the run, read by whoever shows it: values are a batch old.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Ticks published.
+    pub ticks: AtomicU64,
+    /// The ring's next position.
+    pub position: AtomicU64,
+    /// How late the last batch was, ns; 0 at maximal speed.
+    pub lag_ns: AtomicU64,
+    /// The feed's own time, ns.
+    pub feed_ns: AtomicU64,
+    /// Epochs begun.
+    pub epochs: AtomicU64,
+}
+
+/// How a run ended. The ring is still open: [`Feeder::close`] ends it in good order.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The feed has no more.
+    Ended,
+    /// It was told to stop.
+    Stopped,
+    /// The feed could not go on.
+    Failed(Box<FeedError>),
+    /// The feed made something that cannot be published.
+    Refused(FeederError),
+}
+
+impl Default for Pacing {
+    fn default() -> Self {
+        Self {
+            speed: Speed::Times(1.0),
+            start: Start::Now,
+            quantum_ns: 500_000,
+            wait: Wait::fitting(),
+            progress: Arc::default(),
+        }
+    }
+}
+
+impl Wait {
+    /// What fits this machine: with two cores or fewer the readers need what spinning would take.
+    #[must_use]
+    pub fn fitting() -> Self {
+        match thread::available_parallelism() {
+            Ok(cores) if cores.get() > 2 => Self::SpinLast(60_000),
+            _ => Self::Sleep,
+        }
+    }
+}
+
+/// Runs the feed until it ends, fails or `stop` is set.
+pub fn run(
+    feed: &mut dyn Feed,
+    feeder: &mut Feeder,
+    pacing: &Pacing,
+    stop: &AtomicBool,
+) -> Outcome {
+    let mut is_started = false;
+    loop {
+        let now_ns = realtime_ns();
+        if let Err(error) = feeder.begin_epoch(feed.instruments(), now_ns) {
+            return Outcome::Refused(error);
+        }
+        pacing.progress.epochs.fetch_add(1, Ordering::Relaxed);
+        if !is_started {
+            if let Start::WhenOpen(gate) = &pacing.start
+                && !wait_until(|| gate.is_open(), feeder, stop)
+            {
+                return Outcome::Stopped;
+            }
+            is_started = true;
+        }
+        match Epoch::begin(feed, feeder, pacing, stop).run() {
+            End::Restart => {}
+            End::Run(outcome) => return outcome,
+        }
+    }
+}
+
+/// Realtime clock, ns since the epoch.
+#[must_use]
+pub fn realtime_ns() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// One epoch of a run.
+struct Epoch<'a> {
+    feed: &'a mut dyn Feed,
+    feeder: &'a mut Feeder,
+    pacing: &'a Pacing,
+    stop: &'a AtomicBool,
+    started: Instant,
+    /// Ticks gathered; those from `ready` on are not due yet.
+    batch: Vec<Tick>,
+    ready: usize,
+    /// When the rest of the batch is due, ns after the start in real time.
+    rest_due_ns: Option<u64>,
+    /// When the oldest ready tick was due.
+    oldest_due_ns: Option<u64>,
+}
+
+enum End {
+    Restart,
+    Run(Outcome),
+}
+
+impl<'a> Epoch<'a> {
+    fn begin(
+        feed: &'a mut dyn Feed,
+        feeder: &'a mut Feeder,
+        pacing: &'a Pacing,
+        stop: &'a AtomicBool,
+    ) -> Self {
+        feed.start(realtime_ns());
+        Self {
+            feed,
+            feeder,
+            pacing,
+            stop,
+            started: Instant::now(),
+            batch: Vec::with_capacity(2 * BATCH_TICKS),
+            ready: 0,
+            rest_due_ns: None,
+            oldest_due_ns: None,
+        }
+    }
+
+    fn run(&mut self) -> End {
+        loop {
+            let woken_ns = self.elapsed_ns();
+            let mut now_ns = woken_ns;
+            // Everything that is due, a batch at a time; new ticks become due meanwhile.
+            loop {
+                if self.stop.load(Ordering::Relaxed) {
+                    return End::Run(Outcome::Stopped);
+                }
+                let end = self.gather(now_ns);
+                if let Err(outcome) = self.publish(now_ns) {
+                    return End::Run(outcome);
+                }
+                if let Some(end) = end {
+                    return end;
+                }
+                if self.rest_due_ns.is_some() {
+                    break;
+                }
+                now_ns = self.elapsed_ns();
+            }
+            self.sleep(woken_ns);
+        }
+    }
+
+    /// Takes from the feed what is due, up to a batch. Says how the epoch ends, if it does.
+    fn gather(&mut self, now_ns: u64) -> Option<End> {
+        if let Some(due_ns) = self.rest_due_ns {
+            if due_ns > now_ns {
+                return None;
+            }
+            self.take_ready(due_ns);
+        }
+        // Bounded, as a feed may also hand out batches without ticks.
+        for _ in 0..BATCH_TICKS {
+            if self.batch.len() >= BATCH_TICKS {
+                break;
+            }
+            match self.feed.next(&mut self.batch) {
+                Next::At(feed_ns) => {
+                    self.pacing.progress.feed_ns.store(feed_ns, Ordering::Relaxed);
+                    let due_ns = self.pacing.speed.due_ns(feed_ns);
+                    if due_ns > now_ns {
+                        self.rest_due_ns = Some(due_ns);
+                        return None;
+                    }
+                    self.take_ready(due_ns);
+                }
+                end => {
+                    self.ready = self.batch.len();
+                    return Some(match end {
+                        Next::Restart => End::Restart,
+                        Next::Failed(error) => End::Run(Outcome::Failed(error)),
+                        Next::End | Next::At(_) => End::Run(Outcome::Ended),
+                    });
+                }
+            }
+        }
+        None
+    }
+
+    /// All that is in the batch is due since this time.
+    fn take_ready(&mut self, due_ns: u64) {
+        self.ready = self.batch.len();
+        self.rest_due_ns = None;
+        self.oldest_due_ns.get_or_insert(due_ns);
+    }
+
+    fn publish(&mut self, now_ns: u64) -> Result<(), Outcome> {
+        if self.ready == 0 {
+            self.feeder.heartbeat(realtime_ns());
+            return Ok(());
+        }
+        self.wait_for_readers()?;
+        let result = self.feeder.publish(&self.batch[..self.ready], realtime_ns());
+        self.batch.drain(..self.ready);
+        self.ready = 0;
+        let progress = &self.pacing.progress;
+        let oldest_due_ns = self.oldest_due_ns.take().unwrap_or(now_ns);
+        let lag_ns = match self.pacing.speed {
+            Speed::Times(_) => now_ns.saturating_sub(oldest_due_ns),
+            Speed::Max(_) => 0,
+        };
+        progress.lag_ns.store(lag_ns, Ordering::Relaxed);
+        progress.ticks.store(self.feeder.counters().ticks, Ordering::Relaxed);
+        progress.position.store(self.feeder.position(), Ordering::Relaxed);
+        result.map_err(Outcome::Refused)
+    }
+
+    /// At maximal speed: waits until the slowest reader would not be too far behind.
+    fn wait_for_readers(&mut self) -> Result<(), Outcome> {
+        let Speed::Max(Some(backpressure)) = &self.pacing.speed else { return Ok(()) };
+        let head = self.feeder.position();
+        let behind = |slowest: u64| head.saturating_sub(slowest);
+        let length = self.ready as u64;
+        let has_room = || {
+            backpressure.readers.slowest().is_none_or(|slowest| {
+                behind(slowest) + length <= backpressure.window || behind(slowest) == 0
+            })
+        };
+        if wait_until(has_room, self.feeder, self.stop) { Ok(()) } else { Err(Outcome::Stopped) }
+    }
+
+    /// Sleeps until the rest of the batch is due, but at least a quantum from the last wake-up on.
+    fn sleep(&mut self, woken_ns: u64) {
+        let Some(due_ns) = self.rest_due_ns else { return };
+        let due_ns = due_ns.max(woken_ns + self.pacing.quantum_ns);
+        let spin_ns = match self.pacing.wait {
+            Wait::Sleep => 0,
+            Wait::SpinLast(spin_ns) => spin_ns,
+        };
+        loop {
+            let now_ns = self.elapsed_ns();
+            if now_ns >= due_ns || self.stop.load(Ordering::Relaxed) {
+                return;
+            }
+            let left_ns = due_ns - now_ns;
+            if left_ns > spin_ns {
+                thread::sleep(Duration::from_nanos(left_ns - spin_ns).min(SLEEP_MAX));
+                self.feeder.heartbeat(realtime_ns());
+            } else {
+                std::hint::spin_loop();
+            }
+        }
+    }
+
+    fn elapsed_ns(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Speed {
+    /// When something is due, ns after the start in real time.
+    fn due_ns(&self, feed_ns: u64) -> u64 {
+        match self {
+            Self::Max(_) => 0,
+            Self::Times(1.0) => feed_ns,
+            #[expect(
+                clippy::cast_precision_loss,
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "exact to the ns below 2^53 ns, 104 days; saturates"
+            )]
+            Self::Times(times) => (feed_ns as f64 / times) as u64,
+        }
+    }
+}
+
+/// Waits with heartbeats. False: told to stop before.
+fn wait_until(condition: impl Fn() -> bool, feeder: &mut Feeder, stop: &AtomicBool) -> bool {
+    loop {
+        if condition() {
+            return true;
+        }
+        if stop.load(Ordering::Relaxed) {
+            return false;
+        }
+        thread::sleep(LOOK_AGAIN);
+        feeder.heartbeat(realtime_ns());
+    }
+}
