@@ -7,7 +7,7 @@
 //! Invariants: a side's prices are strictly sorted with the best at the end, and every quantity is
 //! above zero. Most changes happen near the best price, so that inserting there moves few levels.
 
-use crate::tick::{Level, Side};
+use crate::body::{Level, Side};
 
 /// How many levels from the best are tried one by one before the rest is searched by halving.
 /// In the recordings three of four changes are within this distance.

@@ -184,8 +184,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::body::{Quote, TradingStatus};
     use crate::instrument::Symbol;
-    use crate::tick::{Quote, TradingStatus};
 
     fn image() -> InstrumentImage {
         let definition = Instrument {

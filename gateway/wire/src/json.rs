@@ -5,10 +5,11 @@
 //! Decimals and 64-bit integers are strings and exact. Nothing is formatted through `fmt`, and
 //! nothing is allocated besides the buffer's own growth.
 
+use crate::body::Side;
 use crate::decimal::write_decimal;
 use crate::event::{DepthHead, FeedState, GapEntry, SnapshotPart};
 use crate::instrument::{Instrument, Symbol};
-use crate::tick::{Kind, Side, Tick, TradingStatus, flags};
+use crate::tick::{Kind, Tick, flags};
 use crate::topic::Channel;
 
 /// Room for any event without levels, so that its buffer grows at most once.
@@ -258,11 +259,7 @@ fn status(out: &mut Vec<u8>, tick: &Tick, instrument: &Instrument) {
     let Ok(status) = tick.status() else { return };
     tick_head(out, Channel::Status, tick, instrument);
     out.extend_from_slice(b",\"status\":\"");
-    out.extend_from_slice(match status {
-        TradingStatus::Trading => b"trading",
-        TradingStatus::Halted => b"halted",
-        TradingStatus::Closed => b"closed",
-    });
+    out.extend_from_slice(status.name().as_bytes());
     out.extend_from_slice(b"\"}");
 }
 

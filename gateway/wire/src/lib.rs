@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod body;
 mod book;
 mod close;
 pub mod command;
@@ -19,6 +20,7 @@ pub mod sbe;
 mod tick;
 mod topic;
 
+pub use body::{Bar, Level, Quote, Side, Ticker, Trade, TradingStatus};
 pub use book::Book;
 pub use close::{Advice, CloseCode};
 pub use command::{Command, CommandError, CommandId, Mode, SnapshotPolicy};
@@ -27,8 +29,5 @@ pub use event::{DepthHead, FeedState, GapEntry, GapReason, SnapshotPart};
 pub use image::{ImageError, InstrumentImage};
 pub use instrument::{DECIMALS_MAX, Instrument, SYMBOL_MAX, Symbol, SymbolError};
 pub use reply::ErrorCode;
-pub use tick::{
-    Bar, GROUP_LEVELS_MAX, Kind, LEVELS_PER_TICK, Level, Quote, Side, TICK_WORDS, Tick, TickError,
-    Ticker, Trade, TradingStatus, flags,
-};
+pub use tick::{GROUP_LEVELS_MAX, Kind, LEVELS_PER_TICK, TICK_WORDS, Tick, TickError, flags};
 pub use topic::{CHANNEL_COUNT, Channel, INTERVALS, Interval, Pattern, PatternError};

@@ -5,10 +5,16 @@
 //! [`SCHEMA_XML`](crate::SCHEMA_XML). Encoders are called by hubs through
 //! [`Encoding`](crate::Encoding), once per entry and shard; the decoder by clients.
 
+mod decode;
 mod encode;
 mod layout;
+mod message;
 
+pub use decode::{DecodeError, Messages, decode};
 pub use encode::{
     definition, depth_snapshot, entry, feed_status, gap, heartbeat, merged_depth, partial_depth,
 };
 pub use layout::{HEADER_BYTES, SCHEMA_ID, SCHEMA_VERSION, Template, depth_flags, snapshot_flags};
+pub use message::{
+    DepthSnapshot, DepthUpdate, EventHead, Gap, GapEntries, Levels, Message, PartialDepth,
+};

@@ -15,6 +15,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use crate::body::{Bar, Level, Quote, Side, Ticker, Trade, TradingStatus};
 use crate::instrument::{DECIMALS_MAX, Instrument, SYMBOL_MAX, Symbol};
 use crate::topic::{CHANNEL_COUNT, Channel};
 
@@ -91,124 +92,6 @@ impl Kind {
             Self::Epoch => KIND_EPOCH,
         }
     }
-}
-
-/// Best bid and offer. A side that is empty has quantity 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Quote {
-    /// Best bid, price mantissa.
-    pub bid_price: i64,
-    /// Quantity mantissa at the best bid.
-    pub bid_quantity: i64,
-    /// Best offer, price mantissa.
-    pub ask_price: i64,
-    /// Quantity mantissa at the best offer.
-    pub ask_quantity: i64,
-    /// The venue's book update id; 0: unknown.
-    pub update_id: u64,
-}
-
-/// One trade.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Trade {
-    /// Price mantissa.
-    pub price: i64,
-    /// Quantity mantissa.
-    pub quantity: i64,
-    /// The venue's trade id.
-    pub trade_id: u64,
-    /// When the match was made, ns since the epoch; `ts_event_ns` is when it was reported.
-    pub ts_trade_ns: u64,
-    /// Whether the buyer was the maker.
-    pub buyer_is_maker: bool,
-}
-
-/// Side of the book.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Side {
-    /// Buyers.
-    Bid,
-    /// Sellers.
-    Ask,
-}
-
-/// One price level, or its change: the new quantity, 0 if the level is gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Level {
-    /// Side of the book.
-    pub side: Side,
-    /// Price mantissa.
-    pub price: i64,
-    /// Quantity mantissa, absolute.
-    pub quantity: i64,
-}
-
-/// Statistics over the last 24 hours. The quote volume's mantissa has the price's exponent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ticker {
-    /// First price of the window.
-    pub open: i64,
-    /// Highest price.
-    pub high: i64,
-    /// Lowest price.
-    pub low: i64,
-    /// Last price.
-    pub last: i64,
-    /// Quantity of the last trade.
-    pub last_quantity: i64,
-    /// Traded quantity.
-    pub volume: i64,
-    /// Traded value, in the quote asset, at the price's exponent.
-    pub quote_volume: i64,
-    /// Price of the last trade before the window; 0: none.
-    pub previous_close: i64,
-    /// Trade id of the first trade in the window.
-    pub first_trade_id: u64,
-    /// Trade id of the last trade in the window.
-    pub last_trade_id: u64,
-    /// Number of trades.
-    pub trades: u64,
-}
-
-/// Open, high, low, close of one interval. Value mantissas as in [`Ticker`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bar {
-    /// Start of the interval, ns since the epoch.
-    pub ts_open_ns: u64,
-    /// First price.
-    pub open: i64,
-    /// Highest price.
-    pub high: i64,
-    /// Lowest price.
-    pub low: i64,
-    /// Last price.
-    pub close: i64,
-    /// Traded quantity.
-    pub volume: i64,
-    /// Traded value.
-    pub quote_volume: i64,
-    /// Traded quantity of taker buys.
-    pub taker_volume: i64,
-    /// Traded value of taker buys.
-    pub taker_quote_volume: i64,
-    /// Trade id of the first trade.
-    pub first_trade_id: u64,
-    /// Number of trades.
-    pub trades: u64,
-    /// Whether the interval is over.
-    pub is_final: bool,
-}
-
-/// What an instrument's market is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum TradingStatus {
-    /// Orders match.
-    Trading = 1,
-    /// Matching is suspended.
-    Halted = 2,
-    /// The session is over.
-    Closed = 3,
 }
 
 /// Why a record is not a valid tick. Records come from shared memory and buses: nothing is assumed.
@@ -518,11 +401,9 @@ impl Tick {
     /// # Errors
     /// If the code has no meaning.
     pub const fn status(&self) -> Result<TradingStatus, TickError> {
-        match self.body[0] {
-            1 => Ok(TradingStatus::Trading),
-            2 => Ok(TradingStatus::Halted),
-            3 => Ok(TradingStatus::Closed),
-            code => Err(TickError::Status(code)),
+        match TradingStatus::from_code(self.body[0]) {
+            Some(status) => Ok(status),
+            None => Err(TickError::Status(self.body[0])),
         }
     }
 

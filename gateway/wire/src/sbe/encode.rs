@@ -10,9 +10,10 @@ use super::layout::{
     SCHEMA_VERSION, StatusMessage, Template, TickerMessage, TradeMessage, depth_flags,
     snapshot_flags,
 };
+use crate::body::Side;
 use crate::event::{DepthHead, FeedState, GapEntry, SnapshotPart};
 use crate::instrument::{Instrument, SYMBOL_MAX, Symbol};
-use crate::tick::{GROUP_LEVELS_MAX, Kind, Side, Tick, flags};
+use crate::tick::{GROUP_LEVELS_MAX, Kind, Tick, flags};
 use crate::topic::Channel;
 
 /// The most gap entries of one message; more become several messages.
