@@ -3,7 +3,8 @@
 //! Each slot has two buffers, written in turn; each is a seqlock of its own: sequence, position,
 //! length, words. Version `v` goes to buffer `v % 2`, whose sequence is `2v + 1` during the write and
 //! `2v + 2` after it. So one of the two is whole at any moment, also if the writer dies in the middle,
-//! and a reader is only disturbed by a writer that writes two images while it copies one.
+//! and a reader is only disturbed by a writer that writes two images while it copies one. Behind the
+//! last word the sequence stands again: where a file was cut in the middle of an image it is missing.
 //!
 //! Memory is taken when a slot is first written: on the heap by allocating it, in a mapped file by
 //! touching its pages. What is in an image is the feed's and the hub's business.
@@ -47,6 +48,7 @@ pub enum ImageTooLarge {
 pub(crate) struct Images {
     slots: usize,
     words_max: usize,
+    buffer_words: usize,
     stride_words: usize,
     store: Store,
 }
@@ -65,6 +67,7 @@ struct Buffer<'a> {
     sequence: &'a AtomicU64,
     position: &'a AtomicU64,
     length: &'a AtomicU64,
+    /// The image's words and the tail behind them.
     words: &'a [AtomicU64],
 }
 
@@ -90,8 +93,13 @@ impl Images {
     }
 
     fn new(shape: &Shape, store: Store) -> Self {
-        let stride_words = shape.image_stride_words();
-        Self { slots: shape.images, words_max: shape.image_words, stride_words, store }
+        Self {
+            slots: shape.images,
+            words_max: shape.image_words,
+            buffer_words: shape.image_buffer_words(),
+            stride_words: shape.image_stride_words(),
+            store,
+        }
     }
 
     pub(crate) const fn slots(&self) -> usize {
@@ -125,8 +133,10 @@ impl Images {
         for (word, &value) in buffer.words.iter().zip(words) {
             word.store(value, Ordering::Relaxed);
         }
+        let whole = sequence.wrapping_add(2);
+        buffer.words[words.len()].store(whole, Ordering::Relaxed);
         // Release: who sees this number sees all of the image.
-        buffer.sequence.store(sequence.wrapping_add(2), Ordering::Release);
+        buffer.sequence.store(whole, Ordering::Release);
         Ok(())
     }
 
@@ -143,15 +153,17 @@ impl Images {
                 .max_by_key(|(sequence, _)| *sequence)?;
             let position = buffer.position.load(Ordering::Relaxed);
             let length = usize::try_from(buffer.length.load(Ordering::Relaxed));
+            let words = length.ok().and_then(|length| buffer.words.get(..=length));
             // Too long: being overwritten, or garbage in a mapping.
-            let Some(words) = length.ok().and_then(|length| buffer.words.get(..length)) else {
+            let Some([words @ .., tail]) = words else {
                 continue;
             };
             out.clear();
             out.extend(words.iter().map(|word| word.load(Ordering::Relaxed)));
+            let is_uncut = tail.load(Ordering::Relaxed) == sequence;
             // The second look must not happen before the copy.
             fence(Ordering::Acquire);
-            if buffer.sequence.load(Ordering::Relaxed) == sequence {
+            if is_uncut && buffer.sequence.load(Ordering::Relaxed) == sequence {
                 return Some(position);
             }
         }
@@ -160,8 +172,8 @@ impl Images {
     }
 
     fn buffers<'a>(&self, area: &'a [AtomicU64]) -> [Buffer<'a>; 2] {
-        let (first, rest) = area.split_at(IMAGE_HEAD_WORDS + self.words_max);
-        let second = &rest[..first.len()];
+        let (first, rest) = area.split_at(self.buffer_words);
+        let second = &rest[..self.buffer_words];
         [first, second].map(|words| {
             let (head, words) = words.split_at(IMAGE_HEAD_WORDS);
             Buffer { sequence: &head[0], position: &head[1], length: &head[2], words }
@@ -185,10 +197,11 @@ impl Images {
     }
 
     fn area_or_new(&self, slot: usize) -> &[AtomicU64] {
-        if let Store::Heap(areas) = &self.store {
-            areas[slot].get_or_init(|| zeroed(self.stride_words));
+        match &self.store {
+            Store::Heap(areas) => areas[slot].get_or_init(|| zeroed(self.stride_words)),
+            #[cfg(not(loom))]
+            Store::Mapped(_) => self.area(slot).expect("the caller checked the slot"),
         }
-        self.area(slot).expect("the caller checked the slot, and it exists now")
     }
 }
 
@@ -264,7 +277,7 @@ mod tests {
         let mut out = Vec::new();
         for buffer in images.buffers(images.area(0).unwrap()) {
             buffer.sequence.store(u64::MAX - 1, Ordering::Relaxed);
-            buffer.length.store(5, Ordering::Relaxed);
+            buffer.length.store(6, Ordering::Relaxed);
         }
         assert_eq!(images.read(0, &mut out), None);
         images.write(0, 2, &[2]).unwrap();

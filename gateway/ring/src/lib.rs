@@ -57,6 +57,8 @@ compile_error!("positions index memory: only 64-bit targets are supported");
 mod bus_error;
 mod futex;
 mod header;
+#[cfg(not(loom))]
+mod identity;
 mod images;
 #[cfg(not(loom))]
 mod mapping;

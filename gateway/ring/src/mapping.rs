@@ -16,7 +16,8 @@ use std::ptr::{NonNull, null_mut};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::bus_error::Registration;
-use crate::header::{HEADER_BYTES, IDENTITY_BYTES, Identity, IdentityError, LAYOUT_VERSION};
+use crate::header::HEADER_BYTES;
+use crate::identity::{IDENTITY_BYTES, Identity, IdentityError, LAYOUT_VERSION};
 use crate::shape::{Layout, Shape, ShapeError};
 
 /// Why a ring could not be made in a file.

@@ -105,14 +105,19 @@ impl Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        if let Owner::Heap = self.owner {
-            #[expect(clippy::cast_possible_truncation, reason = "the mask came from a usize")]
-            let slots = NonNull::slice_from_raw_parts(self.slots, self.mask as usize + 1);
-            // SAFETY: both were boxes in `heap`, given up for these pointers, and nobody has them now.
-            unsafe {
-                drop(Box::from_raw(self.header.as_ptr()));
-                drop(Box::from_raw(slots.as_ptr()));
+        match self.owner {
+            Owner::Heap => {
+                #[expect(clippy::cast_possible_truncation, reason = "the mask came from a usize")]
+                let slots = NonNull::slice_from_raw_parts(self.slots, self.mask as usize + 1);
+                // SAFETY: both were boxes in `heap`, given up for these pointers; nobody has them now.
+                unsafe {
+                    drop(Box::from_raw(self.header.as_ptr()));
+                    drop(Box::from_raw(slots.as_ptr()));
+                }
             }
+            // It unmaps itself.
+            #[cfg(not(loom))]
+            Owner::Mapped(_) => {}
         }
     }
 }

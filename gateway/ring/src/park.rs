@@ -63,8 +63,9 @@ struct Entry {
 }
 
 impl ParkSlot {
-    pub(crate) fn new(shared: Arc<Shared>, waker: Arc<dyn Wake>) -> Self {
-        let entry = shared.parking.register(Arc::downgrade(&waker));
+    /// A place in `parking`, which is `shared`'s, or in a model that of another process.
+    pub(crate) fn new(shared: Arc<Shared>, parking: &Parking, waker: Arc<dyn Wake>) -> Self {
+        let entry = parking.register(Arc::downgrade(&waker));
         Self { entry, waker, shared }
     }
 

@@ -56,7 +56,7 @@ impl Ring {
     /// If the shape is outside the limits of [`Shape`].
     #[must_use]
     pub fn heap(shape: Shape, epoch: u64) -> (Publisher, Self) {
-        let ring = Self::new(Memory::heap(&shape), shape, epoch);
+        let ring = Self { shared: Arc::new(Shared::heap(shape, epoch)) };
         (Publisher::new(Arc::clone(&ring.shared)), ring)
     }
 
@@ -68,7 +68,7 @@ impl Ring {
     #[cfg(not(loom))]
     pub fn create(path: &Path, shape: Shape, epoch: u64) -> Result<(Publisher, Self), CreateError> {
         let mapping = Mapping::create(path, shape, epoch)?;
-        let ring = Self::new(Memory::mapped(mapping), shape, epoch);
+        let ring = Self { shared: Arc::new(Shared::mapped(mapping)) };
         Ok((Publisher::new(Arc::clone(&ring.shared)), ring))
     }
 
@@ -79,14 +79,7 @@ impl Ring {
     #[cfg(not(loom))]
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let mapping = Mapping::open(path)?;
-        let (shape, epoch) = (*mapping.shape(), mapping.epoch());
-        Ok(Self::new(Memory::mapped(mapping), shape, epoch))
-    }
-
-    fn new(memory: Memory, shape: Shape, epoch: u64) -> Self {
-        let parking = Parking::default();
-        let is_distrusted = AtomicBool::new(false);
-        Self { shared: Arc::new(Shared { memory, shape, epoch, parking, is_distrusted }) }
+        Ok(Self { shared: Arc::new(Shared::mapped(mapping)) })
     }
 
     /// The epoch that the publisher chose when it made the ring.
@@ -147,7 +140,7 @@ impl Ring {
     /// [`Ring::spawn_waiter`] must be called once.
     #[must_use]
     pub fn register(&self, waker: Arc<dyn Wake>) -> ParkSlot {
-        ParkSlot::new(Arc::clone(&self.shared), waker)
+        ParkSlot::new(Arc::clone(&self.shared), &self.shared.parking, waker)
     }
 
     /// Starts the thread that wakes this process's parked readers when another process publishes. A
@@ -180,6 +173,21 @@ impl Ring {
 }
 
 impl Shared {
+    pub(crate) fn heap(shape: Shape, epoch: u64) -> Self {
+        Self::new(Memory::heap(&shape), shape, epoch)
+    }
+
+    #[cfg(not(loom))]
+    fn mapped(mapping: Mapping) -> Self {
+        let (shape, epoch) = (*mapping.shape(), mapping.epoch());
+        Self::new(Memory::mapped(mapping), shape, epoch)
+    }
+
+    fn new(memory: Memory, shape: Shape, epoch: u64) -> Self {
+        let parking = Parking::default();
+        Self { memory, shape, epoch, parking, is_distrusted: AtomicBool::new(false) }
+    }
+
     #[inline]
     pub(crate) const fn header(&self) -> &Header {
         self.memory.header()
@@ -234,11 +242,12 @@ impl Shared {
         false
     }
 
+    /// Whether other processes can have it. Models say yes, so that the futex is part of them.
     pub(crate) const fn is_mapped(&self) -> bool {
         #[cfg(not(loom))]
         return self.memory.mapping().is_some();
         #[cfg(loom)]
-        return false;
+        return true;
     }
 
     /// Wakes all that are parked, in this process and in others.

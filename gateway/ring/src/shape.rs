@@ -22,8 +22,11 @@ const IMAGE_WORDS_MAX: usize = 1 << 22;
 /// The most bytes in all, a tebibyte of mostly untouched pages: larger is a garbled header.
 const BYTES_MAX: usize = 1 << 40;
 
-/// Words of an image's buffer that are not the image's: sequence, position, length.
+/// Words before an image in its buffer: sequence, position, length.
 pub(crate) const IMAGE_HEAD_WORDS: usize = 3;
+
+/// Words behind an image: the sequence again.
+pub(crate) const IMAGE_TAIL_WORDS: usize = 1;
 
 /// Images start on cache lines of their own: pairs of them, as adjacent ones are prefetched together.
 const IMAGE_ALIGN_WORDS: usize = 16;
@@ -93,7 +96,12 @@ impl Shape {
 
     /// Words from one image to the next: two buffers, rounded up.
     pub(crate) const fn image_stride_words(&self) -> usize {
-        (2 * (IMAGE_HEAD_WORDS + self.image_words)).next_multiple_of(IMAGE_ALIGN_WORDS)
+        (2 * self.image_buffer_words()).next_multiple_of(IMAGE_ALIGN_WORDS)
+    }
+
+    /// Words of one of an image's two buffers.
+    pub(crate) const fn image_buffer_words(&self) -> usize {
+        IMAGE_HEAD_WORDS + self.image_words + IMAGE_TAIL_WORDS
     }
 
     /// How far behind the head a reader is safe for a while: a lapped reader that was put at the very

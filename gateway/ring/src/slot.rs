@@ -1,4 +1,4 @@
-//! A slot: one record and the sequence number that says which, two cache lines in all.
+//! A slot: one record and the sequence number that says which, a pair of cache lines in all.
 //!
 //! The sequence of a slot that holds position `p` is `2p + 2`; while `p` is being written it is `2p + 1`;
 //! 0 means never written. It only grows. A reader that wants `p` takes the words between two looks at
@@ -32,8 +32,10 @@ pub(crate) const POSITION_MAX: u64 = 1 << 62;
 #[derive(Debug)]
 #[cfg_attr(not(loom), repr(C, align(128)))]
 pub(crate) struct Slot {
-    sequence: AtomicU64,
     words: [AtomicU64; SLOT_WORDS],
+    /// Behind the words: a file that is cut in the middle of a slot reads as zeroes from there on, and
+    /// the sequence must be among them.
+    sequence: AtomicU64,
 }
 
 #[cfg(not(loom))]
@@ -53,7 +55,7 @@ pub(crate) enum Found {
 
 impl Slot {
     pub(crate) fn new() -> Self {
-        Self { sequence: AtomicU64::new(0), words: std::array::from_fn(|_| AtomicU64::new(0)) }
+        Self { words: std::array::from_fn(|_| AtomicU64::new(0)), sequence: AtomicU64::new(0) }
     }
 
     /// Writes the record of `position`. Only the publisher calls this, with growing positions.
@@ -95,7 +97,8 @@ impl Slot {
 
     /// Whether a look for `position` would find it or a newer one.
     pub(crate) fn has(&self, position: u64) -> bool {
-        self.sequence.load(Ordering::Acquire) >= 2 * position + 2
+        // Relaxed: nothing is taken here, and a later look sees no older sequence.
+        self.sequence.load(Ordering::Relaxed) >= 2 * position + 2
     }
 
     #[inline]

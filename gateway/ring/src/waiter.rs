@@ -5,11 +5,12 @@
 //! ringing; then it wakes readers if the head or the state has changed. It reads no records.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
+use crate::park::Parking;
 use crate::ring::{Shared, State};
+use crate::sync::{AtomicBool, Ordering};
 
 /// How late a reader learns of records whose publisher died before it rang. Fifty look-ups a second
 /// are not measurable; the delay is a small part of the silence that makes a feed count as lost.
@@ -37,7 +38,11 @@ impl WaiterHandle {
         let stop = Arc::new(AtomicBool::new(false));
         let thread = if shared.is_mapped() {
             let (shared, stop) = (Arc::clone(&shared), Arc::clone(&stop));
-            Some(Builder::new().name("ring-waiter".into()).spawn(move || run(&shared, &stop))?)
+            Some(
+                Builder::new()
+                    .name("ring-waiter".into())
+                    .spawn(move || run(&shared, &shared.parking, &stop))?,
+            )
         } else {
             None
         };
@@ -57,15 +62,15 @@ impl Drop for WaiterHandle {
     }
 }
 
-fn run(shared: &Shared, stop: &AtomicBool) {
+fn run(shared: &Shared, parking: &Parking, stop: &AtomicBool) {
     let mut seen = Seen::now(shared);
     // Somebody may have parked, and been rung for, before this thread took its first look.
-    shared.parking.wake_all();
+    parking.wake_all();
     while !stop.load(Ordering::Acquire) {
         shared.header().bell.0.rung.wait(seen.rung, WAIT_MAX);
         let now = Seen::now(shared);
         if now != seen {
-            shared.parking.wake_all();
+            parking.wake_all();
             seen = now;
         }
     }
@@ -76,5 +81,66 @@ impl Seen {
         // The word first: what is published after this look is followed by another ring.
         let rung = shared.header().bell.0.rung.value();
         Self { rung, head: shared.head(), state: shared.state() }
+    }
+}
+
+#[cfg(all(test, loom))]
+mod tests {
+    use loom::sync::Notify;
+    use loom::thread;
+
+    use super::*;
+    use crate::park::{ParkSlot, Parked, Wake};
+    use crate::reader::{Reader, Start};
+    use crate::{Publisher, Shape};
+
+    struct Bell(Notify);
+
+    impl Wake for Bell {
+        fn wake(&self) {
+            self.0.notify();
+        }
+    }
+
+    /// Two processes: the sleeper's list is not the publisher's, only the memory is shared. In models
+    /// time-outs never come, so the futex alone must do.
+    #[test]
+    fn a_reader_in_another_process_is_woken_by_its_waiter() {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = builder.preemption_bound.or(Some(2));
+        builder.check(|| {
+            let shape = Shape { capacity: 2, images: 0, image_words: 0 };
+            let shared = Arc::new(Shared::heap(shape, 1));
+            let elsewhere = Arc::new(Parking::default());
+            let stop = Arc::new(AtomicBool::new(false));
+            let bell = Arc::new(Bell(Notify::new()));
+            let slot = ParkSlot::new(Arc::clone(&shared), &elsewhere, Arc::clone(&bell) as _);
+
+            let waiting = {
+                let (shared, elsewhere, stop) =
+                    (Arc::clone(&shared), Arc::clone(&elsewhere), Arc::clone(&stop));
+                thread::spawn(move || run(&shared, &elsewhere, &stop))
+            };
+            let reading = {
+                let shared = Arc::clone(&shared);
+                thread::spawn(move || {
+                    let mut reader = Reader::new(shared, Start::At(0));
+                    let mut out = Vec::new();
+                    while reader.read(&mut out, 1).records == 0 {
+                        if slot.prepare(&reader) == Parked::Parked {
+                            bell.0.wait();
+                            slot.unpark();
+                        }
+                    }
+                })
+            };
+            let mut publisher = Publisher::new(Arc::clone(&shared));
+            publisher.publish(&[1; 15]);
+            publisher.wake();
+            reading.join().unwrap();
+            stop.store(true, Ordering::Release);
+            shared.header().bell.0.rung.ring();
+            waiting.join().unwrap();
+        });
     }
 }
