@@ -1,1 +1,107 @@
-fn main() {}
+//! Measures Tickcast from outside, as a user could: no part of the gateway is linked in, only the
+//! definitions of what travels.
+//!
+//! `load` is the generator and the report of what its connections saw, `memory` what a waiting
+//! connection costs the server, `canned` how fast the generator itself is. Every run ends by itself.
+
+#![forbid(unsafe_code)]
+
+mod canned;
+mod clock;
+mod connection;
+mod cpu;
+mod fleet;
+mod frame;
+mod latency;
+mod ledger;
+mod load;
+mod market;
+mod memory;
+mod plan;
+mod report;
+mod tally;
+mod target;
+mod template;
+mod tls;
+mod upgrade;
+mod worker;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Measure a Tickcast gateway from outside.
+#[derive(Parser)]
+#[command(version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Open subscribed connections, check what comes, report latencies. Exits with 1 if a connection
+    /// did not open or a sequence number is neither delivered nor announced.
+    Load(load::LoadArgs),
+    /// Measure a server's memory per waiting connection.
+    Memory(memory::MemoryArgs),
+    /// Measure the generator itself against a canned sender.
+    Canned(canned::CannedArgs),
+    #[command(hide = true)]
+    Worker,
+    #[command(hide = true)]
+    CannedSender(canned::SenderArgs),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Load(args) => load(&args),
+        Command::Memory(args) => memory(&args),
+        Command::Canned(args) => canned(&args),
+        // The parent reports what a worker says was wrong.
+        Command::Worker => return worker::run().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS),
+        Command::CannedSender(args) => {
+            canned::send(&args).map(|()| ExitCode::SUCCESS).map_err(Into::into)
+        }
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+fn load(args: &load::LoadArgs) -> Result<ExitCode, Box<dyn Error>> {
+    let report = load::run(args)?;
+    load::write(&report, args.json.as_ref())?;
+    Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn memory(args: &memory::MemoryArgs) -> Result<ExitCode, Box<dyn Error>> {
+    let report = memory::run(args)?;
+    match &args.load.json {
+        Some(path) if path.as_os_str() == "-" => {
+            println!("{}", serde_json::to_string_pretty(&report)?);
+        }
+        Some(path) => {
+            std::fs::write(path, serde_json::to_string_pretty(&report)? + "\n")?;
+            print!("{report}");
+        }
+        None => print!("{report}"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn canned(args: &canned::CannedArgs) -> Result<ExitCode, Box<dyn Error>> {
+    let report = canned::run(args)?;
+    load::write(&report, args.json.as_ref())?;
+    if args.json.as_ref().is_none_or(|path| path.as_os_str() != "-") {
+        let per_core = report.messages_per_s / report.busiest().max(1e-9);
+        println!(
+            "generator    {:.2} million messages a second, {:.2} million per second of CPU time",
+            report.messages_per_s / 1e6,
+            per_core / 1e6
+        );
+    }
+    Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,465 @@
+//! One connection of the load: connect, TLS, upgrade, subscribe, receive, until it closes.
+//!
+//! A state machine over a non-blocking socket, driven by its worker's readiness events
+//! (edge-triggered: it reads until the socket is empty or its turn is over). It owns next to nothing
+//! while idle: reads go to the worker's buffer, and only a frame that spans two reads leaves a
+//! remainder behind, in a vector borrowed from a pool.
+
+use std::io::{self, ErrorKind, Read, Write};
+
+use mio::net::TcpStream;
+use rustls::ClientConnection;
+use serde::Deserialize;
+
+use crate::clock::realtime_ns;
+use crate::frame::{self, Frame, FrameError, Last, Opcode, Parsed};
+use crate::ledger::Ledger;
+use crate::tally::{Cohort, Tally};
+use crate::tls::TlsConnector;
+use crate::upgrade::{self, UpgradeError};
+
+/// What all connections of a worker share.
+pub(crate) struct Shared {
+    pub(crate) tally: Tally,
+    pub(crate) request: Vec<u8>,
+    pub(crate) subprotocol: Option<String>,
+    pub(crate) tls: Option<TlsConnector>,
+    /// TLS records on their way into rustls.
+    records: Vec<u8>,
+    /// Emptied remainders, for the next frame that spans reads.
+    pool: Vec<Vec<u8>>,
+}
+
+/// Length of the buffer that a worker's connections read into, one after the other; it grows when a
+/// longer frame comes. Big enough for the fullest receive queues to take few calls, small enough for the second cache.
+pub(crate) const BUFFER_BYTES: usize = 256 << 10;
+
+/// One TLS record and its overhead.
+const RECORD_BYTES: usize = 17 << 10;
+
+/// Plaintext that one read of records may release: what it holds and what rustls had kept.
+const RECORD_ROOM: usize = 2 * RECORD_BYTES;
+
+/// Reads of one connection before it is another's turn.
+const READS_PER_TURN: usize = 8;
+
+/// Remainders kept for reuse; beyond these they are freed.
+const POOL_MAX: usize = 256;
+
+impl Shared {
+    pub(crate) fn new(
+        tally: Tally,
+        request: Vec<u8>,
+        subprotocol: Option<String>,
+        tls: Option<TlsConnector>,
+    ) -> Self {
+        let records = if tls.is_some() { vec![0; RECORD_BYTES] } else { Vec::new() };
+        Self { tally, request, subprotocol, tls, records, pool: Vec::new() }
+    }
+}
+
+/// How far a connection has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Connecting,
+    Securing,
+    Upgrading,
+    /// Upgraded; this many acks are awaited.
+    Subscribing(u32),
+    Open,
+}
+
+/// Whether a connection takes what comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reading {
+    On,
+    /// Held back on purpose: the socket fills up.
+    Stalled,
+}
+
+/// What a turn left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// The socket is empty.
+    Drained,
+    /// There is more; it gets another turn without an event.
+    More,
+}
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum Closure {
+    #[error("cannot connect: {0}")]
+    Connect(ErrorKind),
+    #[error("TLS: {0}")]
+    Tls(rustls::Error),
+    #[error(transparent)]
+    Upgrade(#[from] UpgradeError),
+    #[error("close code {0}")]
+    Code(u16),
+    #[error("ended without a close frame")]
+    End,
+    #[error("broken: {0}")]
+    Broken(ErrorKind),
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error("refused a subscription: {0}")]
+    Refused(String),
+}
+
+/// A reply to a command, as far as the load cares.
+#[derive(Deserialize)]
+struct Reply {
+    op: String,
+    #[serde(default)]
+    results: Vec<TopicResult>,
+    msg: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct TopicResult {
+    topic: String,
+    ok: bool,
+    msg: Option<String>,
+}
+
+/// See the module's documentation.
+pub(crate) struct Connection {
+    pub(crate) socket: TcpStream,
+    tls: Option<Box<ClientConnection>>,
+    phase: Phase,
+    pub(crate) reading: Reading,
+    cohort: Cohort,
+    /// The begin of a frame whose end is not here yet.
+    remainder: Vec<u8>,
+    /// A fragmented message's earlier frames. No gateway sends such; other servers may.
+    fragments: Vec<u8>,
+    /// What the socket did not take yet.
+    unsent: Vec<u8>,
+    ledger: Ledger,
+    received: u64,
+}
+
+impl Connection {
+    pub(crate) fn new(socket: TcpStream, cohort: Cohort) -> Self {
+        Self {
+            socket,
+            tls: None,
+            phase: Phase::Connecting,
+            reading: Reading::On,
+            cohort,
+            remainder: Vec::new(),
+            fragments: Vec::new(),
+            unsent: Vec::new(),
+            ledger: Ledger::default(),
+            received: 0,
+        }
+    }
+
+    pub(crate) const fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Market messages received.
+    pub(crate) const fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Topics on which something was received.
+    pub(crate) const fn topics(&self) -> u32 {
+        self.ledger.topics()
+    }
+
+    /// The socket is ready for something. `commands` are sent after the upgrade, each answered by
+    /// an ack; they are only made when needed.
+    pub(crate) fn turn(
+        &mut self,
+        shared: &mut Shared,
+        buffer: &mut Vec<u8>,
+        commands: impl FnOnce() -> Vec<Vec<u8>>,
+    ) -> Result<Turn, Closure> {
+        if self.phase == Phase::Connecting && !self.connected(shared)? {
+            return Ok(Turn::Drained);
+        }
+        let turn = match self.reading {
+            Reading::On => self.receive(shared, buffer, commands)?,
+            Reading::Stalled => Turn::Drained,
+        };
+        if self.phase == Phase::Securing && self.tls.as_ref().is_some_and(|it| !it.is_handshaking())
+        {
+            self.unsent.extend_from_slice(&shared.request);
+            self.phase = Phase::Upgrading;
+        }
+        self.flush()?;
+        Ok(turn)
+    }
+
+    /// Says goodbye; the answer is not awaited.
+    pub(crate) fn close(&mut self) {
+        let payload = wire::CloseCode::Normal.code().to_be_bytes();
+        frame::write_client(&mut self.unsent, Opcode::Close, &payload);
+        // The run is over: whether the server still hears it changes nothing.
+        let _ = self.flush();
+    }
+
+    /// Whether the connect has succeeded; then the next phase begins.
+    fn connected(&mut self, shared: &Shared) -> Result<bool, Closure> {
+        let connect = |error: io::Error| Closure::Connect(error.kind());
+        if let Some(error) = self.socket.take_error().map_err(connect)? {
+            return Err(connect(error));
+        }
+        match self.socket.peer_addr() {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::NotConnected => return Ok(false),
+            Err(error) => return Err(connect(error)),
+        }
+        // Commands and pongs are small and must not wait for an acknowledgement.
+        self.socket.set_nodelay(true).map_err(connect)?;
+        match &shared.tls {
+            Some(connector) => {
+                let made = connector.connection();
+                self.tls = Some(made.map_err(|_| Closure::Connect(ErrorKind::InvalidInput))?);
+                self.phase = Phase::Securing;
+            }
+            None => {
+                self.unsent.extend_from_slice(&shared.request);
+                self.phase = Phase::Upgrading;
+            }
+        }
+        self.flush()?;
+        Ok(true)
+    }
+
+    fn receive(
+        &mut self,
+        shared: &mut Shared,
+        buffer: &mut Vec<u8>,
+        commands: impl FnOnce() -> Vec<Vec<u8>>,
+    ) -> Result<Turn, Closure> {
+        let mut commands = Some(commands);
+        for _ in 0..READS_PER_TURN {
+            let kept = self.remainder.len();
+            buffer[..kept].copy_from_slice(&self.remainder);
+            let room = buffer.len() - kept;
+            let read = match &mut self.tls {
+                None => self.socket.read(&mut buffer[kept..]),
+                Some(tls) => read_tls(tls, &mut self.socket, shared, &mut buffer[kept..]),
+            };
+            let filled = match read {
+                Ok(0) => return Err(Closure::End),
+                Ok(filled) => filled,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Turn::Drained),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(broken(error)),
+            };
+            shared.tally.traffic.reads += 1;
+            if self.tls.is_none() {
+                shared.tally.traffic.bytes += filled as u64;
+            }
+            let bytes = &buffer[..kept + filled];
+            let (used, needed) = self.take(bytes, shared, &mut commands)?;
+            self.remember(&bytes[used..], shared);
+            if needed > buffer.len() - RECORD_ROOM {
+                buffer.resize(needed + RECORD_ROOM, 0);
+            }
+            // A socket that filled less than the room is empty; rustls may have kept more back.
+            if filled < room && self.tls.is_none() {
+                return Ok(Turn::Drained);
+            }
+        }
+        Ok(Turn::More)
+    }
+
+    /// Keeps the begin of an unfinished frame, in a vector of the pool if this one has none.
+    fn remember(&mut self, rest: &[u8], shared: &mut Shared) {
+        self.remainder.clear();
+        if rest.is_empty() {
+            if self.remainder.capacity() > 0 && shared.pool.len() < POOL_MAX {
+                shared.pool.push(std::mem::take(&mut self.remainder));
+            } else {
+                self.remainder = Vec::new();
+            }
+            return;
+        }
+        if self.remainder.capacity() == 0 {
+            self.remainder = shared.pool.pop().unwrap_or_default();
+        }
+        self.remainder.extend_from_slice(rest);
+    }
+
+    /// Takes what is whole in `bytes`: how much that was, and how long the next frame will be.
+    fn take(
+        &mut self,
+        bytes: &[u8],
+        shared: &mut Shared,
+        commands: &mut Option<impl FnOnce() -> Vec<Vec<u8>>>,
+    ) -> Result<(usize, usize), Closure> {
+        let mut at = 0;
+        if self.phase == Phase::Upgrading {
+            match upgrade::check_response(bytes, shared.subprotocol.as_deref())? {
+                None => return Ok((0, 0)),
+                Some(len) => at = len,
+            }
+            let commands = commands.take().map(|make| make()).unwrap_or_default();
+            self.phase = match u32::try_from(commands.len()).unwrap_or(u32::MAX) {
+                0 => Phase::Open,
+                acks => Phase::Subscribing(acks),
+            };
+            for command in commands {
+                frame::write_client(&mut self.unsent, Opcode::Text, &command);
+            }
+        }
+        // One reading of the clock for all that one read brought: that is when it was received.
+        let received_ns = realtime_ns();
+        loop {
+            match frame::parse(&bytes[at..])? {
+                Parsed::Incomplete { needed } => return Ok((at, needed)),
+                Parsed::Frame(frame) => {
+                    at += frame.len;
+                    self.frame(&frame, shared, received_ns)?;
+                }
+            }
+        }
+    }
+
+    fn frame(
+        &mut self,
+        frame: &Frame<'_>,
+        shared: &mut Shared,
+        received_ns: u64,
+    ) -> Result<(), Closure> {
+        match (frame.opcode, frame.last) {
+            (Opcode::Binary | Opcode::Text, Last::Yes) => {
+                self.data(frame.payload, shared, received_ns)
+            }
+            (Opcode::Binary | Opcode::Text | Opcode::Continuation, last) => {
+                self.fragments.extend_from_slice(frame.payload);
+                if self.fragments.len() > frame::FRAME_MAX {
+                    return Err(FrameError::TooLong.into());
+                }
+                if last == Last::No {
+                    return Ok(());
+                }
+                let whole = std::mem::take(&mut self.fragments);
+                self.data(&whole, shared, received_ns)
+            }
+            (Opcode::Ping, _) => {
+                frame::write_client(&mut self.unsent, Opcode::Pong, frame.payload);
+                Ok(())
+            }
+            (Opcode::Pong, _) => Ok(()),
+            (Opcode::Close, _) => {
+                let code =
+                    frame.payload.first_chunk().map_or(1005, |code| u16::from_be_bytes(*code));
+                frame::write_client(&mut self.unsent, Opcode::Close, frame.payload);
+                let _ = self.flush();
+                Err(Closure::Code(code))
+            }
+        }
+    }
+
+    fn data(
+        &mut self,
+        payload: &[u8],
+        shared: &mut Shared,
+        received_ns: u64,
+    ) -> Result<(), Closure> {
+        // Replies are JSON objects in both subprotocols; market data is binary or a JSON array. No
+        // SBE message begins with '{': its block would be 123 bytes or more and of odd length.
+        if payload.first() == Some(&b'{') && self.reply(payload)? {
+            return Ok(());
+        }
+        let Self { ledger, cohort, .. } = self;
+        self.received += shared.tally.message(ledger, *cohort, payload, received_ns);
+        Ok(())
+    }
+
+    /// Takes a reply to a command; false if it is not one after all.
+    fn reply(&mut self, payload: &[u8]) -> Result<bool, Closure> {
+        let Ok(reply) = serde_json::from_slice::<Reply>(payload) else { return Ok(false) };
+        if let Some(refused) = reply.results.iter().find(|result| !result.ok) {
+            let msg = refused.msg.as_deref().unwrap_or("no reason given");
+            return Err(Closure::Refused(format!("{}: {msg}", refused.topic)));
+        }
+        match reply.op.as_str() {
+            "ack" => {
+                if let Phase::Subscribing(acks) = self.phase {
+                    self.phase = if acks > 1 { Phase::Subscribing(acks - 1) } else { Phase::Open };
+                }
+            }
+            "error" => return Err(Closure::Refused(reply.msg.unwrap_or_default())),
+            _ => {}
+        }
+        Ok(true)
+    }
+
+    /// Sends what waits, as far as the socket takes it.
+    fn flush(&mut self) -> Result<(), Closure> {
+        if let Some(tls) = &mut self.tls {
+            if !tls.is_handshaking() && !self.unsent.is_empty() {
+                tls.writer().write_all(&self.unsent).map_err(broken)?;
+                self.unsent = Vec::new();
+            }
+            while tls.wants_write() {
+                match tls.write_tls(&mut self.socket) {
+                    Ok(_) => {}
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                    Err(error) => return Err(broken(error)),
+                }
+            }
+            return Ok(());
+        }
+        while !self.unsent.is_empty() {
+            match self.socket.write(&self.unsent) {
+                Ok(sent) if sent == self.unsent.len() => self.unsent = Vec::new(),
+                Ok(sent) => drop(self.unsent.drain(..sent)),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(broken(error)),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn broken(error: io::Error) -> Closure {
+    match error.downcast::<rustls::Error>() {
+        Ok(tls) => Closure::Tls(tls),
+        Err(error) => Closure::Broken(error.kind()),
+    }
+}
+
+/// Reads records until the socket is empty or `out` could not hold what one more releases.
+fn read_tls(
+    tls: &mut ClientConnection,
+    socket: &mut TcpStream,
+    shared: &mut Shared,
+    out: &mut [u8],
+) -> io::Result<usize> {
+    let mut filled = 0;
+    while out.len() - filled >= RECORD_ROOM {
+        let read = match socket.read(&mut shared.records) {
+            Ok(0) => break,
+            Ok(read) => read,
+            Err(error) if error.kind() == ErrorKind::WouldBlock && filled > 0 => break,
+            Err(error) => return Err(error),
+        };
+        shared.tally.traffic.bytes += read as u64;
+        let mut records = &shared.records[..read];
+        while !records.is_empty() {
+            tls.read_tls(&mut records)?;
+            tls.process_new_packets().map_err(io::Error::other)?;
+            // rustls refuses more ciphertext while much plaintext waits, so it is emptied each time.
+            loop {
+                match tls.reader().read(&mut out[filled..]) {
+                    Ok(0) => break,
+                    Ok(plain) => filled += plain,
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+    }
+    Ok(filled)
+}

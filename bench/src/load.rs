@@ -1,0 +1,345 @@
+//! `bench load`: so many subscribed connections for so long, and what they saw.
+//!
+//! The parent of a [`Fleet`]: it starts the workers, waits until all connections are open, sets the
+//! measured window by the wall clock, lets it pass, waits for stragglers, merges the reports.
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use clap::{Args, ValueEnum};
+use wire::Encoding;
+
+use crate::clock::realtime_ns;
+use crate::fleet::{Fleet, FleetError, Go, connections_per_worker};
+use crate::plan::{AfterClose, Order, Plan, Progress, Ramp, Stall};
+use crate::report::{Expect, Report};
+use crate::tally::Window;
+use crate::target::{Scheme, Target, TargetError};
+use crate::template::{TemplateError, Templates};
+
+/// A load: connections, what they subscribe to, for how long.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct LoadArgs {
+    /// Where to connect: ws:// or wss://.
+    #[arg(long, default_value = "ws://127.0.0.1:9443/v1/stream")]
+    pub(crate) url: String,
+    /// Use TLS whatever the URL says.
+    #[arg(long)]
+    pub(crate) tls: bool,
+    /// Root certificates (PEM) of the server; on loopback any certificate is taken without.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// Connections in all.
+    #[arg(short = 'n', long, default_value_t = 1)]
+    pub(crate) connections: u64,
+    /// Topics, separated by commas; {n} is the connection's number, {k} counts its topics, both may
+    /// be reckoned with: S{n%100}.quote, S{(n*10+k)%1000}.quote.
+    #[arg(short, long, required_unless_present = "idle")]
+    pub(crate) topics: Option<String>,
+    /// Topics per connection: how far {k} counts.
+    #[arg(short = 'k', long, default_value_t = 1)]
+    pub(crate) per_connection: u64,
+    /// Delivery mode to ask for: every or conflate.
+    #[arg(long)]
+    pub(crate) mode: Option<String>,
+    /// Deliveries a second to ask for, per topic.
+    #[arg(long)]
+    pub(crate) max_rate: Option<u32>,
+    /// Encoding to ask for.
+    #[arg(long, value_enum, default_value_t = Subprotocol::Sbe)]
+    pub(crate) subprotocol: Subprotocol,
+    /// Seconds measured.
+    #[arg(short, long, default_value_t = 10.0)]
+    pub(crate) duration: f64,
+    /// End earlier, after so many messages in all.
+    #[arg(long)]
+    pub(crate) count: Option<u64>,
+    /// Seconds between the last connection's opening and the measurement.
+    #[arg(long, default_value_t = 2.0)]
+    pub(crate) warm_up: f64,
+    /// Seconds to wait for stragglers behind the measurement.
+    #[arg(long, default_value_t = 1.0)]
+    pub(crate) drain: f64,
+    /// Worker processes; as many as the limit on open files demands if not given.
+    #[arg(long)]
+    pub(crate) workers: Option<u64>,
+    /// Cores to pin workers to, in turn.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) cpu: Vec<usize>,
+    /// Connects a second, in all.
+    #[arg(long, default_value_t = 4_000.0)]
+    pub(crate) ramp_rate: f64,
+    /// Connects that a worker has under way at once.
+    #[arg(long, default_value_t = 128)]
+    pub(crate) ramp_concurrency: usize,
+    /// Seconds after which a connection that is not open has failed, beyond what the rate takes.
+    #[arg(long, default_value_t = 30.0)]
+    pub(crate) patience: f64,
+    /// So many connections stop reading for a while.
+    #[arg(long, value_name = "CONNECTIONS")]
+    pub(crate) stall: Option<u64>,
+    /// Seconds from the measurement's begin until they stop.
+    #[arg(long, default_value_t = 1.0, requires = "stall")]
+    pub(crate) stall_after: f64,
+    /// Seconds from the measurement's begin until they read on; never if not given.
+    #[arg(long, requires = "stall")]
+    pub(crate) resume_after: Option<f64>,
+    /// Connect again when the server closes a connection.
+    #[arg(long)]
+    pub(crate) reconnect: bool,
+    /// Expect nothing; without topics connections do not even subscribe.
+    #[arg(long)]
+    pub(crate) idle: bool,
+    /// Write the report as JSON; - is standard output, instead of the table.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+}
+
+/// The encodings by their short names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Subprotocol {
+    Sbe,
+    Json,
+}
+
+impl From<Subprotocol> for Encoding {
+    fn from(subprotocol: Subprotocol) -> Self {
+        match subprotocol {
+            Subprotocol::Sbe => Self::Sbe,
+            Subprotocol::Json => Self::Json,
+        }
+    }
+}
+
+/// Why a load could not be run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum LoadError {
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    #[error("--topics: {0}")]
+    Topics(#[from] TemplateError),
+    #[error("--{0} must be a number of seconds, 0 or more")]
+    Seconds(&'static str),
+    #[error("--{0} must be at least 1")]
+    Zero(&'static str),
+    #[error(transparent)]
+    Fleet(#[from] FleetError),
+    #[error("no connection opened: {0}")]
+    NothingOpened(String),
+    #[error("cannot write {0}: {1}")]
+    Write(PathBuf, #[source] std::io::Error),
+}
+
+/// Runs the load to its end.
+pub(crate) fn run(args: &LoadArgs) -> Result<Report, LoadError> {
+    let warm_up = seconds("warm-up", args.warm_up)?;
+    let duration = seconds("duration", args.duration)?;
+    let drain = seconds("drain", args.drain)?;
+    let mut fleet = Fleet::launch(&plans(args)?)?;
+    let mut line = ProgressLine::new();
+    let opened = fleet.ready(|progress| line.show("connecting", args.connections, progress))?;
+    if opened.open == 0 {
+        line.clear();
+        return Err(LoadError::NothingOpened(first_failure(fleet)?));
+    }
+
+    // The window is named before it begins, so that all workers have heard of it.
+    let begin = Instant::now() + warm_up + ORDER_LEAD;
+    let end = begin + duration;
+    let start_ns = realtime_ns() + ns(begin.saturating_duration_since(Instant::now()));
+    fleet.order(Order::Measure(Window { start_ns, end_ns: start_ns + ns(duration) }))?;
+    let watch = |line: &mut ProgressLine, stage, progress| {
+        line.show(stage, args.connections, progress);
+        Go::On
+    };
+    fleet.pass(begin, |progress| watch(&mut line, "warming up", progress))?;
+    let before = fleet.progress().messages;
+    let mut is_enough = false;
+    fleet.pass(end, |progress| {
+        is_enough = args.count.is_some_and(|count| progress.messages - before >= count);
+        line.show("measuring", args.connections, progress);
+        if is_enough { Go::Stop } else { Go::On }
+    })?;
+    if !is_enough {
+        fleet.pass(end + drain, |progress| watch(&mut line, "draining", progress))?;
+    }
+    line.clear();
+    let expect = if args.idle { Expect::Nothing } else { Expect::Messages };
+    Ok(Report::new(description(args), expect, &fleet.finish()?))
+}
+
+/// Long enough for an order to reach every worker, busy as they are.
+const ORDER_LEAD: Duration = Duration::from_millis(300);
+
+/// What each worker is to do.
+pub(crate) fn plans(args: &LoadArgs) -> Result<Vec<Plan>, LoadError> {
+    let mut target = Target::parse(&args.url)?;
+    if args.tls {
+        target.scheme = Scheme::Wss;
+    }
+    if args.connections == 0 {
+        return Err(LoadError::Zero("connections"));
+    }
+    if args.workers == Some(0) {
+        return Err(LoadError::Zero("workers"));
+    }
+    if !(args.ramp_rate.is_finite() && args.ramp_rate >= 1.0) {
+        return Err(LoadError::Zero("ramp-rate"));
+    }
+    if let Some(topics) = &args.topics {
+        let templates = Templates::parse(topics)?;
+        for n in [0, args.connections - 1] {
+            templates.expand(n, args.per_connection)?;
+        }
+    }
+    let stall = match args.stall {
+        None => None,
+        Some(connections) => {
+            let resume = args.resume_after.map(|at| seconds("resume-after", at)).transpose()?;
+            Some(Stall {
+                connections,
+                after_ms: ms(seconds("stall-after", args.stall_after)?),
+                resume_ms: resume.map(ms),
+            })
+        }
+    };
+    let needed = args.connections.div_ceil(connections_per_worker());
+    let workers = args.workers.unwrap_or(needed).max(needed).min(args.connections);
+    #[expect(clippy::cast_precision_loss, reason = "a time to wait")]
+    let ramp_s = args.connections as f64 / args.ramp_rate;
+    let patience = seconds("patience", args.patience + ramp_s)?;
+    let mut cores = args.cpu.iter().copied().cycle();
+    let plan = |worker| Plan {
+        worker,
+        workers,
+        connections: args.connections,
+        target: target.clone(),
+        subprotocol: Some(Encoding::from(args.subprotocol).subprotocol().to_owned()),
+        topics: args.topics.clone(),
+        topics_per_connection: args.per_connection,
+        mode: args.mode.clone(),
+        max_rate: args.max_rate,
+        ramp: Ramp {
+            rate: args.ramp_rate,
+            concurrency: args.ramp_concurrency,
+            patience_ms: ms(patience),
+        },
+        stall,
+        after_close: if args.reconnect { AfterClose::Reconnect } else { AfterClose::Leave },
+        cpu: cores.next(),
+        root: args.ca.clone(),
+    };
+    Ok((0..workers).map(plan).collect())
+}
+
+/// The commonest reason why connections failed.
+fn first_failure(fleet: Fleet) -> Result<String, LoadError> {
+    let mut reasons = BTreeMap::<String, u64>::new();
+    for report in fleet.finish()? {
+        for (reason, count) in report.connections.failures {
+            *reasons.entry(reason).or_default() += count;
+        }
+    }
+    let commonest = reasons.into_iter().max_by_key(|(_, count)| *count);
+    Ok(commonest.map_or_else(|| "not in time".to_owned(), |(reason, _)| reason))
+}
+
+/// The arguments that make two loads comparable.
+fn description(args: &LoadArgs) -> BTreeMap<&'static str, String> {
+    let mut load = BTreeMap::from([
+        ("url", args.url.clone()),
+        ("connections", args.connections.to_string()),
+        ("per_connection", args.per_connection.to_string()),
+        ("subprotocol", Encoding::from(args.subprotocol).subprotocol().to_owned()),
+        ("duration_s", args.duration.to_string()),
+        ("warm_up_s", args.warm_up.to_string()),
+        ("tls", args.tls.to_string()),
+    ]);
+    let optional = [
+        ("topics", args.topics.clone()),
+        ("mode", args.mode.clone()),
+        ("max_rate", args.max_rate.map(|rate| rate.to_string())),
+        ("stall", args.stall.map(|stall| stall.to_string())),
+        ("stall_after_s", args.stall.map(|_| args.stall_after.to_string())),
+        ("resume_after_s", args.resume_after.map(|at| at.to_string())),
+    ];
+    load.extend(optional.into_iter().filter_map(|(key, value)| Some((key, value?))));
+    load
+}
+
+/// Writes a report where the arguments want it.
+pub(crate) fn write(report: &Report, json: Option<&PathBuf>) -> Result<(), LoadError> {
+    let Some(path) = json else {
+        print!("{report}");
+        return Ok(());
+    };
+    let text = serde_json::to_string_pretty(report).unwrap_or_default();
+    if path.as_os_str() == "-" {
+        println!("{text}");
+        return Ok(());
+    }
+    print!("{report}");
+    std::fs::write(path, text + "\n").map_err(|error| LoadError::Write(path.clone(), error))
+}
+
+pub(crate) fn seconds(name: &'static str, value: f64) -> Result<Duration, LoadError> {
+    Duration::try_from_secs_f64(value).map_err(|_| LoadError::Seconds(name))
+}
+
+fn ns(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// One line on a terminal that says how far it is; nothing where nobody watches.
+pub(crate) struct ProgressLine {
+    is_shown: bool,
+    last: Option<(Instant, u64)>,
+    rate: f64,
+}
+
+impl ProgressLine {
+    pub(crate) fn new() -> Self {
+        Self { is_shown: std::io::stderr().is_terminal(), last: None, rate: 0.0 }
+    }
+
+    pub(crate) fn show(&mut self, stage: &str, wanted: u64, progress: Progress) {
+        if !self.is_shown {
+            return;
+        }
+        let now = Instant::now();
+        match self.last {
+            Some((at, _)) if now - at < Duration::from_millis(200) => return,
+            Some((at, messages)) => {
+                let new = progress.messages.saturating_sub(messages);
+                #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+                let new = new as f64;
+                self.rate = new / (now - at).as_secs_f64();
+            }
+            None => {}
+        }
+        self.last = Some((now, progress.messages));
+        let Progress { open, failed, closed, messages, .. } = progress;
+        let rate = self.rate;
+        let mut err = std::io::stderr().lock();
+        // A terminal that is gone takes nothing more, and nobody misses it.
+        let _ = write!(
+            err,
+            "\r\x1b[K{stage}: {open} of {wanted} open, {failed} failed, {closed} closed, \
+             {messages} messages, {rate:.0}/s"
+        );
+        let _ = err.flush();
+    }
+
+    pub(crate) fn clear(&self) {
+        if self.is_shown {
+            eprint!("\r\x1b[K");
+        }
+    }
+}
