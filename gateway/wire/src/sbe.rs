@@ -9,6 +9,8 @@ mod decode;
 mod encode;
 mod layout;
 mod message;
+#[cfg(test)]
+mod schema;
 
 pub use decode::{DecodeError, Messages, decode};
 pub use encode::{

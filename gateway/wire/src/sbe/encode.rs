@@ -16,16 +16,15 @@ use crate::instrument::{Instrument, SYMBOL_MAX, Symbol};
 use crate::tick::{GROUP_LEVELS_MAX, Kind, Tick, flags};
 use crate::topic::Channel;
 
-/// The most gap entries of one message; more become several messages.
-const GAP_ENTRIES_MAX: usize = 16_384;
+/// The most entries of any group, as in the schema. More gaps become several messages.
+const GROUP_ENTRIES_MAX: usize = GROUP_LEVELS_MAX;
 
 /// Appends the message of one entry: a tick, or all ticks of a depth group.
 ///
 /// Nothing is written for what is not market data: control records are not entries.
 ///
 /// # Panics
-/// If a depth group has more than 65,535 levels on a side: hubs refuse groups of more than
-/// [`GROUP_LEVELS_MAX`].
+/// If a depth group has more than [`GROUP_LEVELS_MAX`] levels on a side: hubs refuse such groups.
 pub fn entry(out: &mut Vec<u8>, entry: &[Tick], _instrument: &Instrument) {
     let Some(tick) = entry.last() else { return };
     let Ok(Kind::Data(channel)) = tick.kind() else { return };
@@ -130,8 +129,9 @@ fn side_len(tick: &Tick, side: Side) -> usize {
 }
 
 fn group_header(out: &mut Vec<u8>, entry_bytes: usize, count: usize) {
+    assert!(count <= GROUP_ENTRIES_MAX, "{count} entries in one group");
     let block_length = u16::try_from(entry_bytes).expect("entries are at most 22 bytes");
-    let num_in_group = u16::try_from(count).expect("the caller keeps groups below the limit");
+    let num_in_group = u16::try_from(count).expect("checked above");
     let header =
         GroupHeader { block_length: U16::new(block_length), num_in_group: U16::new(num_in_group) };
     out.extend_from_slice(header.as_bytes());
@@ -145,7 +145,6 @@ fn push_level(out: &mut Vec<u8>, (price, quantity): (i64, i64)) {
 
 fn level_groups(out: &mut Vec<u8>, bids: &[(i64, i64)], asks: &[(i64, i64)]) {
     for side in [bids, asks] {
-        assert!(side.len() <= GROUP_LEVELS_MAX, "{} levels in one message", side.len());
         group_header(out, size_of::<LevelEntry>(), side.len());
         for &level in side {
             push_level(out, level);
@@ -272,7 +271,7 @@ pub fn gap(
     entries: &[GapEntry],
     _symbol_of: impl Fn(u32) -> Option<Symbol>,
 ) {
-    for entries in entries.chunks(GAP_ENTRIES_MAX) {
+    for entries in entries.chunks(GROUP_ENTRIES_MAX) {
         let message = GapMessage { header: header(Template::Gap), ts: U64::new(ts_ns) };
         out.extend_from_slice(message.as_bytes());
         group_header(out, size_of::<GapItem>(), entries.len());

@@ -1,7 +1,7 @@
 //! Layout of the binary messages: one packed struct per template, header included.
 //!
-//! `docs/protocol/tickcast-1.xml` says the same to other people's tools; the test
-//! `tests/schema.rs` holds the two together field by field. Structs have alignment 1, so that
+//! `docs/protocol/tickcast-1.xml` says the same to other people's tools; the tests
+//! in `sbe/schema.rs` hold the two together field by field. Structs have alignment 1, so that
 //! messages can stand back to back, and no padding.
 
 use zerocopy::little_endian::{I64, U16, U32, U64};
@@ -184,8 +184,8 @@ layout! {
         flags: u8,
     }
 
-    /// PartialDepth, whose last field is the channel, and DepthSnapshot, whose last field are
-    /// flags. Groups of [`LevelEntry`] follow: bids, asks.
+    /// PartialDepth, whose `detail` is the channel, and DepthSnapshot, whose `detail` is flags.
+    /// Groups of [`LevelEntry`] follow: bids, asks.
     BookMessage {
         head: Head,
         update_id: U64,
