@@ -91,7 +91,9 @@ fn variables_of_an_orchestrator_are_reported_and_not_refused() {
 
 #[test]
 fn a_bad_value_is_named_with_its_key_its_origin_and_what_was_expected() {
-    let cases: [(&[&str], &[(&str, &str)], &[&str]); 12] = [
+    /// Flags, environment, and what the message must contain.
+    type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a [&'a str]);
+    let cases: [Case<'_>; 12] = [
         (
             &["--listen", "localhost"],
             &[],
@@ -114,7 +116,7 @@ fn a_bad_value_is_named_with_its_key_its_origin_and_what_was_expected() {
         (&["--source", "replay:"], &[], &["replay:FILE"]),
         (&["--speed", "-1"], &[], &["speed = \"-1\"", "max or a positive number"]),
         (&["--tls-cert", "a.pem"], &[], &["tls-cert = \"a.pem\"", "tls-key must be set with it"]),
-        (&["--pong-timeout", "1s"], &[], &["pong-timeout = \"1s\"", "at least the ping-interval"]),
+        (&["--pong-timeout", "1s"], &[], &["pong-timeout = \"1s\"", "more than the ping-interval"]),
         (&["--ring-capacity", "5000"], &[], &["ring-capacity = \"5000\"", "power of two"]),
     ];
     for (args, env, parts) in cases {

@@ -7,7 +7,7 @@
 use crate::config::error::ConfigError;
 use crate::config::layers::Layers;
 use crate::config::setting::{
-    Address, BusUrl, Bytes, Count, DescriptorTables, LogFilter, LogFormat, OptionalPath,
+    Address, AutoCount, BusUrl, Bytes, Count, DescriptorTables, LogFilter, LogFormat, OptionalPath,
     ReplaySpeed, ReplayStart, Setting, ShardCount, SourceUrl, Span, Spin, Switch,
 };
 
@@ -84,7 +84,7 @@ keys! {
         tls_cert "tls-cert": OptionalPath = "";
         /// Private key of the certificate, in PEM.
         tls_key "tls-key": OptionalPath = "";
-        /// The most connections of the process, over all shards; more are refused with HTTP 503.
+        /// The most connections of the process, over all shards. A shard that has its part closes its listener, so that the kernel gives new ones to the others.
         connections_max "connections-max": Count<1, 10_000_000> = "1000000";
         /// How long a connection may take from accept to the end of its handshake.
         handshake_timeout "handshake-timeout": Span<100, 600_000> = "10s";
@@ -109,9 +109,9 @@ keys! {
         /// The bus that joins several gateways.
         bus "bus": BusUrl = "none";
         /// How many instruments `sim` and `pulse` have.
-        symbols "symbols": Count<1, 1_000_000> = "50";
+        symbols "symbols": Count<1, 1_000_000> = "20";
         /// Ticks a second in total, of `sim` (on average) and `pulse` (evenly).
-        rate "rate": Count<1, 100_000_000> = "1000";
+        rate "rate": Count<1, 100_000_000> = "2000";
         /// The simulator's seed: the same seed gives the same market.
         seed "seed": Count<0, { u64::MAX }> = "1";
         /// How fast a replay goes; at `max` the source waits for shards and subscribers.
@@ -126,32 +126,40 @@ keys! {
         feed_silent_after "feed-silent-after": Span<100, 600_000> = "3s";
     }
     "Sessions" {
-        /// How often clients of the native protocol get a heartbeat message when nothing else is sent.
+        /// How long clients of the native protocol hear nothing before they get a heartbeat message.
         heartbeat "heartbeat": Span<100, 600_000> = "5s";
-        /// How often clients are pinged.
+        /// How long a client says nothing before it is pinged.
         ping_interval "ping-interval": Span<100, 3_600_000> = "20s";
-        /// How long a client may leave a ping unanswered before it is disconnected; at least `ping-interval`.
+        /// How long a client says nothing, pings notwithstanding, before it is disconnected; more than `ping-interval`.
         pong_timeout "pong-timeout": Span<100, 3_600_000> = "60s";
-        /// Commands a second that a client may send, with bursts of twice as many; more are refused, and a client that keeps on is disconnected.
+        /// Commands and control frames a second that a client may send, in bursts of twice as many; a client that keeps on sending more is disconnected.
         command_rate "command-rate": Count<1, 1_000_000> = "100";
-        /// How long a client may be unable to take data before it is disconnected with code 4000.
+        /// How long ago a client that cannot take data may last have been up to date before its channels' rules apply: conflation where the channel allows it.
+        lag_age "lag-age": Span<1, 3_600_000> = "100ms";
+        /// How many log entries a client that cannot take data may be behind before its channels' rules apply; `auto` is a quarter of the shard's log.
+        lag_entries "lag-entries": AutoCount<1, { 1 << 30 }> = "auto";
+        /// How long a client may take no data at all before it is disconnected with code 4000.
         slow_age "slow-age": Span<100, 3_600_000> = "30s";
-        /// How many entries of the log a client may be behind before the slow-consumer ladder begins: conflation where the channel allows it, then disconnection.
-        slow_entries "slow-entries": Count<16, { 1 << 30 }> = "65536";
+        /// How many log entries a client that cannot take data may be behind before it is disconnected with code 4000; `auto` is no limit, since a client that waits costs nothing.
+        slow_entries "slow-entries": AutoCount<1, { 1 << 62 }> = "auto";
+        /// How long a client may take to answer a close frame before its connection is reset.
+        close_grace "close-grace": Span<0, 600_000> = "5s";
         /// How long a drain may take: connections are told and closed one after another over this time.
         drain_window "drain-window": Span<0, 3_600_000> = "10s";
     }
     "Memory and turns" {
-        /// Entries of recent ticks that each shard's log holds; a power of two.
-        log_entries "log-entries": Count<1024, { 1 << 26 }> = "262144";
-        /// What logs, encodings and books of all shards may use together; it is divided among them.
+        /// Entries of recent ticks in the logs of all shards together; each gets its part, a power of two.
+        log_entries "log-entries": Count<1024, { 1 << 28 }> = "1048576";
+        /// What logs and encodings of all shards may use together; logs are made smaller to keep within it.
         memory_budget "memory-budget": Bytes<{ 16 << 20 }, { 1 << 40 }> = "1GiB";
+        /// The most instruments of all epochs since the start.
+        instruments_max "instruments-max": Count<1, { 1 << 22 }> = "65536";
         /// Connections visited between two looks at the ring.
         visit_connections "visit-connections": Count<1, 65_536> = "64";
         /// Log entries that one visit of a connection may examine.
         visit_entries "visit-entries": Count<64, 1_048_576> = "4096";
-        /// Bytes that one visit of a connection may send.
-        visit_bytes "visit-bytes": Bytes<4096, { 16 << 20 }> = "64KiB";
+        /// Bytes that one visit of a connection may send: one message, one TLS record.
+        visit_bytes "visit-bytes": Bytes<4096, { 16 << 20 }> = "16KiB";
     }
     "Logs and tests" {
         /// How log lines are written to standard error.

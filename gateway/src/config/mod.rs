@@ -37,15 +37,17 @@ impl Config {
             let expected = expected.to_owned();
             Err(ConfigError::Contradiction { key, value: text, origin, expected })
         };
-        if config.pong_timeout < config.ping_interval {
-            return contradiction("pong-timeout", "at least the ping-interval");
+        if config.pong_timeout <= config.ping_interval {
+            return contradiction("pong-timeout", "more than the ping-interval");
         }
-        for (key, value) in
-            [("ring-capacity", config.ring_capacity), ("log-entries", config.log_entries)]
-        {
-            if !value.is_power_of_two() {
-                return contradiction(key, "a power of two, such as 65536 or 262144");
-            }
+        if !config.ring_capacity.is_power_of_two() {
+            return contradiction("ring-capacity", "a power of two, such as 65536 or 262144");
+        }
+        if config.symbols > config.instruments_max {
+            return contradiction("symbols", "at most instruments-max");
+        }
+        if config.lag_age > config.slow_age {
+            return contradiction("lag-age", "at most the slow-age");
         }
         if config.listen == config.admin_listen && config.listen.port() != 0 {
             return contradiction("admin-listen", "another address than listen");

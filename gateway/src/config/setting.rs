@@ -77,6 +77,22 @@ impl<const MIN: u64, const MAX: u64> Setting for Count<MIN, MAX> {
     }
 }
 
+/// A whole number within bounds, or `auto`: what follows from other settings.
+pub struct AutoCount<const MIN: u64, const MAX: u64>;
+
+impl<const MIN: u64, const MAX: u64> Setting for AutoCount<MIN, MAX> {
+    type Value = Option<u64>;
+    const PLACEHOLDER: &'static str = "N|auto";
+
+    fn parse(text: &str) -> Result<Option<u64>, Refusal> {
+        if text == "auto" { Ok(None) } else { Count::<MIN, MAX>::parse(text).map(Some) }
+    }
+
+    fn expected() -> String {
+        format!("auto or {}", Count::<MIN, MAX>::expected())
+    }
+}
+
 /// An amount of memory within bounds: bytes, or with a unit.
 pub struct Bytes<const MIN: u64, const MAX: u64>;
 

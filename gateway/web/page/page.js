@@ -235,7 +235,7 @@ async function loadInstruments() {
   if (!response.ok) throw new Error(`instruments: HTTP ${response.status}`);
   const list = (await response.json()).instruments;
   instruments.clear();
-  for (const { symbol, channels } of list) instruments.set(symbol, { channels: new Set(channels) });
+  for (const { s, channels } of list) instruments.set(s, { channels: new Set(channels) });
   element("instruments").textContent = list.length.toLocaleString("en");
   layOut();
 }

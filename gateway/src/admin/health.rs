@@ -1,0 +1,47 @@
+//! `/healthz`: should this process be restarted? `/readyz`: should it get new clients?
+
+use bytes::Bytes;
+use hyper::{Response, StatusCode};
+
+use crate::admin::Admin;
+use crate::routes::json;
+
+/// 200 while every shard's loop turns. A lost feed is no ill health: a restart would not help.
+pub(super) async fn healthz(admin: &Admin) -> Response<Bytes> {
+    let answered: Vec<usize> =
+        admin.fleet.report(0).await.into_iter().map(|report| report.index).collect();
+    let stuck: Vec<usize> =
+        (0..admin.fleet.len()).filter(|index| !answered.contains(index)).collect();
+    let status = if stuck.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let body = serde_json::json!({
+        "healthy": stuck.is_empty(),
+        "shards": admin.fleet.len(),
+        "stuck_shards": stuck,
+        "sessions": admin.fleet.sessions(),
+        "uptime_s": admin.process.uptime().as_secs(),
+    });
+    json(status, format!("{body}\n").into_bytes())
+}
+
+/// 200 while shards listen, the feed is live and no drain is under way; the reasons otherwise.
+pub(super) fn readyz(admin: &Admin) -> Response<Bytes> {
+    let feed = admin.feed.view();
+    let mut reasons = Vec::new();
+    if *admin.draining.borrow() {
+        reasons.push("draining".to_owned());
+    }
+    if !feed.is_live() {
+        reasons.push(match (feed.state, &feed.trouble) {
+            (Some(state), _) => format!("the feed is {}", state.name()),
+            (None, Some(trouble)) => format!("no feed yet: {trouble}"),
+            (None, None) => "no feed yet".to_owned(),
+        });
+    }
+    let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let body = serde_json::json!({
+        "ready": reasons.is_empty(),
+        "reasons": reasons,
+        "feed": feed.state.map_or("none", |state| state.name()),
+    });
+    json(status, format!("{body}\n").into_bytes())
+}

@@ -1,0 +1,36 @@
+//! The routes as a shard calls them: its hub is the market.
+
+use bytes::Bytes;
+use hyper::Response;
+use hyper::http::request::Parts;
+use wire::{Instrument, InstrumentImage, Symbol};
+
+use crate::routes::{Market, answer};
+use crate::shard::{Routes, ShardQuery};
+
+/// Everything that stands on the public port besides WebSocket.
+#[derive(Clone, Copy, Debug)]
+pub struct PublicRoutes;
+
+impl Routes for PublicRoutes {
+    fn get(&self, request: &Parts, shard: &ShardQuery<'_>) -> Response<Bytes> {
+        answer(request, &Known(shard.hub))
+    }
+}
+
+/// What one hub knows.
+struct Known<'a>(&'a hub::Hub);
+
+impl Market for Known<'_> {
+    fn epoch(&self) -> u64 {
+        self.0.epoch()
+    }
+
+    fn instruments(&self) -> Vec<Instrument> {
+        self.0.instruments().copied().collect()
+    }
+
+    fn image(&self, symbol: &Symbol) -> Option<InstrumentImage> {
+        self.0.image(symbol)
+    }
+}

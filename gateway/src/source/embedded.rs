@@ -1,0 +1,129 @@
+//! A feed in this process: the simulator, the pulse, or recordings, into a ring on the heap.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use feed_sim::derive::Derived;
+use feed_sim::market::{Market, MarketConfig};
+use feed_sim::pulse::Pulse;
+use feed_sim::replay::{Repeat, Replay};
+use feed_sim::{Backpressure, Feed, Feeder, Outcome, Pacing, Speed, Start};
+use ring::Ring;
+use wire::FeedState;
+
+use crate::clock::realtime_ns;
+use crate::config::{self, Config, ReplayStart, Source, Switch};
+use crate::fleet::Fleet;
+use crate::source::readers::{Everybody, FirstSubscriber};
+use crate::source::status::FeedStatus;
+use crate::source::{Run, SourceError};
+
+/// What recovery images may take together, bytes; each is kept twice.
+const IMAGES_BYTES: usize = 256 << 20;
+
+/// A level of a book in an image, bytes, both copies.
+const LEVEL_BYTES: usize = 2 * 16;
+
+/// Levels in an image: enough for the largest venue snapshots, 5,000 a side; and never fewer than
+/// the deepest partial book twice over.
+const LEVELS_MAX: usize = 10_000;
+const LEVELS_MIN: usize = 80;
+
+/// How long shards may take to read what a feed has left behind when it ends, before clients are
+/// told that it ended.
+const CATCH_UP: Duration = Duration::from_secs(5);
+
+/// Opens the configured feed.
+pub(super) fn open(config: &Config, status: &Arc<FeedStatus>) -> Result<Run, SourceError> {
+    let mut feed = feed(config)?;
+    let levels = IMAGES_BYTES / LEVEL_BYTES / feed.instruments().len().max(1);
+    let capacity = usize::try_from(config.ring_capacity).unwrap_or(usize::MAX);
+    let shape = feed_sim::shape(feed.instruments(), capacity, levels.clamp(LEVELS_MIN, LEVELS_MAX));
+    let (publisher, ring) = Ring::heap(shape, feed_sim::fresh_epoch(realtime_ns()));
+    let mut feeder = Feeder::new(publisher, shape);
+    let status = Arc::clone(status);
+    let config = config.clone();
+    Ok(Box::new(move |fleet, stop| {
+        fleet.attach(&ring);
+        status.attached(&ring, FeedState::Live);
+        let pacing = pacing(&config, &fleet, &ring);
+        let outcome = feed_sim::run(&mut *feed, &mut feeder, &pacing, stop);
+        feeder.close();
+        match outcome {
+            Outcome::Stopped => return,
+            Outcome::Ended => tracing::info!(source = %config.source, "the feed has ended"),
+            Outcome::Failed(error) => tracing::error!(%error, "the feed cannot go on"),
+            Outcome::Refused(error) => tracing::error!(%error, "the feed made a senseless batch"),
+        }
+        // Clients hear of the end after the last tick, not before.
+        wait_for_shards(&fleet, &ring, stop);
+        fleet.tell_feed(FeedState::Stopped);
+        status.changed(FeedState::Stopped);
+    }))
+}
+
+fn feed(config: &Config) -> Result<Box<dyn Feed>, SourceError> {
+    let symbols = u32::try_from(config.symbols).unwrap_or(u32::MAX);
+    Ok(match &config.source {
+        Source::Pulse => {
+            #[expect(clippy::cast_precision_loss, reason = "at most 10^8, which is exact")]
+            let rate = config.rate as f64;
+            Box::new(Pulse::new(symbols, rate)?)
+        }
+        Source::Replay(files) => {
+            let repeat = match config.replay_loop {
+                Switch::On => Repeat::Forever,
+                Switch::Off => Repeat::Once,
+            };
+            Box::new(Derived::new(Replay::open(files, repeat)?))
+        }
+        Source::Sim | Source::Shm(_) => {
+            let market = MarketConfig {
+                instruments: symbols,
+                rate: config.rate,
+                seed: config.seed,
+                ..MarketConfig::default()
+            };
+            // From now on, as if it had run since the start of its schedule: event times are the present.
+            Box::new(Derived::new(Market::join(&market, realtime_ns())?))
+        }
+    })
+}
+
+fn pacing(config: &Config, fleet: &Arc<Fleet>, ring: &Ring) -> Pacing {
+    let is_replay = matches!(config.source, Source::Replay(_));
+    let start = match config.replay_start {
+        ReplayStart::FirstSubscriber if is_replay => {
+            Start::WhenOpen(Arc::new(FirstSubscriber::new(Arc::clone(fleet))))
+        }
+        _ => Start::Now,
+    };
+    let speed = match config.speed {
+        _ if !is_replay => Speed::Times(1.0),
+        config::Speed::Times(times) => Speed::Times(times),
+        config::Speed::Max => {
+            let capacity = config.ring_capacity;
+            // An entry is two ticks on average; an eighth of a log keeps every cursor far from its end.
+            let shards = u64::try_from(fleet.len().max(1)).unwrap_or(u64::MAX);
+            let lag_entries_max = config.log_entries / shards / 8;
+            let window = (capacity / 4).min(lag_entries_max);
+            let readers = Everybody::new(Arc::clone(fleet), ring.clone(), lag_entries_max, window);
+            Speed::Max(Some(Backpressure { readers: Arc::new(readers), window }))
+        }
+    };
+    Pacing { speed, start, ..Pacing::default() }
+}
+
+/// Waits until every shard has read the ring to its end, for a while.
+fn wait_for_shards(fleet: &Fleet, ring: &Ring, stop: &AtomicBool) {
+    let deadline = Instant::now() + CATCH_UP;
+    while Instant::now() < deadline && !stop.load(Ordering::Relaxed) {
+        let reports = fleet.report_blocking(0);
+        let head = ring.head();
+        if reports.iter().all(|report| report.ring.is_some_and(|ring| ring.position >= head)) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

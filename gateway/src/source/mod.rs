@@ -1,0 +1,94 @@
+//! Where ticks come from: an embedded feed, or a ring that another process writes.
+//!
+//! A source gives every shard a ring to read and says what becomes of the feed. It runs on a thread
+//! of its own and never touches a tick on its way to a client. Opening comes before starting, so
+//! that a missing file or a senseless rate is known before anything listens.
+
+mod embedded;
+mod readers;
+mod shm;
+mod status;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use crate::config::{Config, Source};
+use crate::fleet::Fleet;
+
+pub use status::{FeedStatus, FeedView};
+
+/// Why there is no source.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// The simulator cannot be set like this.
+    #[error("source sim: {0}")]
+    Market(#[from] feed_sim::market::MarketError),
+    /// The pulse cannot be set like this.
+    #[error("source pulse: {0}")]
+    Pulse(#[from] feed_sim::pulse::PulseError),
+    /// A recording cannot be opened.
+    #[error("source replay: {0}")]
+    Replay(#[from] feed_sim::replay::ReplayError),
+    /// No thread for it.
+    #[error("cannot start the source's thread: {0}")]
+    Thread(io::Error),
+}
+
+/// What runs a source until it is told to stop: on the source's own thread.
+type Run = Box<dyn FnOnce(Arc<Fleet>, &AtomicBool) + Send>;
+
+/// A source that could be opened and has not begun.
+pub struct Opened {
+    run: Run,
+}
+
+/// Opens the configured source: reads the head of recordings, checks numbers. Starts nothing.
+///
+/// # Errors
+/// If the source cannot be what the configuration says. A shared ring that is not there is no
+/// error: it is waited for.
+pub fn open(config: &Config, status: &Arc<FeedStatus>) -> Result<Opened, SourceError> {
+    let run = match &config.source {
+        Source::Shm(path) => shm::open(path, config.feed_silent_after, Arc::clone(status)),
+        Source::Sim | Source::Pulse | Source::Replay(_) => embedded::open(config, status)?,
+    };
+    Ok(Opened { run })
+}
+
+impl Opened {
+    /// Starts the source for these shards.
+    ///
+    /// # Errors
+    /// If there is no thread for it.
+    pub fn start(self, fleet: &Arc<Fleet>) -> Result<Running, SourceError> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&stop);
+        let fleet = Arc::clone(fleet);
+        let run = self.run;
+        let thread = std::thread::Builder::new()
+            .name("source".to_owned())
+            .spawn(move || run(fleet, &told))
+            .map_err(SourceError::Thread)?;
+        Ok(Running { stop, thread })
+    }
+}
+
+/// A source at work.
+pub struct Running {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+impl Running {
+    /// Stops the source and waits for its thread: a twentieth of a second at most.
+    pub fn stop(self) {
+        // Relaxed: the flag is all that is told.
+        self.stop.store(true, Ordering::Relaxed);
+        if self.thread.join().is_err() {
+            tracing::error!("the source's thread panicked");
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! What is known of the feed, for operators: its state, its ring, how often it changed.
+//!
+//! Written by the source's thread, read by health and metrics. Not on the way to clients: they are
+//! told by their shard.
+
+use std::sync::Mutex;
+
+use ring::Ring;
+use wire::FeedState;
+
+use crate::clock::realtime_ns;
+
+/// The feed as the source last saw it.
+#[derive(Debug, Default)]
+pub struct FeedStatus {
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    /// `None` before there was any feed.
+    state: Option<FeedState>,
+    ring: Option<Ring>,
+    attaches: u64,
+    open_failures: u64,
+    /// Why there is no feed, for people.
+    trouble: Option<String>,
+}
+
+/// A copy of what is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FeedView {
+    /// The feed's state; `None` before there was any feed.
+    pub state: Option<FeedState>,
+    /// The ring's epoch as it was created; a replay's further turns have others.
+    pub epoch: u64,
+    /// The ring's next position to be published.
+    pub head: u64,
+    /// Since the publisher's last sign of life, ns.
+    pub heartbeat_age_ns: u64,
+    /// How many rings were attached.
+    pub attaches: u64,
+    /// How often a shared ring could not be opened.
+    pub open_failures: u64,
+    /// Why there is no feed, for people.
+    pub trouble: Option<String>,
+}
+
+impl FeedView {
+    /// Whether ticks can be expected.
+    #[must_use]
+    pub const fn is_live(&self) -> bool {
+        matches!(self.state, Some(FeedState::Live | FeedState::Restarted))
+    }
+}
+
+impl FeedStatus {
+    /// What is known now.
+    #[must_use]
+    pub fn view(&self) -> FeedView {
+        let seen = self.seen();
+        let ring = seen.ring.as_ref();
+        let age_ns = |ring: &Ring| realtime_ns().saturating_sub(ring.heartbeat_ns());
+        FeedView {
+            state: seen.state,
+            epoch: ring.map_or(0, Ring::epoch),
+            head: ring.map_or(0, Ring::head),
+            heartbeat_age_ns: ring.map_or(0, age_ns),
+            attaches: seen.attaches,
+            open_failures: seen.open_failures,
+            trouble: seen.trouble.clone(),
+        }
+    }
+
+    /// A ring was attached.
+    pub(super) fn attached(&self, ring: &Ring, state: FeedState) {
+        let mut seen = self.seen();
+        seen.ring = Some(ring.clone());
+        seen.state = Some(state);
+        seen.attaches += 1;
+        seen.trouble = None;
+    }
+
+    /// The feed's state changed.
+    pub(super) fn changed(&self, state: FeedState) {
+        self.seen().state = Some(state);
+    }
+
+    /// A shared ring could not be opened.
+    pub(super) fn open_failed(&self, trouble: String) {
+        let mut seen = self.seen();
+        seen.open_failures += 1;
+        seen.trouble = Some(trouble);
+    }
+
+    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
+        // A holder that panicked has left plain values behind.
+        self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}

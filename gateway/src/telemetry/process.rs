@@ -1,0 +1,99 @@
+//! The process as the system sees it: age, memory, open files.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// What the process knows of itself.
+#[derive(Debug)]
+pub struct Process {
+    started: Instant,
+    started_at: SystemTime,
+    /// Certificates read again, and attempts that failed.
+    certificate_reloads: AtomicU64,
+    certificate_failures: AtomicU64,
+}
+
+/// A copy of it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ProcessView {
+    /// When the process started, seconds since the Unix epoch.
+    pub started_at_s: f64,
+    /// Resident memory, bytes; 0 where the system does not say.
+    pub resident_bytes: u64,
+    /// Open files of the main thread's table; shards may have their own.
+    pub open_files: u64,
+    /// The limit on open files, for each table.
+    pub open_files_limit: u64,
+    /// Certificates read again.
+    pub certificate_reloads: u64,
+    /// Certificates that could not be read again.
+    pub certificate_failures: u64,
+}
+
+impl Process {
+    /// The process, as of now.
+    #[must_use]
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self {
+            started: Instant::now(),
+            started_at: SystemTime::now(),
+            certificate_reloads: AtomicU64::new(0),
+            certificate_failures: AtomicU64::new(0),
+        })
+    }
+
+    /// Since when it runs.
+    #[must_use]
+    pub fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Counts an attempt to read certificates again.
+    pub fn count_reload<E>(&self, result: &Result<(), E>) {
+        let counter =
+            if result.is_ok() { &self.certificate_reloads } else { &self.certificate_failures };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Looks at the system.
+    #[must_use]
+    pub fn view(&self) -> ProcessView {
+        let count = |count: std::io::Result<usize>| {
+            u64::try_from(count.unwrap_or_default()).unwrap_or(u64::MAX)
+        };
+        ProcessView {
+            started_at_s: self
+                .started_at
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default()
+                .as_secs_f64(),
+            resident_bytes: resident_bytes().unwrap_or_default(),
+            open_files: count(sys::count_open_files()),
+            open_files_limit: count(sys::open_files_limit()),
+            certificate_reloads: self.certificate_reloads.load(Ordering::Relaxed),
+            certificate_failures: self.certificate_failures.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// `VmRSS` of `/proc/self/status`, which is in KiB whatever the page size.
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_system_tells_memory_and_files() {
+        let view = Process::new().view();
+        assert!(view.resident_bytes > 1 << 20);
+        assert!(view.open_files > 2);
+        assert!(view.open_files_limit > view.open_files);
+    }
+}
