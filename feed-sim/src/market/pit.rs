@@ -1,0 +1,372 @@
+//! The pit: one instrument's market, from event to event.
+//!
+//! A pit knows when something next happens in it and, when told to wake, lets it happen and appends
+//! the ticks. Between it and the others there is nothing shared; [`super::Market`] only puts them in
+//! order of time.
+//!
+//! What is told, and when:
+//! - a trade for each resting order that a market order meets, at once;
+//! - a quote whenever the best bid or offer (price or quantity) is not what the last quote said, at
+//!   once, after the trades that caused it;
+//! - a depth group of all levels that changed since the last group, at the cadence.
+//!
+//! So at each depth group the reader's book has the best bid and offer of the last quote, whose update
+//! id is not above the group's last; the same holds in the recordings.
+
+use wire::{Level, Tick, TradingStatus};
+
+use super::catalog::Listing;
+use super::config::{DepthCadence, MarketConfig};
+use super::fair::{Fair, FairTraits, jump_ticks};
+use super::random::{mix, to_f64, whole};
+use super::schedule::{self, Chapter, Schedule, Session};
+use super::tape::Tape;
+use super::tempo::Tempo;
+use super::traders::{Traders, messages_behind, seconds};
+
+/// Messages to the best levels a second, at the venue's pace.
+const TURNS_PER_SECOND: f64 = 85.0;
+
+/// Trades a second, at the venue's pace.
+const TRADES_PER_SECOND: f64 = 24.0;
+
+/// Ns between depth groups, at the venue's pace.
+const DEPTH_INTERVAL_NS: u64 = 100_000_000;
+
+/// A chapter's standard deviation is this part of the book's depth: farther prices are then so rare
+/// that stopping the fair value at the depth is not seen.
+const CHAPTER_PART: f64 = 0.4;
+
+/// The most trades in a chapter. Joining late means playing half a chapter of each instrument.
+const CHAPTER_TRADES_MAX: f64 = 8_192.0;
+
+/// Ids a chapter spans for each of its trades: several times what it uses in the mean.
+const UPDATES_PER_TRADE: f64 = 100.0;
+
+/// The part of the least jump by which the fair value may be outside the best prices.
+const TOLERANCE_PART: f64 = 0.35;
+
+/// Never.
+const NEVER_NS: u64 = u64::MAX;
+
+/// What happens next in a pit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Due {
+    /// A session opens.
+    Open,
+    /// Somebody's turn.
+    Turn,
+    /// A depth group.
+    Depth,
+    /// A chapter ends, and with its last one the session.
+    ChapterEnd,
+    /// The instrument is halted.
+    Halt,
+    /// The halt is over.
+    Resume,
+}
+
+/// Whether a halt of the session is still to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum HaltState {
+    Ahead,
+    Halted,
+    Past,
+}
+
+/// One instrument's market.
+#[derive(Clone, Debug)]
+pub(super) struct Pit {
+    traders: Traders,
+    tempo: Tempo,
+    tape: Tape,
+    schedule: Schedule,
+    session: Session,
+    chapter: Chapter,
+    halt: HaltState,
+    status: TradingStatus,
+    /// One over the chapter's length, per ns.
+    chapter_rate: f64,
+    depth_interval_ns: u64,
+    /// The part of a depth interval that the pits' grids are apart.
+    depth_phase_ns: u64,
+    /// Whether depth groups come at every interval or only after something happened.
+    depth_always: bool,
+    next_turn_ns: u64,
+    next_depth_ns: u64,
+    turns_since_depth: u32,
+    due: Due,
+    due_ns: u64,
+}
+
+impl Pit {
+    /// The pit of this listing, which runs `pace` times as fast as the venue; nothing has happened yet.
+    pub(super) fn new(listing: &Listing, config: &MarketConfig, pace: f64) -> Self {
+        let session_seconds = seconds(config.sessions.open_ns()) * pace;
+        let trades_per_session = session_seconds * TRADES_PER_SECOND;
+        let depth = f64::from(listing.depth_ticks);
+        let chapter_seconds = (CHAPTER_PART * depth / listing.volatility_ticks).powi(2);
+        let chapter_trades = (chapter_seconds * TRADES_PER_SECOND).clamp(64.0, CHAPTER_TRADES_MAX);
+        let chapters_per_session =
+            schedule::chapters_per_session(trades_per_session, chapter_trades);
+        let chapter_seconds = session_seconds / to_f64(chapters_per_session);
+        let updates = (chapter_seconds * TRADES_PER_SECOND + 1.0) * UPDATES_PER_TRADE + 65_536.0;
+        let schedule = Schedule {
+            seed: listing.seed,
+            sessions: config.sessions,
+            start_ns: config.start_ns,
+            chapters_per_session,
+            trades_per_chapter_q32: schedule::trades_per_chapter_q32(
+                trades_per_session,
+                chapters_per_session,
+            ),
+            update_span_log2: whole(updates).next_power_of_two().trailing_zeros(),
+        };
+        let jump_ticks = jump_ticks(listing.volatility_ticks, TURNS_PER_SECOND);
+        let fair = Fair::new(FairTraits {
+            seed: listing.seed,
+            center_ticks: listing.center_ticks,
+            chapter_ticks: listing.volatility_ticks * chapter_seconds.sqrt(),
+            jump_ticks,
+            reach_ticks: depth * 0.9,
+        });
+        let depth_interval_ns = match config.depth {
+            DepthCadence::VenuePace if pace > 1.0 => {
+                whole(to_f64(DEPTH_INTERVAL_NS) / pace).max(1_000)
+            }
+            DepthCadence::VenuePace => DEPTH_INTERVAL_NS,
+            DepthCadence::Every(ns) => ns,
+        };
+        let instrument = &listing.instrument;
+        let session = schedule.session(0);
+        let mut pit = Self {
+            traders: Traders::new(listing, fair, (jump_ticks * TOLERANCE_PART).max(0.5)),
+            tempo: Tempo::new(TURNS_PER_SECOND, pace),
+            tape: Tape::new(instrument.id, instrument.tick_size, instrument.lot_size),
+            schedule,
+            session,
+            chapter: schedule.chapter_at(&session, 0),
+            halt: HaltState::Ahead,
+            status: TradingStatus::Closed,
+            chapter_rate: 0.0,
+            depth_interval_ns,
+            depth_phase_ns: mix([listing.seed, 0x7068, 0, 0]) % depth_interval_ns,
+            depth_always: seconds(depth_interval_ns) * pace * TURNS_PER_SECOND >= 2.0,
+            next_turn_ns: NEVER_NS,
+            next_depth_ns: NEVER_NS,
+            turns_since_depth: 0,
+            due: Due::Open,
+            due_ns: config.start_ns,
+        };
+        pit.enter(config.start_ns);
+        pit
+    }
+
+    /// Begins the chapter that is on just before `now_ns`, telling nobody. From here on waking the pit
+    /// until `now_ns` brings it into the state it would have had it been played from the start.
+    pub(super) fn enter(&mut self, now_ns: u64) {
+        let before_ns = now_ns.saturating_sub(1);
+        self.session = self.schedule.session(self.schedule.session_at(before_ns));
+        let trading_ns = self.session.trading_at(before_ns);
+        self.chapter = self.schedule.chapter_at(&self.session, trading_ns);
+        self.status = TradingStatus::Trading;
+        self.halt = match self.session.halt {
+            Some(halt) if self.chapter.begins_ns <= halt.at_ns => HaltState::Ahead,
+            Some(_) | None => HaltState::Past,
+        };
+        self.begin_chapter();
+        self.tape.assume_told(&self.traders.book);
+        self.find_due();
+    }
+
+    /// When something next happens, ns since the epoch.
+    pub(super) const fn due_ns(&self) -> u64 {
+        self.due_ns
+    }
+
+    /// What a reader who begins here has to know: status, best bid and offer, the whole book.
+    pub(super) fn introduce(&self, out: &mut Vec<Tick>, now_ns: u64, changes: &mut Vec<Level>) {
+        self.tape.status(out, now_ns, self.status);
+        self.tape.last_quote(out, now_ns);
+        changes.clear();
+        self.traders.book.published(|change| changes.push(self.tape.level(change)));
+        self.tape.whole_depth(out, now_ns, changes);
+    }
+
+    /// Lets happen what is due, appending its ticks. `changes` is scratch space.
+    pub(super) fn wake(&mut self, out: &mut Vec<Tick>, changes: &mut Vec<Level>) {
+        let now_ns = self.due_ns;
+        match self.due {
+            Due::Turn => self.take_turn(out, now_ns),
+            Due::Depth => self.tell_depth(out, now_ns, changes),
+            Due::ChapterEnd => self.end_chapter(out, now_ns, changes),
+            Due::Open => {
+                self.session = self.schedule.session(self.session.index + 1);
+                self.chapter = self.schedule.chapter_at(&self.session, 0);
+                self.halt = match self.session.halt {
+                    Some(_) => HaltState::Ahead,
+                    None => HaltState::Past,
+                };
+                if self.status != TradingStatus::Trading {
+                    self.tell_status(out, now_ns, TradingStatus::Trading);
+                }
+                self.turn_page(out, now_ns, changes);
+            }
+            Due::Halt => {
+                self.flush_depth(out, now_ns, changes);
+                self.tell_status(out, now_ns, TradingStatus::Halted);
+                self.halt = HaltState::Halted;
+            }
+            Due::Resume => {
+                self.halt = HaltState::Past;
+                self.tell_status(out, now_ns, TradingStatus::Trading);
+            }
+        }
+        self.find_due();
+    }
+
+    fn take_turn(&mut self, out: &mut Vec<Tick>, now_ns: u64) {
+        let elapsed = to_f64(self.tempo.at_ns()) * self.chapter_rate;
+        let eagerness = self.eagerness(elapsed);
+        if self.tape.has_update_ids(4_096) {
+            let weight = self.traders.turn(elapsed, eagerness, out, now_ns, &mut self.tape);
+            self.tempo.excite(weight);
+        }
+        self.turns_since_depth += 1;
+        if self.next_depth_ns == NEVER_NS {
+            self.next_depth_ns = self.depth_after(self.next_turn_ns);
+        }
+        self.next_turn_ns = self.turn_after();
+    }
+
+    /// How far the chapter's trades are behind schedule: 1 is on it, 2 is half of them missing. This
+    /// is what makes a chapter's trades a known number without anyone seeing it.
+    fn eagerness(&self, elapsed: f64) -> f64 {
+        if self.tape.trades_left() == 0 {
+            return 0.0;
+        }
+        let left = to_f64(self.tape.trades_left()) / to_f64(self.chapter.trades);
+        let time_left = (1.0 - elapsed).max(1e-6);
+        (left / time_left).powi(2).min(8.0)
+    }
+
+    fn tell_depth(&mut self, out: &mut Vec<Tick>, now_ns: u64, changes: &mut Vec<Level>) {
+        let count = messages_behind(&mut self.traders.dice, self.turns_since_depth);
+        if self.tape.has_update_ids(4_096) {
+            self.traders.turn_over(count, &mut self.tape);
+        }
+        self.flush_depth(out, now_ns, changes);
+        self.turns_since_depth = 0;
+        self.next_depth_ns =
+            if self.depth_always { self.depth_after(self.next_depth_ns) } else { NEVER_NS };
+    }
+
+    fn flush_depth(&mut self, out: &mut Vec<Tick>, now_ns: u64, changes: &mut Vec<Level>) {
+        self.gather_changes(changes);
+        if !changes.is_empty() {
+            self.tape.depth(out, now_ns, changes);
+        }
+    }
+
+    fn gather_changes(&mut self, changes: &mut Vec<Level>) {
+        changes.clear();
+        let tape = &self.tape;
+        self.traders.book.publish_changes(|change| changes.push(tape.level(change)));
+    }
+
+    fn tell_status(&mut self, out: &mut Vec<Tick>, now_ns: u64, status: TradingStatus) {
+        self.status = status;
+        self.tape.status(out, now_ns, status);
+    }
+
+    fn end_chapter(&mut self, out: &mut Vec<Tick>, now_ns: u64, changes: &mut Vec<Level>) {
+        self.traders.settle(out, now_ns, &mut self.tape);
+        self.gather_changes(changes);
+        self.tape.last_depth(out, now_ns, changes);
+        match self.schedule.chapter_after(&self.session, &self.chapter) {
+            Some(next) => {
+                self.chapter = next;
+                self.turn_page(out, now_ns, changes);
+            }
+            None => {
+                self.next_turn_ns = NEVER_NS;
+                self.next_depth_ns = NEVER_NS;
+                if self.schedule.sessions.closed_ns > 0 {
+                    self.tell_status(out, now_ns, TradingStatus::Closed);
+                }
+            }
+        }
+    }
+
+    /// Begins the chapter in sight of the readers: one depth group leads from the old book to the new.
+    fn turn_page(&mut self, out: &mut Vec<Tick>, now_ns: u64, changes: &mut Vec<Level>) {
+        changes.clear();
+        self.traders.book.published(|change| changes.push(self.tape.level(change)));
+        self.begin_chapter();
+        self.tape.requote(out, now_ns, &self.traders.book);
+        let (book, tape) = (&self.traders.book, &self.tape);
+        // What stays, is told once, with its new quantity.
+        changes.retain_mut(|level| {
+            level.quantity = 0;
+            !tape.is_on(book, level)
+        });
+        book.published(|change| changes.push(tape.level(change)));
+        self.tape.depth(out, now_ns, changes);
+    }
+
+    fn begin_chapter(&mut self) {
+        let chapter = self.chapter;
+        self.chapter_rate = 1.0 / to_f64((chapter.ends_ns - chapter.begins_ns).max(1));
+        self.traders.fair.rewind(chapter.number);
+        let middle_ticks = self.traders.fair.value() >> super::fair::PLACES;
+        self.tape.begin(&chapter, middle_ticks - i64::from(self.traders.band() / 2));
+        let seed = mix([self.schedule.seed, chapter.number, 0x6368_6170, 0]);
+        self.traders.open(seed, &mut self.tape);
+        self.traders.book.publish_changes(|_| {});
+        self.tempo.rewind();
+        self.turns_since_depth = 0;
+        self.next_turn_ns = self.turn_after();
+        self.next_depth_ns =
+            if self.depth_always { self.depth_after(chapter.begins_ns) } else { NEVER_NS };
+    }
+
+    /// The next turn, ns of trading time.
+    fn turn_after(&mut self) -> u64 {
+        let activity = self.traders.fair.activity();
+        self.chapter.begins_ns + self.tempo.next_ns(&mut self.traders.dice, activity)
+    }
+
+    /// The next time on the depth grid, ns of trading time.
+    const fn depth_after(&self, trading_ns: u64) -> u64 {
+        let steps =
+            (trading_ns + self.depth_interval_ns - self.depth_phase_ns) / self.depth_interval_ns;
+        steps * self.depth_interval_ns + self.depth_phase_ns
+    }
+
+    /// Finds what happens next and when; of what is due at one time first the chapter's end, then a halt,
+    /// a depth group, a turn.
+    fn find_due(&mut self) {
+        let halt = self.session.halt.map_or((NEVER_NS, 0), |halt| (halt.at_ns, halt.length_ns));
+        if self.halt == HaltState::Halted {
+            (self.due, self.due_ns) = (Due::Resume, self.session.open_ns + halt.0 + halt.1);
+            return;
+        }
+        if self.next_turn_ns == NEVER_NS {
+            let next_ns = self.session.open_ns + self.schedule.sessions.length_ns;
+            (self.due, self.due_ns) = (Due::Open, next_ns);
+            return;
+        }
+        let mut next = (Due::ChapterEnd, self.chapter.ends_ns);
+        if self.next_turn_ns < next.1 {
+            next = (Due::Turn, self.next_turn_ns);
+        }
+        if self.next_depth_ns <= next.1 && self.next_depth_ns < self.chapter.ends_ns {
+            next = (Due::Depth, self.next_depth_ns);
+        }
+        if self.halt == HaltState::Ahead && halt.0 <= next.1 && halt.0 < self.chapter.ends_ns {
+            next = (Due::Halt, halt.0);
+        }
+        let halted_ns = if self.halt == HaltState::Past { halt.1 } else { 0 };
+        (self.due, self.due_ns) = (next.0, self.session.open_ns + next.1 + halted_ns);
+    }
+}
