@@ -20,10 +20,11 @@
 
 #![forbid(unsafe_code)]
 
+pub mod derive;
 mod feed;
 mod feeder;
-mod pacing;
 pub mod market;
+mod pacing;
 pub mod pulse;
 pub mod replay;
 

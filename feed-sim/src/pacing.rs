@@ -58,6 +58,10 @@ pub enum Start {
     Now,
     /// When the gate opens; instruments are defined before.
     WhenOpen(Arc<dyn Gate>),
+    /// It began at this moment of the realtime clock, ns since the epoch, which may be past: what was
+    /// due since is late and comes at once. For feeds whose schedule is the wall clock's, such as a
+    /// market that took time to join.
+    At(u64),
 }
 
 /// How to wait for a due time.
@@ -161,22 +165,31 @@ pub fn run(
     pacing: &Pacing,
     stop: &AtomicBool,
 ) -> Outcome {
-    let mut is_started = false;
+    let mut is_first = true;
     loop {
         let now_ns = realtime_ns();
         if let Err(error) = feeder.begin_epoch(feed.instruments(), now_ns) {
             return Outcome::Refused(error);
         }
         pacing.progress.epochs.fetch_add(1, Ordering::Relaxed);
-        if !is_started {
-            if let Start::WhenOpen(gate) = &pacing.start
-                && !wait_until(|| gate.is_open(), feeder, stop)
-            {
-                return Outcome::Stopped;
+        // Only the first epoch waits for a start; the others begin where the one before ends.
+        let start_ns = match (&pacing.start, is_first) {
+            (Start::At(start_ns), true) => {
+                if !wait_until(|| realtime_ns() >= *start_ns, feeder, stop) {
+                    return Outcome::Stopped;
+                }
+                *start_ns
             }
-            is_started = true;
-        }
-        match Epoch::begin(feed, feeder, pacing, stop).run() {
+            (Start::WhenOpen(gate), true) => {
+                if !wait_until(|| gate.is_open(), feeder, stop) {
+                    return Outcome::Stopped;
+                }
+                realtime_ns()
+            }
+            _ => realtime_ns(),
+        };
+        is_first = false;
+        match Epoch::begin(feed, feeder, pacing, stop, start_ns).run() {
             End::Restart => {}
             End::Run(outcome) => return outcome,
         }
@@ -196,7 +209,9 @@ struct Epoch<'a> {
     feeder: &'a mut Feeder,
     pacing: &'a Pacing,
     stop: &'a AtomicBool,
-    started: Instant,
+    begun: Instant,
+    /// How far the feed's time was already when the run began.
+    head_start_ns: u64,
     /// Ticks gathered; those from `ready` on are not due yet.
     batch: Vec<Tick>,
     ready: usize,
@@ -217,14 +232,17 @@ impl<'a> Epoch<'a> {
         feeder: &'a mut Feeder,
         pacing: &'a Pacing,
         stop: &'a AtomicBool,
+        start_ns: u64,
     ) -> Self {
-        feed.start(realtime_ns());
+        let (begun, now_ns) = (Instant::now(), realtime_ns());
+        feed.start(start_ns);
         Self {
             feed,
             feeder,
             pacing,
             stop,
-            started: Instant::now(),
+            begun,
+            head_start_ns: now_ns.saturating_sub(start_ns),
             batch: Vec::with_capacity(2 * BATCH_TICKS),
             ready: 0,
             rest_due_ns: None,
@@ -358,8 +376,10 @@ impl<'a> Epoch<'a> {
         }
     }
 
+    /// Real time since the feed's time 0, ns.
     fn elapsed_ns(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
+        let elapsed_ns = u64::try_from(self.begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        elapsed_ns.saturating_add(self.head_start_ns)
     }
 }
 

@@ -1,0 +1,480 @@
+//! Derived channels: bars and the 24-hour ticker, from the trades of any feed.
+//!
+//! [`Derived`] wraps a feed and adds ticks behind its batches; hubs and buses see ordinary topics, and
+//! every node numbers them alike. Depth groups stay whole: additions come at a batch's end.
+//!
+//! # Time
+//! Bars and windows go by the trades' own time. *Now* is the greatest event time of all trades and
+//! depth events so far; quotes do not count, as in recordings theirs is the receiver's clock.
+//!
+//! - A bar is *final* as soon as a trade of its instrument lies behind it, or now is
+//!   [`Options::grace_ns`] past its end. It is told once, and never opened again: a trade that comes
+//!   still later counts in the bar that is open then ([`Derived::late_trades`]).
+//! - Running bars and the ticker are told when they have changed, at most once per
+//!   [`Options::cadence_ns`] and instrument, each instrument at its own phase so that thousands of them
+//!   do not come at once. When the feed ends, the last state is told.
+//! - No trade, no bar: intervals without trades have none.
+
+mod bars;
+mod window;
+
+use wire::{Channel, Instrument, Interval, Kind, Tick, Trade};
+
+use crate::feed::{Feed, Next};
+use bars::{Length, OpenBar};
+use window::Window;
+
+/// Phases in a cadence: a sixteenth of the instruments is told at a time.
+const PHASES: u64 = 16;
+
+/// What is derived, and how often it is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Bars of these intervals.
+    pub intervals: Vec<Interval>,
+    /// Whether there is a ticker.
+    pub ticker: TickerPolicy,
+    /// Running bars and the ticker are told at most this often for each instrument, ns.
+    pub cadence_ns: u64,
+    /// How long after its end a bar waits for trades that are told late, ns.
+    pub grace_ns: u64,
+}
+
+/// Whether a 24-hour ticker is derived.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TickerPolicy {
+    /// For every instrument with trades.
+    #[default]
+    Derived,
+    /// For none.
+    Off,
+}
+
+impl Default for Options {
+    /// The intervals that charts open with, once a second, and 200 ms of grace: twice the time that
+    /// the venue gathers depth events, the latest of its streams.
+    fn default() -> Self {
+        let intervals = ["1s", "1m", "5m", "15m", "1h", "4h", "1d"];
+        Self {
+            intervals: intervals.iter().filter_map(|name| Interval::parse(name)).collect(),
+            ticker: TickerPolicy::Derived,
+            cadence_ns: 1_000_000_000,
+            grace_ns: 200_000_000,
+        }
+    }
+}
+
+/// A feed with bars and tickers of its trades.
+pub struct Derived<F> {
+    inner: F,
+    options: Options,
+    instruments: Vec<Instrument>,
+    states: Vec<State>,
+    series: Vec<Series>,
+    /// Instruments with changes to tell, by phase.
+    changed: Vec<Vec<u32>>,
+    now_ns: u64,
+    /// When the next phase is told.
+    flush_at_ns: u64,
+    /// When the first open bar of any interval is to be closed.
+    close_at_ns: u64,
+    late_trades: u64,
+}
+
+/// One instrument.
+#[derive(Debug)]
+struct State {
+    /// What a quantity of 1 is as a mantissa.
+    quantity_unit: i128,
+    /// The open bar of each series.
+    bars: Vec<Option<OpenBar>>,
+    window: Window,
+    is_changed: bool,
+}
+
+/// One interval.
+#[derive(Debug)]
+struct Series {
+    channel: Channel,
+    length: Length,
+    /// Instruments with an open bar.
+    open: Vec<u32>,
+}
+
+impl<F: Feed> Derived<F> {
+    /// Adds the usual bars and the ticker to a feed.
+    #[must_use]
+    pub fn new(inner: F) -> Self {
+        Self::with(inner, Options::default())
+    }
+
+    /// Adds what the options say to a feed.
+    #[must_use]
+    pub fn with(inner: F, options: Options) -> Self {
+        let series = options.intervals.iter().map(|&interval| Series {
+            channel: Channel::Bar(interval),
+            length: Length::of(interval),
+            open: Vec::new(),
+        });
+        let mut derived = Self {
+            series: series.collect(),
+            inner,
+            options,
+            instruments: Vec::new(),
+            states: Vec::new(),
+            changed: Vec::new(),
+            now_ns: 0,
+            flush_at_ns: 0,
+            close_at_ns: u64::MAX,
+            late_trades: 0,
+        };
+        derived.reset();
+        derived
+    }
+
+    /// The feed itself.
+    #[must_use]
+    pub const fn inner(&self) -> &F {
+        &self.inner
+    }
+
+    /// Trades that came after a bar of theirs was final.
+    #[must_use]
+    pub const fn late_trades(&self) -> u64 {
+        self.late_trades
+    }
+
+    /// Nothing is known any more; the instruments may be others.
+    fn reset(&mut self) {
+        let mut derived = self.series.iter().fold(0, |set, series| set | series.channel.bit());
+        if self.options.ticker == TickerPolicy::Derived {
+            derived |= Channel::Ticker.bit();
+        }
+        self.instruments.clear();
+        for instrument in self.inner.instruments() {
+            let mut instrument = *instrument;
+            if instrument.has(Channel::Trade) {
+                instrument.channels |= derived;
+            }
+            self.instruments.push(instrument);
+        }
+        let series = self.series.len();
+        self.states = self.instruments.iter().map(|each| State::new(each, series)).collect();
+        self.series.iter_mut().for_each(|series| series.open.clear());
+        self.changed = vec![Vec::new(); usize::try_from(PHASES).expect("few")];
+        (self.now_ns, self.flush_at_ns, self.close_at_ns) = (0, 0, u64::MAX);
+    }
+
+    /// Takes one of the feed's ticks.
+    #[inline]
+    fn take(&mut self, tick: &Tick, out: &mut Vec<Tick>) {
+        match tick.kind() {
+            Ok(Kind::Data(Channel::Trade)) => {
+                self.now_ns = self.now_ns.max(tick.ts_event_ns);
+                self.handle_trade(tick.instrument, &tick.trade(), out);
+            }
+            Ok(Kind::Data(Channel::Depth)) => self.now_ns = self.now_ns.max(tick.ts_event_ns),
+            _ => {}
+        }
+    }
+
+    fn handle_trade(&mut self, instrument: u32, trade: &Trade, out: &mut Vec<Tick>) {
+        let Some(state) = self.states.get_mut(instrument as usize) else { return };
+        let mut is_late = false;
+        for (bar, series) in state.bars.iter_mut().zip(&mut self.series) {
+            match bar {
+                Some(open) if trade.ts_trade_ns < open.end_ns => {
+                    is_late |= trade.ts_trade_ns < open.start_ns();
+                    open.add(trade);
+                    continue;
+                }
+                Some(open) => {
+                    let last = open.bar(state.quantity_unit, true);
+                    out.push(Tick::from_bar(series.channel, instrument, self.now_ns, &last));
+                }
+                None => series.open.push(instrument),
+            }
+            let open = OpenBar::open(series.length, trade);
+            // Told after its bar was closed by the clock: this opens the same interval again, which
+            // would be final twice. It counts in the interval that now is in.
+            let closed_ns = self.now_ns.saturating_sub(self.options.grace_ns);
+            let open = if open.end_ns <= closed_ns {
+                is_late = true;
+                OpenBar::open(series.length, &Trade { ts_trade_ns: self.now_ns, ..*trade })
+            } else {
+                open
+            };
+            self.close_at_ns =
+                self.close_at_ns.min(open.end_ns.saturating_add(self.options.grace_ns));
+            *bar = Some(open);
+        }
+        self.late_trades += u64::from(is_late);
+        state.window.add(trade);
+        if !state.is_changed {
+            state.is_changed = true;
+            self.changed[phase_of(instrument)].push(instrument);
+        }
+    }
+
+    /// Tells what is due by now.
+    fn tell(&mut self, out: &mut Vec<Tick>) {
+        if self.now_ns >= self.close_at_ns {
+            self.close_bars(out);
+        }
+        if self.now_ns >= self.flush_at_ns {
+            let step_ns = (self.options.cadence_ns / PHASES).max(1);
+            // After a pause of more than a cadence each phase is told once.
+            let first = (self.flush_at_ns / step_ns)
+                .max((self.now_ns / step_ns + 1).saturating_sub(PHASES));
+            for step in first..=self.now_ns / step_ns {
+                self.flush(usize::try_from(step % PHASES).expect("few"), out);
+            }
+            self.flush_at_ns = (self.now_ns / step_ns + 1) * step_ns;
+        }
+    }
+
+    /// Closes the bars whose time is over.
+    fn close_bars(&mut self, out: &mut Vec<Tick>) {
+        let closed_ns = self.now_ns.saturating_sub(self.options.grace_ns);
+        let mut next_end_ns = u64::MAX;
+        for (at, series) in self.series.iter_mut().enumerate() {
+            series.open.retain(|&instrument| {
+                let state = &mut self.states[instrument as usize];
+                let bar = &mut state.bars[at];
+                if let Some(open) = bar.take_if(|open| open.end_ns <= closed_ns) {
+                    let last = open.bar(state.quantity_unit, true);
+                    out.push(Tick::from_bar(series.channel, instrument, self.now_ns, &last));
+                }
+                next_end_ns = next_end_ns.min(bar.map_or(u64::MAX, |open| open.end_ns));
+                bar.is_some()
+            });
+        }
+        self.close_at_ns = next_end_ns.saturating_add(self.options.grace_ns);
+    }
+
+    /// Tells the running state of the changed instruments of a phase.
+    fn flush(&mut self, phase: usize, out: &mut Vec<Tick>) {
+        for instrument in self.changed[phase].drain(..) {
+            let state = &mut self.states[instrument as usize];
+            state.is_changed = false;
+            for (bar, series) in state.bars.iter().zip(&self.series) {
+                if let Some(open) = bar {
+                    let running = open.bar(state.quantity_unit, false);
+                    out.push(Tick::from_bar(series.channel, instrument, self.now_ns, &running));
+                }
+            }
+            if self.options.ticker == TickerPolicy::Derived
+                && let Some(ticker) = state.window.ticker(self.now_ns, state.quantity_unit)
+            {
+                out.push(Tick::from_ticker(instrument, self.now_ns, &ticker));
+            }
+        }
+    }
+}
+
+impl<F: Feed> Feed for Derived<F> {
+    fn instruments(&self) -> &[Instrument] {
+        &self.instruments
+    }
+
+    fn next(&mut self, out: &mut Vec<Tick>) -> Next {
+        let start = out.len();
+        let next = self.inner.next(out);
+        for at in start..out.len() {
+            let tick = out[at];
+            self.take(&tick, out);
+        }
+        match next {
+            Next::At(_) => self.tell(out),
+            Next::End | Next::Restart | Next::Failed(_) => {
+                (0..self.changed.len()).for_each(|phase| self.flush(phase, out));
+            }
+        }
+        if matches!(next, Next::Restart) {
+            self.reset();
+        }
+        next
+    }
+
+    fn start(&mut self, realtime_ns: u64) {
+        self.inner.start(realtime_ns);
+    }
+}
+
+impl State {
+    fn new(instrument: &Instrument, series: usize) -> Self {
+        Self {
+            quantity_unit: 10i128.pow(u32::from(instrument.quantity_exponent.unsigned_abs())),
+            bars: vec![None; series],
+            window: Window::default(),
+            is_changed: false,
+        }
+    }
+}
+
+fn phase_of(instrument: u32) -> usize {
+    usize::try_from(u64::from(instrument) % PHASES).expect("few")
+}
+
+#[cfg(test)]
+mod tests {
+    use wire::{Bar, Symbol};
+
+    use super::*;
+
+    /// Batches to hand out, one a call.
+    struct Script {
+        instruments: Vec<Instrument>,
+        batches: std::vec::IntoIter<Vec<Tick>>,
+    }
+
+    impl Feed for Script {
+        fn instruments(&self) -> &[Instrument] {
+            &self.instruments
+        }
+
+        fn next(&mut self, out: &mut Vec<Tick>) -> Next {
+            match self.batches.next() {
+                Some(batch) => {
+                    out.extend(batch);
+                    Next::At(0)
+                }
+                None => Next::End,
+            }
+        }
+    }
+
+    const SECOND_NS: u64 = 1_000_000_000;
+    const T0: u64 = 1_723_161_253 * SECOND_NS;
+
+    fn trade(instrument: u32, at_ms: u64, price: i64) -> Tick {
+        let ts_trade_ns = T0 + at_ms * 1_000_000;
+        let trade = Trade {
+            price,
+            quantity: 3,
+            trade_id: at_ms,
+            ts_trade_ns,
+            buyer_is_maker: price % 2 == 0,
+        };
+        Tick::from_trade(instrument, ts_trade_ns + 1_000_000, &trade)
+    }
+
+    fn depth(at_ms: u64) -> Tick {
+        let mut out = Vec::new();
+        Tick::push_depth(&mut out, 0, T0 + at_ms * 1_000_000, 1..=1, &[]);
+        out[0]
+    }
+
+    fn derive(intervals: &[&str], batches: Vec<Vec<Tick>>) -> (Vec<Vec<Tick>>, u64) {
+        let instrument = |id| Instrument {
+            id,
+            symbol: Symbol::new("X").unwrap(),
+            base_len: 0,
+            price_exponent: -2,
+            quantity_exponent: -1,
+            tick_size: 1,
+            lot_size: 1,
+            channels: Channel::Trade.bit(),
+        };
+        let script =
+            Script { instruments: (0..2).map(instrument).collect(), batches: batches.into_iter() };
+        let intervals = intervals.iter().filter_map(|name| Interval::parse(name)).collect();
+        let mut derived = Derived::with(script, Options { intervals, ..Options::default() });
+        let mut result = Vec::new();
+        loop {
+            let mut out = Vec::new();
+            let next = derived.next(&mut out);
+            result.push(out);
+            if !matches!(next, Next::At(_)) {
+                return (result, derived.late_trades());
+            }
+        }
+    }
+
+    fn finals(batches: &[Vec<Tick>]) -> Vec<Bar> {
+        let bars =
+            batches.iter().flatten().filter(|t| t.kind == Channel::Bar(Interval::SECOND).code());
+        bars.map(Tick::bar).filter(|bar| bar.is_final).collect()
+    }
+
+    #[test]
+    fn a_bar_closes_with_the_next_trade_or_with_time() {
+        let (out, late) = derive(
+            &["1s"],
+            vec![
+                vec![trade(0, 100, 10), trade(0, 900, 13), trade(0, 950, 8)],
+                vec![trade(0, 1_000, 11)],
+                vec![depth(2_150)],
+                vec![depth(2_200)],
+                vec![depth(9_000)],
+            ],
+        );
+        assert_eq!(late, 0);
+        let bars = finals(&out);
+        assert_eq!(bars.len(), 2);
+        let first = Bar {
+            ts_open_ns: T0,
+            open: 10,
+            high: 13,
+            low: 8,
+            close: 8,
+            volume: 9,
+            // (10 + 13 + 8) * 3 with one decimal of quantity less.
+            quote_volume: 9,
+            taker_volume: 3,
+            taker_quote_volume: 3,
+            first_trade_id: 100,
+            trades: 3,
+            is_final: true,
+        };
+        assert_eq!(bars[0], first);
+        assert_eq!((bars[1].open, bars[1].trades), (11, 1));
+        assert!(finals(&out[..3]).len() == 1 && finals(&out[..4]).len() == 2, "after the grace");
+    }
+
+    #[test]
+    fn a_late_trade_never_opens_a_final_bar_again() {
+        let (out, late) = derive(
+            &["1s"],
+            vec![
+                vec![trade(0, 500, 10)],
+                vec![depth(1_400)],
+                vec![trade(0, 700, 12)],
+                vec![trade(0, 1_100, 14)],
+                vec![depth(9_000)],
+            ],
+        );
+        assert_eq!(late, 1);
+        let opened: Vec<u64> = finals(&out).iter().map(|bar| bar.ts_open_ns - T0).collect();
+        assert_eq!(opened, [0, SECOND_NS]);
+        assert_eq!(finals(&out)[1].trades, 2);
+    }
+
+    #[test]
+    fn running_state_is_told_once_a_cadence_and_at_the_end() {
+        let trades = (0..300).map(|n| vec![trade(0, n * 10, 100 + n.cast_signed())]).collect();
+        let (out, _) = derive(&["1m"], trades);
+        let told: Vec<&Tick> =
+            out.iter().flatten().filter(|t| t.kind == Channel::Ticker.code()).collect();
+        assert!((4..=5).contains(&told.len()), "{}", told.len());
+        let whole = &told[..told.len() - 1];
+        assert!(
+            whole.windows(2).all(|pair| pair[1].ts_event_ns - pair[0].ts_event_ns >= 990_000_000)
+        );
+        let last = told.last().unwrap().ticker();
+        assert_eq!((last.open, last.last, last.trades, last.last_trade_id), (100, 399, 300, 2_990));
+        let running: Vec<Bar> =
+            out.iter().flatten().filter(|t| t.kind >= 8).map(Tick::bar).collect();
+        assert!(
+            running.last().unwrap().trades == 300
+                && running.iter().all(|bar| !bar.is_final || bar.trades < 300)
+        );
+    }
+
+    #[test]
+    fn instruments_without_trades_get_nothing() {
+        let (out, _) =
+            derive(&["1s"], vec![vec![depth(10)], vec![trade(1, 20, 5)], vec![depth(5_000)]]);
+        assert!(out.iter().flatten().filter(|t| t.kind >= 6).all(|t| t.instrument == 1));
+    }
+}
