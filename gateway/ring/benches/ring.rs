@@ -1,7 +1,7 @@
 //! What a record costs: publishing and reading it, on one thread and between two.
 //!
 //! `cargo bench -p tickcast-ring`. All figures are per record. The cross-thread ones have a reader that
-//! looks without pause, so that slots travel from one processor's cache to the other's.
+//! looks without sleeping, so that slots travel from one processor's cache to the other's.
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -60,7 +60,7 @@ fn with_reader(publisher: &mut Publisher, ring: &Ring, work: impl FnOnce(&mut Pu
             let mut out = Vec::with_capacity(BATCH);
             while !done.load(Ordering::Relaxed) {
                 if reader.read(&mut out, BATCH).records == 0 {
-                    std::hint::spin_loop();
+                    thread::yield_now();
                 }
             }
         });
@@ -102,14 +102,18 @@ fn publish_and_read(publisher: &mut Publisher, ring: &Ring, records: u64) -> Dur
         scope.spawn(|| {
             let mut out = Vec::with_capacity(BATCH);
             while reader.position() < first + records {
-                assert_eq!(reader.read(&mut out, BATCH).lost, 0);
+                let read = reader.read(&mut out, BATCH);
+                assert_eq!(read.lost, 0);
+                if read.records == 0 {
+                    thread::yield_now();
+                }
                 black_box(&out);
                 read_to.store(reader.position(), Ordering::Relaxed);
             }
         });
         for position in first..first + records {
             while position - read_to.load(Ordering::Relaxed) > SHAPE.capacity as u64 / 2 {
-                std::hint::spin_loop();
+                thread::yield_now();
             }
             publisher.publish(black_box(&RECORD));
         }

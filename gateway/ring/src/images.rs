@@ -21,6 +21,9 @@ use crate::sync::{AtomicU64, Ordering, fence};
 /// means that two whole images were written meanwhile.
 const ATTEMPTS: usize = 8;
 
+/// Words of a page.
+const REACH_WORDS: usize = 512;
+
 /// The image does not fit into the place for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -41,6 +44,20 @@ pub enum ImageTooLarge {
         /// [`Shape::images`].
         slots: usize,
     },
+    /// The file system of the ring's file has no room for the pages of this image. /dev/shm of a
+    /// container often has 64 MiB.
+    #[error("no memory for an image of {words} words: the ring's file system is full")]
+    Memory {
+        /// Words given.
+        words: usize,
+    },
+}
+
+/// How much of each image is known to have memory. The publisher's; nothing for a heap ring.
+#[derive(Debug, Default)]
+pub(crate) struct Reached {
+    /// Words, per slot.
+    words: Vec<usize>,
 }
 
 /// All images of a ring.
@@ -106,12 +123,13 @@ impl Images {
         self.slots
     }
 
-    /// Writes the image of a slot. Only the publisher calls this.
+    /// Writes the image of a slot. Only the publisher calls this, always with the same `reached`.
     pub(crate) fn write(
         &self,
         slot: usize,
         position: u64,
         words: &[u64],
+        reached: &mut Reached,
     ) -> Result<(), ImageTooLarge> {
         if slot >= self.slots {
             return Err(ImageTooLarge::Slot { slot, slots: self.slots });
@@ -120,6 +138,7 @@ impl Images {
             return Err(ImageTooLarge::Words { words: words.len(), max: self.words_max });
         }
         let buffers = self.buffers(self.area_or_new(slot));
+        self.reach(slot, &buffers, words.len(), reached)?;
         let newest = buffers.each_ref().map(|buffer| buffer.sequence.load(Ordering::Relaxed));
         // Wraps only if somebody else has written into the mapping: then the image is lost anyhow.
         let version = newest[0].max(newest[1]).div_ceil(2);
@@ -171,6 +190,34 @@ impl Images {
         None
     }
 
+    /// Makes sure that there is memory for so many words. Writing to a hole of a file when its file
+    /// system is full raises SIGBUS; asking for the page first is answered with an error.
+    fn reach(
+        &self,
+        slot: usize,
+        buffers: &[Buffer<'_>; 2],
+        words: usize,
+        reached: &mut Reached,
+    ) -> Result<(), ImageTooLarge> {
+        if matches!(self.store, Store::Heap(_)) {
+            return Ok(());
+        }
+        reached.words.resize(self.slots, 0);
+        if words < reached.words[slot] {
+            return Ok(());
+        }
+        // By pages, as an image grows by a little each time.
+        let target = (words + 1).next_multiple_of(REACH_WORDS).min(self.words_max + 1);
+        for buffer in buffers {
+            // The sequence is the buffer's first word.
+            if !populate(buffer.sequence, IMAGE_HEAD_WORDS + target) {
+                return Err(ImageTooLarge::Memory { words });
+            }
+        }
+        reached.words[slot] = target;
+        Ok(())
+    }
+
     fn buffers<'a>(&self, area: &'a [AtomicU64]) -> [Buffer<'a>; 2] {
         let (first, rest) = area.split_at(self.buffer_words);
         let second = &rest[..self.buffer_words];
@@ -205,6 +252,32 @@ impl Images {
     }
 }
 
+/// Asks for the pages of so many words. False: there are none. Kernels before 5.14 do not know the
+/// question; on them a full file system poisons the publisher's ring.
+#[cfg(not(loom))]
+fn populate(first: &AtomicU64, words: usize) -> bool {
+    // SAFETY: sysconf takes any name.
+    let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096);
+    let start = first.as_ptr();
+    let into_page = start.addr() % page;
+    // SAFETY: the words lie within a mapping, of which this asks for whole pages, and the advice
+    // changes no content.
+    let answer = unsafe {
+        libc::madvise(
+            start.byte_sub(into_page).cast(),
+            into_page + words * size_of::<u64>(),
+            libc::MADV_POPULATE_WRITE,
+        )
+    };
+    let error = std::io::Error::last_os_error().raw_os_error();
+    answer == 0 || !matches!(error, Some(libc::EFAULT | libc::ENOMEM))
+}
+
+#[cfg(loom)]
+fn populate(_first: &AtomicU64, _words: usize) -> bool {
+    true
+}
+
 /// Zeroed words, of which the allocator gets large ones untouched from the kernel: a slot's unused
 /// part then costs no memory.
 #[cfg(not(loom))]
@@ -226,17 +299,26 @@ mod tests {
 
     const SHAPE: Shape = Shape { capacity: 2, images: 3, image_words: 4 };
 
+    fn write(
+        images: &Images,
+        slot: usize,
+        position: u64,
+        words: &[u64],
+    ) -> Result<(), ImageTooLarge> {
+        images.write(slot, position, words, &mut Reached::default())
+    }
+
     #[test]
     fn an_image_is_replaced_whole_and_is_no_longer_than_written() {
         let images = Images::heap(&SHAPE);
         let mut out = vec![1, 2, 3];
         assert_eq!(images.read(1, &mut out), None);
         assert_eq!(out, []);
-        images.write(1, 10, &[1, 2, 3, 4]).unwrap();
+        write(&images, 1, 10, &[1, 2, 3, 4]).unwrap();
         assert_eq!(images.read(1, &mut out), Some(10));
         assert_eq!(out, [1, 2, 3, 4]);
-        images.write(1, 20, &[5]).unwrap();
-        images.write(1, 30, &[]).unwrap();
+        write(&images, 1, 20, &[5]).unwrap();
+        write(&images, 1, 30, &[]).unwrap();
         assert_eq!(images.read(1, &mut out), Some(30));
         assert_eq!(out, []);
         assert_eq!(images.read(0, &mut out), None);
@@ -246,8 +328,8 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_refused() {
         let images = Images::heap(&SHAPE);
-        assert_eq!(images.write(0, 0, &[0; 5]), Err(ImageTooLarge::Words { words: 5, max: 4 }));
-        assert_eq!(images.write(3, 0, &[]), Err(ImageTooLarge::Slot { slot: 3, slots: 3 }));
+        assert_eq!(write(&images, 0, 0, &[0; 5]), Err(ImageTooLarge::Words { words: 5, max: 4 }));
+        assert_eq!(write(&images, 3, 0, &[]), Err(ImageTooLarge::Slot { slot: 3, slots: 3 }));
     }
 
     #[test]
@@ -255,7 +337,7 @@ mod tests {
         let images = Images::heap(&SHAPE);
         let mut out = Vec::new();
         for version in 0..4 {
-            images.write(0, version, &[version; 4]).unwrap();
+            write(&images, 0, version, &[version; 4]).unwrap();
             let area = images.area(0).unwrap();
             let next = &images.buffers(area)[usize::from(version % 2 == 0)];
             // As far as `write` gets before the last word.
@@ -272,14 +354,14 @@ mod tests {
     #[test]
     fn garbage_in_a_slot_is_no_image() {
         let images = Images::heap(&SHAPE);
-        images.write(0, 1, &[1]).unwrap();
-        images.write(0, 1, &[1]).unwrap();
+        write(&images, 0, 1, &[1]).unwrap();
+        write(&images, 0, 1, &[1]).unwrap();
         let mut out = Vec::new();
         for buffer in images.buffers(images.area(0).unwrap()) {
             buffer.sequence.store(u64::MAX - 1, Ordering::Relaxed);
             buffer.length.store(6, Ordering::Relaxed);
         }
         assert_eq!(images.read(0, &mut out), None);
-        images.write(0, 2, &[2]).unwrap();
+        write(&images, 0, 2, &[2]).unwrap();
     }
 }

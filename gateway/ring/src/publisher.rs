@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use crate::images::ImageTooLarge;
+use crate::images::{ImageTooLarge, Reached};
 use crate::ring::Shared;
 use crate::slot::Record;
 use crate::sync::{Ordering, fence};
@@ -16,11 +16,12 @@ pub struct Publisher {
     shared: Arc<Shared>,
     /// The next position to be published. The header has a copy for readers.
     position: u64,
+    reached: Reached,
 }
 
 impl Publisher {
-    pub(crate) const fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, position: 0 }
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, position: 0, reached: Reached::default() }
     }
 
     /// Publishes a record, overwriting the oldest, and returns its position. Readers that look see it
@@ -67,9 +68,10 @@ impl Publisher {
     /// what all records published so far have changed in it.
     ///
     /// # Errors
-    /// If the ring has no such slot or the image has too many words for it.
+    /// If the ring has no such slot, the image has too many words for it, or there is no memory for them.
+    /// The image before stays.
     pub fn write_image(&mut self, slot: usize, words: &[u64]) -> Result<(), ImageTooLarge> {
-        self.shared.images().write(slot, self.position, words)
+        self.shared.images().write(slot, self.position, words, &mut self.reached)
     }
 
     /// Ends the stream in good order: readers find [`crate::State::Closed`] behind the last record.

@@ -8,16 +8,19 @@
 //!
 //! | taken away | what fails |
 //! |---|---|
-//! | `Release` fence in `Slot::write` | `a_reader_never_takes_a_torn_record`: torn |
-//! | `Acquire` fence in `Slot::read` before the second look | the same: torn |
-//! | `Release` of the last store in `Slot::write` | the same: torn |
-//! | `Acquire` of the first look in `Slot::read` | the same: torn |
-//! | `Release` of the odd mark, or the second `Acquire` fence of `Slot::read` | the same: distrusted |
-//! | `SeqCst` fence in `ParkSlot::prepare` | `a_parked_reader_is_woken`: deadlock |
-//! | `SeqCst` fence in `Publisher::wake` | the same: deadlock |
-//! | exchange in `ParkSlot::prepare` made a plain store | `of_two_sleepers_none_is_forgotten`: deadlock |
-//! | `Release` fence in `Images::write` | `an_image_is_whole_or_not_there`: torn |
-//! | `Acquire` fence in `Images::read` | the same: torn |
+//! | `Release` fence of `Slot::write` | `a_reader_never_takes_a_torn_record`: torn |
+//! | first `Acquire` fence of `Slot::read` | the same: torn |
+//! | `Release` of the last store of `Slot::write` | the same: torn |
+//! | `Acquire` of the first look of `Slot::read` | the same: torn |
+//! | `Release` of the odd mark of `Slot::write` | the same: an honest ring is distrusted |
+//! | second `Acquire` fence of `Slot::read` | the same: an honest ring is distrusted |
+//! | `Release` or `Acquire` of the head | `what_is_read_is_what_was_published`: not there |
+//! | `SeqCst` fence of `ParkSlot::prepare` or of `Publisher::wake` | `a_parked_reader_is_woken`: deadlock |
+//! | the exchange of `ParkSlot::prepare` a store, or relaxed | `of_two_sleepers_none_is_forgotten`: deadlock |
+//! | `AcqRel` of the disarming exchange, or disarming after waking | the same: deadlock |
+//! | `Release` or `Acquire` of the futex word | the model in `src/waiter.rs`: deadlock |
+//! | `Release` of the end of the stream | `behind_the_end_of_the_stream_everything_is_there` |
+//! | either fence, `Release` or `Acquire` of an image | `an_image_is_whole_or_not_there`: torn |
 
 #![cfg(loom)]
 
@@ -186,6 +189,22 @@ fn the_end_of_the_stream_wakes_too() {
         });
         publisher.close();
         reading.join().unwrap();
+    });
+}
+
+#[test]
+fn behind_the_end_of_the_stream_everything_is_there() {
+    check(3, || {
+        let (mut publisher, ring) = Ring::heap(SHAPE, 1);
+        let publishing = thread::spawn(move || {
+            publisher.publish(&record(0));
+            publisher.close();
+        });
+        let mut reader = ring.reader(Start::At(0));
+        if ring.state() == State::Closed {
+            assert_eq!(read_checked(&mut reader, &mut Vec::new()), 1);
+        }
+        publishing.join().unwrap();
     });
 }
 

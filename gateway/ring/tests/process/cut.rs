@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
-use tickcast_ring::{OpenError, Parked, Ring, Start, State, Wake};
+use tickcast_ring::{ImageTooLarge, OpenError, Parked, Ring, Shape, Start, State, Wake};
 
 use crate::role::{HANDLED, Role, start};
 use crate::{PATIENCE, SHAPE, place, record};
@@ -111,6 +111,25 @@ fn an_image_cut_in_the_middle_of_a_page_is_none() {
         assert_eq!(ring.read_image(0, &mut words), is_whole.then_some(0));
         assert_eq!(words.len(), if is_whole { 100 } else { 0 });
     }
+}
+
+#[test]
+fn an_image_without_room_for_its_pages_is_refused_and_the_stream_goes_on() {
+    // A full file system and a cut file answer alike: the page cannot be had.
+    let (_directory, path) = place();
+    let shape = Shape { capacity: 8, images: 2, image_words: 10_000 };
+    let (mut publisher, ring) = Ring::create(&path, shape, 1).unwrap();
+    publisher.write_image(0, &[1; 100]).unwrap();
+    let images = 4096 + 8 * 128;
+    cut(&path, images + 2 * 10_016 * 8);
+    assert_eq!(publisher.write_image(1, &[1; 2000]), Err(ImageTooLarge::Memory { words: 2000 }));
+    publisher.publish(&record(0));
+    publisher.write_image(0, &[2; 5000]).unwrap();
+    let mut words = Vec::new();
+    assert_eq!(ring.read_image(0, &mut words), Some(1));
+    assert_eq!(words, [2; 5000]);
+    assert_eq!(ring.reader(Start::Oldest).read(&mut Vec::new(), 9).records, 1);
+    assert_eq!(ring.state(), State::Live);
 }
 
 #[test]

@@ -3,6 +3,8 @@
 //! Other processes are this test binary again, started by [`role::start`] with a role to play in its
 //! environment.
 
+#![cfg(not(loom))]
+
 mod cut;
 mod garbage;
 mod lives;
