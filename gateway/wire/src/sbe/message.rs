@@ -166,7 +166,7 @@ pub struct Gap<'a> {
 }
 
 /// The entries of a group, each `stride` bytes of which the first are known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Entries<'a> {
     bytes: &'a [u8],
     stride: usize,
@@ -196,7 +196,7 @@ impl<'a> Entries<'a> {
 }
 
 /// Price and quantity mantissas of the levels of one side.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Levels<'a>(pub(super) Entries<'a>);
 
 impl Iterator for Levels<'_> {
@@ -214,8 +214,17 @@ impl Iterator for Levels<'_> {
 
 impl ExactSizeIterator for Levels<'_> {}
 
+/// Equal levels are equal, whatever unknown bytes are between them.
+impl PartialEq for Levels<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        Iterator::eq(self.clone(), other.clone())
+    }
+}
+
+impl Eq for Levels<'_> {}
+
 /// The entries of a [`Gap`], all with known channels and reasons: the decoder has looked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct GapEntries<'a>(pub(super) Entries<'a>);
 
 impl<'a> GapEntries<'a> {
@@ -238,6 +247,15 @@ impl Iterator for GapEntries<'_> {
 }
 
 impl ExactSizeIterator for GapEntries<'_> {}
+
+/// Equal entries are equal, whatever unknown bytes are between them.
+impl PartialEq for GapEntries<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        Iterator::eq(self.clone(), other.clone())
+    }
+}
+
+impl Eq for GapEntries<'_> {}
 
 fn gap_entry(bytes: &[u8]) -> Option<GapEntry> {
     let (item, _) = GapItem::read_from_prefix(bytes).ok()?;
