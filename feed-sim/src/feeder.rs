@@ -131,6 +131,16 @@ pub fn shape(instruments: &[Instrument], capacity: usize, levels: usize) -> Shap
     Shape { capacity, images: instruments.len(), image_words }
 }
 
+/// Price levels that recovery images of so many instruments should have room for: as many as 256 MiB
+/// hold, two copies of 16 bytes a level, but never fewer than the deepest partial book needs twice over,
+/// and no more than the venue's largest snapshot, 5,000 a side.
+#[must_use]
+pub fn image_levels(instruments: usize) -> usize {
+    const BYTES: usize = 256 << 20;
+    const LEVEL_BYTES: usize = 2 * 16;
+    (BYTES / LEVEL_BYTES / instruments.max(1)).clamp(80, 10_000)
+}
+
 impl Feeder {
     /// A feeder for a ring that was just made with this shape. The stream's first epoch is the ring's.
     #[must_use]

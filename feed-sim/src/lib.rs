@@ -27,9 +27,10 @@ pub mod market;
 mod pacing;
 pub mod pulse;
 pub mod replay;
+pub mod statistics;
 
 pub use feed::{Feed, FeedError, Next};
-pub use feeder::{Counters, Feeder, FeederError, HEARTBEAT_NS, fresh_epoch, shape};
+pub use feeder::{Counters, Feeder, FeederError, HEARTBEAT_NS, fresh_epoch, image_levels, shape};
 pub use pacing::{
     Backpressure, Gate, Outcome, Pacing, Progress, Readers, Speed, Start, Wait, realtime_ns, run,
 };

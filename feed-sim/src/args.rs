@@ -1,0 +1,240 @@
+//! The command line: parsed into types here, so that nothing behind it meets a senseless value.
+//!
+//! Flags have the names and defaults of the gateway's keys for its embedded feeds.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use wire::{INTERVALS, Interval};
+
+/// A venue in a box: writes a feed into a ring in shared memory.
+#[derive(Debug, Parser)]
+#[command(name = "feed-sim", version, args_conflicts_with_subcommands = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Write a feed into a ring; what `feed-sim` does without a subcommand.
+    Run(RunArgs),
+    /// Check recordings: every line, and the book against the recorded quotes.
+    Check(CheckArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RunArgs {
+    /// Where to: shm:PATH, a file for the ring, best under /dev/shm.
+    #[arg(long, value_name = "TARGET", required = true)]
+    pub(crate) out: Option<Out>,
+    /// What: sim, pulse, or replay:FILE[,FILE…] (recordings, merged by time).
+    #[arg(long, value_name = "SOURCE", default_value = "sim")]
+    pub(crate) source: Source,
+    /// How many instruments sim and pulse have.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) symbols: u32,
+    /// Ticks a second in total, of sim (on average) and pulse (evenly).
+    #[arg(long, value_name = "RATE", default_value_t = 2000.0, value_parser = positive)]
+    pub(crate) rate: f64,
+    /// The simulator's seed: the same seed gives the same market.
+    #[arg(long, value_name = "SEED", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// How fast a replay goes: 1, any other factor, or max (readers in other processes may be lapped).
+    #[arg(long, value_name = "N|max", default_value = "1")]
+    pub(crate) speed: SpeedArg,
+    /// Begin a replay again at its end; each turn is a new epoch.
+    #[arg(long = "loop")]
+    pub(crate) repeat: bool,
+    /// Intervals of the bars derived from trades: a list such as 1s,1m,1h; all; or none.
+    #[arg(long, value_name = "LIST", default_value = "1s,1m,5m,15m,1h,4h,1d")]
+    pub(crate) bars: Bars,
+    /// Whether 24-hour tickers are derived from trades.
+    #[arg(long, value_name = "on|off", default_value = "on")]
+    pub(crate) ticker: Switch,
+    /// Records that the ring holds; a power of two. Each takes 128 bytes.
+    #[arg(long, value_name = "RECORDS", default_value_t = 262_144, value_parser = capacity)]
+    pub(crate) ring_capacity: usize,
+    /// Show progress on standard error though it is no terminal: a line every second.
+    #[arg(long)]
+    pub(crate) progress: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CheckArgs {
+    /// Recordings: gzip, zstd or plain. Each is checked on its own.
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// Where a feed goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Out {
+    Shm(PathBuf),
+}
+
+/// Where a feed comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    Sim,
+    Pulse,
+    Replay(Vec<PathBuf>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum SpeedArg {
+    Times(f64),
+    Max,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Switch {
+    On,
+    Off,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Bars(pub(crate) Vec<Interval>);
+
+/// What was expected of a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Expected {
+    #[error("expected shm:PATH with a path behind the colon")]
+    Out,
+    #[error("this version writes to shared memory only; expected shm:PATH")]
+    OutLater,
+    #[error("expected sim, pulse or replay:FILE[,FILE…]")]
+    Source,
+    #[error("expected a number above 0, or max")]
+    Speed,
+    #[error("expected a number above 0")]
+    Positive,
+    #[error("expected all, none, or a list of {}", INTERVALS.join(","))]
+    Bars,
+    #[error("expected a power of two from 1024 to 67108864")]
+    Capacity,
+}
+
+impl FromStr for Out {
+    type Err = Expected;
+
+    fn from_str(text: &str) -> Result<Self, Expected> {
+        match text.split_once(':') {
+            Some(("shm", path)) if !path.is_empty() => Ok(Self::Shm(PathBuf::from(path))),
+            Some(("nats" | "redis" | "ws" | "wss" | "tls" | "rediss", _)) => {
+                Err(Expected::OutLater)
+            }
+            _ => Err(Expected::Out),
+        }
+    }
+}
+
+impl FromStr for Source {
+    type Err = Expected;
+
+    fn from_str(text: &str) -> Result<Self, Expected> {
+        match text.split_once(':') {
+            None if text == "sim" => Ok(Self::Sim),
+            None if text == "pulse" => Ok(Self::Pulse),
+            Some(("replay", files)) if files.split(',').all(|file| !file.is_empty()) => {
+                Ok(Self::Replay(files.split(',').map(PathBuf::from).collect()))
+            }
+            _ => Err(Expected::Source),
+        }
+    }
+}
+
+impl FromStr for SpeedArg {
+    type Err = Expected;
+
+    fn from_str(text: &str) -> Result<Self, Expected> {
+        match text {
+            "max" => Ok(Self::Max),
+            _ => positive(text).map(Self::Times).map_err(|_| Expected::Speed),
+        }
+    }
+}
+
+impl FromStr for Bars {
+    type Err = Expected;
+
+    fn from_str(text: &str) -> Result<Self, Expected> {
+        let names: Vec<&str> = match text {
+            "none" => Vec::new(),
+            "all" => INTERVALS.to_vec(),
+            list => list.split(',').collect(),
+        };
+        let mut intervals = Vec::new();
+        for name in names {
+            let interval = Interval::parse(name).ok_or(Expected::Bars)?;
+            if !intervals.contains(&interval) {
+                intervals.push(interval);
+            }
+        }
+        Ok(Self(intervals))
+    }
+}
+
+fn positive(text: &str) -> Result<f64, Expected> {
+    let number: f64 = text.parse().map_err(|_| Expected::Positive)?;
+    if number > 0.0 && number.is_finite() { Ok(number) } else { Err(Expected::Positive) }
+}
+
+fn capacity(text: &str) -> Result<usize, Expected> {
+    let capacity: usize = text.parse().map_err(|_| Expected::Capacity)?;
+    let is_possible = capacity.is_power_of_two() && (1 << 10..=1 << 26).contains(&capacity);
+    if is_possible { Ok(capacity) } else { Err(Expected::Capacity) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<RunArgs, String> {
+        let cli = Cli::try_parse_from(line.split(' ')).map_err(|error| error.to_string())?;
+        Ok(match cli.command {
+            None => cli.run,
+            Some(Command::Run(args)) => args,
+            Some(other) => panic!("{other:?}"),
+        })
+    }
+
+    #[test]
+    fn run_is_what_happens_without_a_subcommand() {
+        for line in ["feed-sim --out shm:/dev/shm/t", "feed-sim run --out shm:/dev/shm/t"] {
+            let args = parse(line).unwrap();
+            assert_eq!(args.out, Some(Out::Shm(PathBuf::from("/dev/shm/t"))));
+            assert_eq!((args.source, args.symbols, args.repeat), (Source::Sim, 20, false));
+            assert_eq!((args.bars.0.len(), args.ring_capacity), (7, 262_144));
+        }
+        let line = "feed-sim --source replay:a.gz,b --speed max --loop --bars all --out shm:x";
+        let args = parse(line).unwrap();
+        assert_eq!(args.source, Source::Replay(vec!["a.gz".into(), "b".into()]));
+        assert_eq!((args.speed, args.repeat, args.bars.0.len()), (SpeedArg::Max, true, 16));
+    }
+
+    #[test]
+    fn a_senseless_value_is_named_with_its_flag_and_what_was_expected() {
+        let cases = [
+            ("--out shm:", "'shm:' for '--out <TARGET>': expected shm:PATH"),
+            ("--out nats://h:4222/t", "this version writes to shared memory only"),
+            ("--out shm:t --source market", "'market' for '--source <SOURCE>': expected sim"),
+            ("--out shm:t --source replay:a,,b", "expected sim, pulse or replay:FILE"),
+            ("--out shm:t --rate 0", "'0' for '--rate <RATE>': expected a number above 0"),
+            ("--out shm:t --rate NaN", "'NaN' for '--rate <RATE>': expected a number above 0"),
+            ("--out shm:t --speed fast", "'fast' for '--speed <N|max>': expected a number"),
+            ("--out shm:t --bars 7m", "'7m' for '--bars <LIST>': expected all, none, or a list"),
+            ("--out shm:t --ring-capacity 1000", "expected a power of two from 1024"),
+            ("--out shm:t --symbols many", "'many' for '--symbols <N>'"),
+            ("--source sim", "--out <TARGET>"),
+            ("--outt shm:t", "'--outt'"),
+        ];
+        for (line, expected) in cases {
+            let error = parse(&format!("feed-sim {line}")).unwrap_err();
+            assert!(error.contains(expected), "{line}: {error}");
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! `feed-sim run`: one feed into one ring, until it ends or a signal comes.
+//!
+//! Order of the end: the feed stops between two batches, the ring is closed with complete images
+//! (readers find it closed, not silent), the process exits with 0. The file stays, for readers
+//! that have not finished; the next run replaces it. A second signal does not wait for any of that.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use feed_sim::derive::{Derived, Options, TickerPolicy};
+use feed_sim::market::{Market, MarketConfig, MarketError};
+use feed_sim::pulse::{Pulse, PulseError};
+use feed_sim::replay::{Repeat, Replay, ReplayError};
+use feed_sim::{
+    Feed, FeedError, Feeder, FeederError, Outcome, Pacing, Speed, Start, fresh_epoch, image_levels,
+    realtime_ns, shape,
+};
+use ring::{CreateError, Ring};
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use crate::args::{Out, RunArgs, Source, SpeedArg, Switch};
+use crate::progress;
+
+/// Exit code after a second signal: what shells report for an interrupt.
+const INTERRUPTED: i32 = 130;
+
+/// Why a run did not begin, or did not end well.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RunError {
+    #[error("--source sim: {0}")]
+    Market(#[from] MarketError),
+    #[error("--source pulse: {0}")]
+    Pulse(#[from] PulseError),
+    #[error("--source replay: {0}")]
+    Replay(#[from] ReplayError),
+    #[error("--rate {0}: the simulator's rate is a whole number of ticks a second")]
+    Rate(f64),
+    #[error("--out shm:{}: {error}", path.display())]
+    Create { path: PathBuf, error: CreateError },
+    #[error("cannot listen to signals: {0}")]
+    Signals(io::Error),
+    #[error("the feed ended early: {0}")]
+    Feed(Box<FeedError>),
+    #[error("the feed made what cannot be published: {0}")]
+    Refused(FeederError),
+}
+
+/// A feed and when its time begins.
+struct Opened {
+    feed: Box<dyn Feed>,
+    start: Start,
+}
+
+pub(crate) fn run(args: &RunArgs) -> Result<(), RunError> {
+    let stop = stop_on_signals().map_err(RunError::Signals)?;
+    let Opened { mut feed, start } = open(args)?;
+    let Some(Out::Shm(path)) = &args.out else {
+        unreachable!("the command line requires an output");
+    };
+    let instruments = feed.instruments();
+    let shape = shape(instruments, args.ring_capacity, image_levels(instruments.len()));
+    let (publisher, _ring) = Ring::create(path, shape, fresh_epoch(realtime_ns()))
+        .map_err(|error| RunError::Create { path: path.clone(), error })?;
+    let mut feeder = Feeder::new(publisher, shape);
+    let pacing = Pacing { speed: speed(args), start, ..Pacing::default() };
+
+    let shown = progress::show(args.progress, Arc::clone(&pacing.progress));
+    let outcome = feed_sim::run(&mut *feed, &mut feeder, &pacing, &stop);
+    feeder.close();
+    drop(shown);
+    match outcome {
+        Outcome::Ended | Outcome::Stopped => Ok(()),
+        Outcome::Failed(error) => Err(RunError::Feed(error)),
+        Outcome::Refused(error) => Err(RunError::Refused(error)),
+    }
+}
+
+fn open(args: &RunArgs) -> Result<Opened, RunError> {
+    Ok(match &args.source {
+        Source::Pulse => {
+            let pulse = Pulse::new(args.symbols, args.rate)?;
+            Opened { feed: Box::new(pulse), start: Start::Now }
+        }
+        Source::Sim => {
+            let config = MarketConfig {
+                seed: args.seed,
+                instruments: args.symbols,
+                rate: whole(args.rate)?,
+                ..MarketConfig::default()
+            };
+            // The market's schedule is the wall clock's; joining takes a moment that it makes up for.
+            let now_ns = realtime_ns();
+            let market = Derived::with(Market::join(&config, now_ns)?, options(args));
+            Opened { feed: Box::new(market), start: Start::At(now_ns) }
+        }
+        Source::Replay(files) => {
+            let repeat = if args.repeat { Repeat::Forever } else { Repeat::Once };
+            let replay = Derived::with(Replay::open(files, repeat)?, options(args));
+            Opened { feed: Box::new(replay), start: Start::Now }
+        }
+    })
+}
+
+fn options(args: &RunArgs) -> Options {
+    let ticker = match args.ticker {
+        Switch::On => TickerPolicy::Derived,
+        Switch::Off => TickerPolicy::Off,
+    };
+    Options { intervals: args.bars.0.clone(), ticker, ..Options::default() }
+}
+
+fn speed(args: &RunArgs) -> Speed {
+    match (&args.source, args.speed) {
+        (Source::Replay(_), SpeedArg::Times(times)) => Speed::Times(times),
+        (Source::Replay(_), SpeedArg::Max) => Speed::Max(None),
+        // The others have a rate of their own.
+        (Source::Sim | Source::Pulse, _) => Speed::Times(1.0),
+    }
+}
+
+fn whole(rate: f64) -> Result<u64, RunError> {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "checked to be a whole number of a size that f64 holds exactly"
+    )]
+    let whole = (rate.fract() == 0.0 && (1.0..=1e15).contains(&rate)).then_some(rate as u64);
+    whole.ok_or(RunError::Rate(rate))
+}
+
+/// A flag that SIGINT and SIGTERM set. The second time they end the process at once.
+fn stop_on_signals() -> io::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // The order matters: the shutdown looks at the flag before the next line sets it.
+        signal_hook::flag::register_conditional_shutdown(signal, INTERRUPTED, Arc::clone(&stop))?;
+        signal_hook::flag::register(signal, Arc::clone(&stop))?;
+    }
+    Ok(stop)
+}
