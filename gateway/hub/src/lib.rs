@@ -1,1 +1,42 @@
-//! (to be written)
+//! The deterministic heart of one shard.
+//!
+//! A hub takes ticks, images and commands in, and says what each connection is to be sent. It knows
+//! no socket, no clock, no thread, and never waits: time is an argument, and a shell around it does
+//! all input and output. The same inputs in the same order give the same bytes.
+//!
+//! The one idea: there is one log of recent entries, and a connection is a cursor into it. Snapshot,
+//! live, slow, conflated, throttled and resumed are one mechanism; nothing is queued per connection.
+//!
+//! Start reading at [`Hub`]; `visit/` is where connections are served, `intake.rs` where ticks come
+//! in, `log.rs` what lies between.
+
+#![forbid(unsafe_code)]
+
+mod arena;
+mod bits;
+mod book;
+mod commands;
+mod connection;
+mod counters;
+mod hub;
+mod instruments;
+mod intake;
+mod ladder;
+mod limits;
+mod log;
+mod market;
+mod peers;
+mod resume;
+mod subscribers;
+mod subscription;
+mod topics;
+mod transfers;
+mod views;
+mod visit;
+
+pub use connection::ConnId;
+pub use counters::Counters;
+pub use hub::{ConnectError, Hub};
+pub use limits::{CONNECTION_BYTES_MAX, Limits, LimitsError};
+pub use views::ConnView;
+pub use visit::Visit;

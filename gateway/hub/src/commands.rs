@@ -1,0 +1,316 @@
+//! Commands: what clients ask for, and what they are answered.
+//!
+//! A [`Command`] is well-formed already; here it meets what exists and what limits allow. One bad
+//! topic does not void the others of its command. Nothing is sent here: a subscription is looked at
+//! in the connection's next visit.
+
+use std::num::NonZeroU32;
+
+use wire::command::{Command, CommandId, Mode, SnapshotPolicy, Subscribe, Unsubscribe};
+use wire::reply::{self, AckWriter, ErrorCode, ListWriter};
+use wire::{Channel, Pattern, Symbol};
+
+use crate::connection::{ConnId, Connection};
+use crate::hub::Hub;
+use crate::log::NOWHERE;
+use crate::resume::Base;
+use crate::subscription::{Mark, Subscription, WILDCARDS_MAX, Wildcard};
+use crate::transfers::{NO_TRANSFER, Target};
+
+const SECOND_NS: u32 = 1_000_000_000;
+
+/// Why a topic is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error("there is no such instrument")]
+    UnknownInstrument,
+    #[error("the instrument has no such channel")]
+    UnknownChannel,
+    #[error("it is not subscribed")]
+    NotSubscribed,
+    #[error("a connection has at most {0} topics")]
+    TooManyTopics(usize),
+    #[error("a connection has at most {0} different modes and rates")]
+    TooManyClasses(usize),
+    #[error("the memory for wildcards is used up, name the instruments")]
+    TooManyWildcards,
+    #[error("resume: {resume} of {symbol} was not yet given out, the newest is {newest}")]
+    ResumeAhead { symbol: Symbol, resume: u64, newest: u64 },
+}
+
+impl Refusal {
+    const fn code(self) -> ErrorCode {
+        match self {
+            Self::UnknownInstrument => ErrorCode::UnknownInstrument,
+            Self::UnknownChannel => ErrorCode::UnknownChannel,
+            Self::NotSubscribed => ErrorCode::NotSubscribed,
+            Self::TooManyTopics(_) | Self::TooManyClasses(_) => ErrorCode::TooManySubscriptions,
+            Self::TooManyWildcards => ErrorCode::Unavailable,
+            Self::ResumeAhead { .. } => ErrorCode::ResumeAhead,
+        }
+    }
+}
+
+impl Hub {
+    /// Does what a client asks for and appends the answer, one JSON text message, to `reply`.
+    pub fn handle_command(
+        &mut self,
+        conn: ConnId,
+        command: &Command,
+        _now_ns: u64,
+        reply: &mut Vec<u8>,
+    ) {
+        self.settle();
+        if self.peers.get(conn.0).is_none() {
+            return;
+        }
+        match command {
+            Command::Subscribe(subscribe) => self.subscribe(conn, subscribe, reply),
+            Command::Unsubscribe(unsubscribe) => self.unsubscribe(conn, unsubscribe, reply),
+            Command::List { id } => self.list(conn, id.as_ref(), reply),
+            Command::Ping { id } => reply::pong(reply, id.as_ref()),
+            Command::Auth { id, .. } => {
+                let msg = "auth: this gateway asks for no credentials";
+                reply::error(reply, id.as_ref(), ErrorCode::NotEntitled, msg);
+            }
+            Command::Publish { id } => {
+                let msg = "publish: this connection is not entitled to it";
+                reply::error(reply, id.as_ref(), ErrorCode::NotEntitled, msg);
+            }
+            _ => reply::error(reply, None, ErrorCode::UnknownOp, "op: not known to this gateway"),
+        }
+    }
+
+    fn subscribe(&mut self, conn: ConnId, subscribe: &Subscribe, reply: &mut Vec<u8>) {
+        let mut ack = AckWriter::new(reply, subscribe.id.as_ref());
+        for topic in &subscribe.topics {
+            let pattern = match topic {
+                Ok(pattern) => pattern,
+                Err(bad) => {
+                    self.counters.topics_refused += 1;
+                    ack.refused(bad.text.as_str(), ErrorCode::BadTopic, bad.error);
+                    continue;
+                }
+            };
+            let taken = match pattern {
+                Pattern::One(symbol, channel) => {
+                    self.subscribe_one(conn, symbol, *channel, subscribe).map(Some)
+                }
+                Pattern::All(channel) => {
+                    self.subscribe_all(conn, *channel, subscribe).map(|()| None)
+                }
+            };
+            match taken {
+                Ok(seq) => {
+                    self.counters.subscribes += 1;
+                    ack.accepted(pattern, seq);
+                }
+                Err(refusal) => {
+                    self.counters.topics_refused += 1;
+                    ack.refused(pattern, refusal.code(), refusal);
+                }
+            }
+        }
+        ack.finish();
+        self.peers.urge(conn.0);
+    }
+
+    /// Subscribes to one topic and answers the number after which it begins, as far as is known.
+    fn subscribe_one(
+        &mut self,
+        conn: ConnId,
+        symbol: &Symbol,
+        channel: Channel,
+        subscribe: &Subscribe,
+    ) -> Result<u64, Refusal> {
+        let slot = self.market.instruments.by_symbol(symbol).ok_or(Refusal::UnknownInstrument)?;
+        let topic = self.market.topic(symbol, channel).ok_or(Refusal::UnknownChannel)?;
+        let base = self.base(slot, topic, subscribe)?;
+        let topics_max = self.limits.topics_per_connection_max;
+        let head = self.market.log.head();
+        let slots = self.peers.slots();
+        let Some(state) = self.peers.get_mut(conn.0) else { return Err(Refusal::NotSubscribed) };
+        if state.find(topic).is_none() && state.subscriptions().len() >= topics_max {
+            return Err(Refusal::TooManyTopics(topics_max));
+        }
+        let class = class_of(state, subscribe, head, &self.limits)?;
+        let Base { progress, hint, from, seq } = base;
+        state.subscribe(Subscription { progress, hint, topic, class });
+        state.class_mut(class).cursor = state.class(class).cursor.min(from);
+        state.sweep();
+        self.end_transfer(conn, Target::Exact { topic });
+        self.market.topics.get_mut(topic).subscribers.insert(conn.0, slots);
+        self.counters.resumes += u64::from(progress.has(Mark::Resumed));
+        Ok(seq)
+    }
+
+    fn subscribe_all(
+        &mut self,
+        conn: ConnId,
+        channel: Channel,
+        subscribe: &Subscribe,
+    ) -> Result<(), Refusal> {
+        let instruments = self.market.instruments.len();
+        let charge = instruments as usize;
+        if self.peers.wildcard_states + charge > self.limits.wildcard_states_max {
+            self.counters.wildcards_refused += 1;
+            return Err(Refusal::TooManyWildcards);
+        }
+        let mut from = NOWHERE;
+        let mut progress = Vec::with_capacity(charge);
+        for slot in 0..instruments {
+            let known = self.market.instruments.get(slot);
+            let topic =
+                known.topic(channel).filter(|_| known.is_defined && known.definition.has(channel));
+            // What is defined later is delivered from its first number.
+            progress.push(match topic {
+                Some(topic) => {
+                    let base = self.base(slot, topic, subscribe)?;
+                    from = from.min(base.from);
+                    self.counters.resumes += u64::from(base.progress.has(Mark::Resumed));
+                    base.progress
+                }
+                None => Default::default(),
+            });
+        }
+        let (head, slots) = (self.market.log.head(), self.peers.slots());
+        let Some(state) = self.peers.get_mut(conn.0) else { return Err(Refusal::NotSubscribed) };
+        debug_assert!(state.wildcards().len() <= WILDCARDS_MAX);
+        let class = class_of(state, subscribe, head, &self.limits)?;
+        let replaced = state.find_wildcard(channel).map_or(0, |at| state.wildcards()[at].charge);
+        state.subscribe_all(Wildcard { progress, walked: 0, channel, class, charge: instruments });
+        state.class_mut(class).cursor = state.class(class).cursor.min(from);
+        self.peers.wildcard_states += charge;
+        self.peers.wildcard_states -= replaced as usize;
+        self.end_transfers_of(conn, channel);
+        self.peers.wildcards[usize::from(channel.code())].insert(conn.0, slots);
+        Ok(())
+    }
+
+    fn unsubscribe(&mut self, conn: ConnId, unsubscribe: &Unsubscribe, reply: &mut Vec<u8>) {
+        let mut ack = AckWriter::new(reply, unsubscribe.id.as_ref());
+        for topic in &unsubscribe.topics {
+            let pattern = match topic {
+                Ok(pattern) => pattern,
+                Err(bad) => {
+                    ack.refused(bad.text.as_str(), ErrorCode::BadTopic, bad.error);
+                    continue;
+                }
+            };
+            let gone = match pattern {
+                Pattern::One(symbol, channel) => {
+                    self.unsubscribe_one(conn, symbol, *channel).map(Some)
+                }
+                Pattern::All(channel) => self.unsubscribe_all(conn, *channel).map(|()| None),
+            };
+            match gone {
+                Ok(seq) => {
+                    self.counters.unsubscribes += 1;
+                    ack.accepted(pattern, seq);
+                }
+                Err(refusal) => ack.refused(pattern, refusal.code(), refusal),
+            }
+        }
+        ack.finish();
+        self.peers.urge(conn.0);
+    }
+
+    /// Ends one subscription and answers the last number delivered.
+    fn unsubscribe_one(
+        &mut self,
+        conn: ConnId,
+        symbol: &Symbol,
+        channel: Channel,
+    ) -> Result<u64, Refusal> {
+        let slot = self.market.instruments.ever(symbol).ok_or(Refusal::UnknownInstrument)?;
+        let topic = self.market.instruments.get(slot).topic(channel);
+        let topic = topic.ok_or(Refusal::UnknownChannel)?;
+        let slots = self.peers.slots();
+        self.end_transfer(conn, Target::Exact { topic });
+        let Some(state) = self.peers.get_mut(conn.0) else { return Err(Refusal::NotSubscribed) };
+        let gone = state.unsubscribe(topic).ok_or(Refusal::NotSubscribed)?;
+        self.market.topics.get_mut(topic).subscribers.remove(conn.0, slots);
+        // A wildcard that this topic had precedence over goes on where it ended.
+        if let Some(at) = state.find_wildcard(channel) {
+            let wildcard = state.wildcard_mut(at);
+            if !gone.progress.has(Mark::Fresh) {
+                wildcard.set(slot, gone.progress);
+            }
+            wildcard.walked = 0;
+            let class = wildcard.class;
+            let cursor = state.class(class).cursor.min(self.market.topics.get(topic).tail);
+            state.class_mut(class).cursor = cursor;
+        }
+        Ok(gone.progress.seq())
+    }
+
+    fn unsubscribe_all(&mut self, conn: ConnId, channel: Channel) -> Result<(), Refusal> {
+        let slots = self.peers.slots();
+        self.end_transfers_of(conn, channel);
+        let Some(state) = self.peers.get_mut(conn.0) else { return Err(Refusal::NotSubscribed) };
+        let gone = state.unsubscribe_all(channel).ok_or(Refusal::NotSubscribed)?;
+        self.peers.wildcard_states -= gone.charge as usize;
+        self.peers.wildcards[usize::from(channel.code())].remove(conn.0, slots);
+        Ok(())
+    }
+
+    /// The topic is subscribed anew or no more: a snapshot in transfer for it is not wanted.
+    fn end_transfer(&mut self, conn: ConnId, target: Target) {
+        let Some((state, transfers)) = self.peers.visited(conn.0) else { return };
+        if transfers.get_mut(state.transfer).is_some_and(|transfer| transfer.target == target) {
+            self.revoke_transfer(conn.0);
+        }
+    }
+
+    fn end_transfers_of(&mut self, conn: ConnId, channel: Channel) {
+        let Some((state, transfers)) = self.peers.visited(conn.0) else { return };
+        let concerns = |target: Target| matches!(target, Target::All { channel: code, .. } if code == channel.code());
+        if transfers.get_mut(state.transfer).is_some_and(|transfer| concerns(transfer.target)) {
+            transfers.remove(std::mem::replace(&mut state.transfer, NO_TRANSFER));
+        }
+    }
+
+    fn list(&self, conn: ConnId, id: Option<&CommandId>, reply: &mut Vec<u8>) {
+        let mut list = ListWriter::new(reply, id);
+        let Some(state) = self.peers.get(conn.0) else { return list.finish() };
+        for subscription in state.subscriptions() {
+            let known = self.market.topics.get(subscription.topic);
+            let symbol = self.market.instruments.get(known.slot).definition.symbol;
+            let pattern = Pattern::One(symbol, known.channel);
+            let class = state.class(subscription.class);
+            let seq = subscription.progress.seq();
+            list.topic(pattern, class.mode, rate(class.interval_ns), (seq > 0).then_some(seq));
+        }
+        for wildcard in state.wildcards() {
+            let class = state.class(wildcard.class);
+            let pattern = Pattern::All(wildcard.channel);
+            list.topic(pattern, class.mode, rate(class.interval_ns), None);
+        }
+        list.finish();
+    }
+}
+
+fn rate(interval_ns: u32) -> Option<NonZeroU32> {
+    NonZeroU32::new(SECOND_NS.checked_div(interval_ns)?)
+}
+
+fn class_of(
+    state: &mut Connection,
+    subscribe: &Subscribe,
+    head: u64,
+    limits: &crate::limits::Limits,
+) -> Result<u8, Refusal> {
+    let interval_ns =
+        subscribe.max_rate.map_or(0, |rate| SECOND_NS / rate.get().min(limits.rate_max));
+    let mode: Mode = subscribe.mode;
+    let classes_max = limits.classes_per_connection_max;
+    state
+        .class_for(mode, interval_ns, head, classes_max)
+        .ok_or(Refusal::TooManyClasses(classes_max))
+}
+
+/// Whether a subscription that is not resumed begins with the present state. Depth always does:
+/// changes of an unknown book say nothing.
+pub(crate) fn begins_with_state(policy: SnapshotPolicy, channel: Channel) -> bool {
+    policy == SnapshotPolicy::Send || channel == Channel::Depth
+}

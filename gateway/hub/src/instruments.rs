@@ -1,0 +1,215 @@
+//! Instruments of a shard: by the feed's number, by symbol, and in the order of their definition.
+//!
+//! An instrument's *slot* is the shard's own number for a symbol. Slots and topics stay when an epoch
+//! ends, so that subscriptions by symbol live on without being touched; the feed's ids do not.
+
+use std::collections::HashMap;
+
+use wire::{CHANNEL_COUNT, Channel, Instrument, Symbol};
+
+use crate::book::BookState;
+use crate::topics::{NO_TOPIC, Topics};
+
+const NO_SLOT: u32 = u32::MAX;
+
+/// The channels that are derived here from depth.
+pub(crate) const PARTIAL: [Channel; 3] = [Channel::Depth5, Channel::Depth10, Channel::Depth20];
+
+/// What a shard knows of one symbol.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    /// As of its newest definition, with the derived channels added.
+    pub(crate) definition: Instrument,
+    /// Whether it is defined in this epoch.
+    pub(crate) is_defined: bool,
+    topics: [u32; CHANNEL_COUNT],
+    /// `None` if the instrument has no depth.
+    pub(crate) book: Option<Box<BookState>>,
+}
+
+impl Slot {
+    /// The topic of this channel, if the symbol ever had it.
+    pub(crate) fn topic(&self, channel: Channel) -> Option<u32> {
+        let topic = self.topics[usize::from(channel.code())];
+        (topic != NO_TOPIC).then_some(topic)
+    }
+}
+
+/// What a definition did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Defined {
+    /// The symbol is new, or back in a new epoch.
+    New(u32),
+    /// It was known like this.
+    Same,
+    /// It contradicts what is known in this epoch, or there are too many.
+    Refused,
+}
+
+/// All instruments of a shard.
+#[derive(Debug, Default)]
+pub(crate) struct Instruments {
+    slots: Vec<Slot>,
+    by_symbol: HashMap<Symbol, u32>,
+    by_id: Vec<u32>,
+    /// Slots in the order in which this epoch defined them.
+    order: Vec<u32>,
+}
+
+impl Instruments {
+    /// The slot of the instrument that has this number in this epoch.
+    pub(crate) fn by_id(&self, id: u32) -> Option<u32> {
+        self.by_id.get(id as usize).copied().filter(|&slot| slot != NO_SLOT)
+    }
+
+    /// The slot of the instrument that has this symbol in this epoch.
+    pub(crate) fn by_symbol(&self, symbol: &Symbol) -> Option<u32> {
+        let slot = *self.by_symbol.get(symbol)?;
+        self.get(slot).is_defined.then_some(slot)
+    }
+
+    /// The slot of this symbol, in whichever epoch it was defined.
+    pub(crate) fn ever(&self, symbol: &Symbol) -> Option<u32> {
+        self.by_symbol.get(symbol).copied()
+    }
+
+    pub(crate) fn get(&self, slot: u32) -> &Slot {
+        &self.slots[slot as usize]
+    }
+
+    pub(crate) fn get_mut(&mut self, slot: u32) -> &mut Slot {
+        &mut self.slots[slot as usize]
+    }
+
+    /// How many symbols there ever were.
+    pub(crate) fn len(&self) -> u32 {
+        u32::try_from(self.slots.len()).expect("instruments_max is a 32-bit number")
+    }
+
+    /// Slots in the order in which this epoch defined them.
+    pub(crate) fn order(&self) -> &[u32] {
+        &self.order
+    }
+
+    /// Takes a definition over. Topics of channels the symbol did not have before are added.
+    pub(crate) fn define(
+        &mut self,
+        instrument: &Instrument,
+        topics: &mut Topics,
+        instruments_max: u32,
+    ) -> Defined {
+        let mut definition = *instrument;
+        // Only what is derived here counts as partial depth, whatever the feed says it has.
+        for channel in PARTIAL {
+            let has = instrument.has(Channel::Depth);
+            definition.channels &= !channel.bit();
+            definition.channels |= if has { channel.bit() } else { 0 };
+        }
+        if definition.id >= instruments_max {
+            return Defined::Refused;
+        }
+        if let Some(slot) = self.by_id(definition.id) {
+            let is_same = self.get(slot).definition == definition;
+            return if is_same { Defined::Same } else { Defined::Refused };
+        }
+        let slot = match self.ever(&definition.symbol) {
+            Some(slot) if self.get(slot).is_defined => return Defined::Refused,
+            Some(slot) => slot,
+            None if self.len() >= instruments_max => return Defined::Refused,
+            None => self.add(&definition),
+        };
+        self.fill(slot, &definition, topics);
+        let id = definition.id as usize;
+        if self.by_id.len() <= id {
+            self.by_id.resize(id + 1, NO_SLOT);
+        }
+        self.by_id[id] = slot;
+        self.order.push(slot);
+        Defined::New(slot)
+    }
+
+    fn add(&mut self, definition: &Instrument) -> u32 {
+        let slot = self.len();
+        self.slots.push(Slot {
+            definition: *definition,
+            is_defined: false,
+            topics: [NO_TOPIC; CHANNEL_COUNT],
+            book: None,
+        });
+        self.by_symbol.insert(definition.symbol, slot);
+        slot
+    }
+
+    fn fill(&mut self, slot: u32, definition: &Instrument, topics: &mut Topics) {
+        let known = &mut self.slots[slot as usize];
+        known.definition = *definition;
+        known.is_defined = true;
+        for channel in Channel::all().filter(|channel| definition.has(*channel)) {
+            let topic = &mut known.topics[usize::from(channel.code())];
+            if *topic == NO_TOPIC {
+                *topic = topics.add(slot, channel);
+            }
+        }
+        if definition.has(Channel::Depth) && known.book.is_none() {
+            known.book = Some(Box::default());
+        }
+    }
+
+    /// An epoch began: nothing is defined, books are empty. Slots stay.
+    pub(crate) fn reset(&mut self) {
+        for slot in &mut self.slots {
+            slot.is_defined = false;
+            if let Some(book) = &mut slot.book {
+                book.reset();
+            }
+        }
+        self.by_id.clear();
+        self.order.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn instrument(id: u32, symbol: &str, channels: &[Channel]) -> Instrument {
+        Instrument {
+            id,
+            symbol: Symbol::new(symbol).unwrap(),
+            base_len: 0,
+            price_exponent: -2,
+            quantity_exponent: 0,
+            tick_size: 1,
+            lot_size: 1,
+            channels: channels.iter().fold(0, |bits, channel| bits | channel.bit()),
+        }
+    }
+
+    #[test]
+    fn symbols_keep_their_slots_and_topics_across_epochs() {
+        let (mut instruments, mut topics) = (Instruments::default(), Topics::default());
+        let mut define =
+            |instruments: &mut Instruments, i: &Instrument| instruments.define(i, &mut topics, 3);
+        let a = instrument(0, "A", &[Channel::Quote, Channel::Depth]);
+        let b = instrument(1, "B", &[Channel::Quote]);
+        assert_eq!(define(&mut instruments, &a), Defined::New(0));
+        assert_eq!(define(&mut instruments, &b), Defined::New(1));
+        assert_eq!(define(&mut instruments, &a), Defined::Same);
+        let other = Instrument { price_exponent: -3, ..a };
+        assert_eq!(define(&mut instruments, &other), Defined::Refused);
+        let depth5 = instruments.get(0).topic(Channel::Depth5);
+        assert!(depth5.is_some() && instruments.get(1).topic(Channel::Depth5).is_none());
+
+        instruments.reset();
+        assert_eq!(instruments.by_symbol(&a.symbol), None);
+        // B comes first this time, and A has an exponent more.
+        let (b, other) = (Instrument { id: 0, ..b }, Instrument { id: 1, ..other });
+        assert_eq!(define(&mut instruments, &b), Defined::New(1));
+        assert_eq!(define(&mut instruments, &other), Defined::New(0));
+        assert_eq!(instruments.by_id(0), Some(1));
+        assert_eq!(instruments.get(0).topic(Channel::Depth5), depth5);
+        assert_eq!(instruments.order(), [1, 0]);
+        assert_eq!(define(&mut instruments, &instrument(2, "C", &[])), Defined::New(2));
+        assert_eq!(define(&mut instruments, &instrument(3, "D", &[])), Defined::Refused);
+    }
+}

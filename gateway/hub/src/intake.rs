@@ -1,0 +1,341 @@
+//! Intake: what becomes of the records of the ring, of its laps, and of recovery images.
+//!
+//! Every record is checked: it may come from another process. Data goes into the log, into the book
+//! and marks its subscribers; nothing is encoded and nobody is visited here.
+//!
+//! Recovery, after a lap or at a late start: the shell calls [`Hub::handle_lapped`], then
+//! [`Hub::handle_image`] for each image, oldest first, reads on from the ring's oldest record, and
+//! calls [`Hub::handle_recovered`] once it has read up to where it found the ring's head. In between,
+//! records that the images know already still go to the log, because a client that resumes may need
+//! them; only books skip them. What images know and the ring no longer has is appended at the end, so
+//! that clients get the newest values and a count of what is missing.
+
+use wire::{
+    Channel, FeedState, Instrument, InstrumentImage, Kind, LEVELS_PER_TICK, Side, Tick, flags,
+};
+
+use crate::book::Applied;
+use crate::hub::Hub;
+use crate::instruments::{Defined, PARTIAL};
+use crate::subscription::SEQ_MAX;
+
+/// How long after the last lap or image recovery is taken to be over if the shell does not say so.
+const RECOVERY_MAX_NS: u64 = 1_000_000_000;
+
+/// What wildcards are to do when something happened that no entry shows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Walk {
+    /// An instrument was defined: go on to it.
+    On,
+    /// Any instrument may be concerned: look at all once more.
+    Again,
+}
+
+/// What intake keeps between records.
+#[derive(Debug, Default)]
+pub(crate) struct Intake {
+    /// A depth group until its end comes.
+    group: Vec<Tick>,
+    /// A partial book while it is being derived.
+    partial: Vec<Tick>,
+    /// Until when recovery may go on; `None`: there is nothing to recover.
+    pub(crate) recovering_until_ns: Option<u64>,
+}
+
+impl Hub {
+    /// Takes one record of the ring. Malformed ones are counted and dropped.
+    pub fn handle_record(&mut self, tick: &Tick, now_ns: u64) {
+        self.counters.ticks += 1;
+        let Ok(kind) = tick.validate() else {
+            return self.refuse_record();
+        };
+        self.market.clock_ns = tick.ts_ring_ns.max(tick.ts_event_ns);
+        match kind {
+            Kind::Data(Channel::Depth) => self.handle_depth(tick, now_ns),
+            Kind::Data(channel) => {
+                self.break_group();
+                match self.topic_of(tick, channel) {
+                    Some(topic) => drop(self.take(topic, std::slice::from_ref(tick), now_ns)),
+                    None => self.refuse_record(),
+                }
+            }
+            Kind::Definition => {
+                self.break_group();
+                match tick.definition() {
+                    Ok(instrument) => self.define(&instrument),
+                    Err(_) => self.refuse_record(),
+                }
+            }
+            Kind::Epoch => {
+                self.break_group();
+                self.begin_epoch(tick.epoch());
+            }
+        }
+    }
+
+    /// The ring lapped this shard: `lost` records are gone. Images follow.
+    pub fn handle_lapped(&mut self, lost: u64, now_ns: u64) {
+        self.counters.laps += 1;
+        self.counters.laps_lost += lost;
+        self.break_group();
+        for slot in 0..self.market.instruments.len() {
+            if let Some(book) = &mut self.market.instruments.get_mut(slot).book {
+                book.doubt();
+            }
+        }
+        self.intake.recovering_until_ns = Some(now_ns.saturating_add(RECOVERY_MAX_NS));
+    }
+
+    /// Takes over what a recovery image knows. Images must come in the order of the positions they
+    /// were written at. One of an epoch that is over is ignored; one of an unknown epoch begins it.
+    pub fn handle_image(&mut self, image: &InstrumentImage, now_ns: u64) {
+        if image.epoch != self.market.epoch {
+            if self.market.is_past(image.epoch) {
+                self.counters.images_ignored += 1;
+                return;
+            }
+            self.begin_epoch(image.epoch);
+        }
+        self.counters.images += 1;
+        self.intake.recovering_until_ns = Some(now_ns.saturating_add(RECOVERY_MAX_NS));
+        self.define(&image.definition);
+        let Some(slot) = self.market.instruments.by_id(image.definition.id) else { return };
+        for tick in &image.last {
+            let Ok(Kind::Data(channel)) = tick.kind() else { continue };
+            if let Some(topic) = self.topic_of(tick, channel) {
+                self.market.topics.keep(topic, tick);
+                self.rouse(topic);
+            }
+        }
+        let levels_max = self.limits.book_levels_max;
+        let known = self.market.instruments.get_mut(slot);
+        if let Some(book) = &mut known.book
+            && image.depth_seq <= SEQ_MAX
+            && book.load(image, levels_max)
+        {
+            for channel in PARTIAL.into_iter().chain([Channel::Depth]) {
+                if let Some(topic) = self.market.instruments.get(slot).topic(channel) {
+                    self.rouse(topic);
+                }
+            }
+        }
+    }
+
+    /// Recovery is over: the ring was read up to where it was. What only images know, clients get
+    /// now, with a count of what is missing.
+    pub fn handle_recovered(&mut self, now_ns: u64) {
+        if self.intake.recovering_until_ns.take().is_none() {
+            return;
+        }
+        for topic in 0..u32::try_from(self.market.topics.len()).expect("topics have 32-bit numbers")
+        {
+            let (channel, slot, head_seq) = {
+                let topic = self.market.topics.get(topic);
+                (topic.channel, topic.slot, topic.head_seq)
+            };
+            if let Some(tick) = self.market.topics.ahead(topic) {
+                self.take(topic, &[tick], now_ns);
+            } else if self.market.is_book(channel) {
+                let known = self.market.instruments.get(slot);
+                let book_seq = known.book.as_ref().and_then(|book| book.seq()).unwrap_or(0);
+                if book_seq > head_seq {
+                    self.derive(topic, now_ns);
+                    self.rouse(topic);
+                }
+            }
+        }
+    }
+
+    fn refuse_record(&mut self) {
+        self.break_group();
+        self.counters.ticks_invalid += 1;
+    }
+
+    /// The topic that a tick of market data is of, if it is one that feeds have.
+    fn topic_of(&self, tick: &Tick, channel: Channel) -> Option<u32> {
+        let slot = self.market.instruments.get(self.market.instruments.by_id(tick.instrument)?);
+        let valid = tick.seq > 0
+            && tick.seq <= SEQ_MAX
+            && slot.definition.has(channel)
+            && channel.partial_levels().is_none();
+        if valid { slot.topic(channel) } else { None }
+    }
+
+    fn begin_epoch(&mut self, epoch: u64) {
+        if epoch == self.market.epoch {
+            // The same record again, as when a reader starts over: not a restart.
+            return;
+        }
+        let is_restart = self.market.epoch != 0;
+        self.market.begin_epoch(epoch);
+        self.counters.epochs += 1;
+        self.intake.recovering_until_ns = None;
+        self.peers.status = if is_restart { FeedState::Restarted } else { FeedState::Live };
+        self.peers.status_number += 1;
+        self.peers.urge_all();
+    }
+
+    fn define(&mut self, instrument: &Instrument) {
+        let instruments_max = self.limits.instruments_max;
+        let market = &mut self.market;
+        match market.instruments.define(instrument, &mut market.topics, instruments_max) {
+            Defined::New(slot) => {
+                self.counters.definitions += 1;
+                for channel in Channel::all() {
+                    if let Some(topic) = self.market.instruments.get(slot).topic(channel) {
+                        self.rouse_exact(topic);
+                        self.rouse_wildcards(channel, Walk::On);
+                    }
+                }
+            }
+            Defined::Same => {}
+            Defined::Refused => self.counters.definitions_refused += 1,
+        }
+    }
+
+    /// Has every subscriber of the topic look at it once more, although no entry came.
+    fn rouse(&mut self, topic: u32) {
+        self.rouse_exact(topic);
+        self.rouse_wildcards(self.market.topics.get(topic).channel, Walk::Again);
+    }
+
+    fn rouse_exact(&mut self, topic: u32) {
+        let peers = &mut self.peers;
+        self.market.topics.get(topic).subscribers.for_each(|index| {
+            if let Some(conn) = peers.get_mut(index) {
+                conn.sweep();
+            }
+            peers.urge(index);
+        });
+    }
+
+    fn rouse_wildcards(&mut self, channel: Channel, walk: Walk) {
+        let peers = &mut self.peers;
+        let wildcards = std::mem::take(&mut peers.wildcards[usize::from(channel.code())]);
+        wildcards.for_each(|index| {
+            if walk == Walk::Again
+                && let Some(conn) = peers.get_mut(index)
+                && let Some(at) = conn.find_wildcard(channel)
+            {
+                conn.wildcard_mut(at).walked = 0;
+            }
+            peers.urge(index);
+        });
+        peers.wildcards[usize::from(channel.code())] = wildcards;
+    }
+
+    /// Appends an entry and marks its subscribers. `false` if its number was taken already.
+    fn take(&mut self, topic: u32, ticks: &[Tick], now_ns: u64) -> bool {
+        let (seq, known) = (ticks[0].seq, self.market.topics.get(topic));
+        if seq <= known.head_seq {
+            self.counters.ticks_repeated += ticks.len() as u64;
+            return false;
+        }
+        if !self.market.is_book(known.channel) || known.channel == Channel::Depth {
+            self.counters.ticks_missing += seq - known.head_seq - 1;
+        }
+        self.market.append(topic, ticks, now_ns, &mut self.counters);
+        let known = self.market.topics.get(topic);
+        known.subscribers.mark(&mut self.peers.dirty);
+        self.peers.wildcards[usize::from(known.channel.code())].mark(&mut self.peers.dirty);
+        true
+    }
+
+    fn handle_depth(&mut self, tick: &Tick, now_ns: u64) {
+        let Some(topic) = self.topic_of(tick, Channel::Depth) else {
+            return self.refuse_record();
+        };
+        if tick.begins() {
+            self.break_group();
+        } else {
+            let belongs =
+                |first: &Tick| (first.instrument, first.seq) == (tick.instrument, tick.seq);
+            let ticks_max = self.limits.group_levels_max.div_ceil(LEVELS_PER_TICK);
+            let group = &self.intake.group;
+            if !group.first().is_some_and(belongs) || group.len() >= ticks_max {
+                return self.refuse_record();
+            }
+        }
+        if tick.begins() && tick.ends() {
+            return self.handle_group(topic, std::slice::from_ref(tick), now_ns);
+        }
+        self.intake.group.push(*tick);
+        if tick.ends() {
+            let group = std::mem::take(&mut self.intake.group);
+            self.handle_group(topic, &group, now_ns);
+            self.intake.group = group;
+            self.intake.group.clear();
+        }
+    }
+
+    /// Drops a group whose end will not come. Its number is missing from then on.
+    fn break_group(&mut self) {
+        if !self.intake.group.is_empty() {
+            self.counters.groups_broken += 1;
+            self.intake.group.clear();
+        }
+    }
+
+    fn handle_group(&mut self, topic: u32, group: &[Tick], now_ns: u64) {
+        if !self.take(topic, group, now_ns) {
+            return;
+        }
+        let slot = self.market.topics.get(topic).slot;
+        let levels_max = self.limits.book_levels_max;
+        let Some(book) = &mut self.market.instruments.get_mut(slot).book else { return };
+        match book.apply(group, levels_max) {
+            Applied::Yes => {
+                for channel in PARTIAL {
+                    if let Some(topic) = self.market.instruments.get(slot).topic(channel) {
+                        self.derive(topic, now_ns);
+                    }
+                }
+            }
+            Applied::Broke => self.counters.books_broken += 1,
+            Applied::Ahead | Applied::Unsound => {}
+        }
+    }
+
+    /// Appends the best levels of a sound book as an entry, if somebody is subscribed to that.
+    fn derive(&mut self, topic: u32, now_ns: u64) {
+        let known = self.market.topics.get(topic);
+        let Some(levels) = known.channel.partial_levels() else { return };
+        let wildcards = &self.peers.wildcards[usize::from(known.channel.code())];
+        if known.subscribers.is_empty() && wildcards.is_empty() {
+            return;
+        }
+        let Some(book) = &self.market.instruments.get(known.slot).book else { return };
+        let mut tick =
+            Tick::new(Kind::Data(known.channel), book.head.instrument, book.head.ts_event_ns);
+        tick.ts_ring_ns = tick.ts_event_ns + u64::from(book.head.ring_delay_ns);
+        tick.seq = book.head.seq;
+        tick.flags = 0;
+        tick.body[1] = book.head.last_update_id;
+        let partial = &mut self.intake.partial;
+        partial.clear();
+        let bids = book.levels.levels(Side::Bid).take(levels).map(|level| (Side::Bid, level));
+        let asks = book.levels.levels(Side::Ask).take(levels).map(|level| (Side::Ask, level));
+        for (count, (side, (price, quantity))) in bids.chain(asks).enumerate() {
+            if count % LEVELS_PER_TICK == 0 {
+                partial.push(tick);
+            }
+            let at = count % LEVELS_PER_TICK;
+            if let Some(tick) = partial.last_mut() {
+                tick.body[2 + 2 * at] = price.cast_unsigned();
+                tick.body[3 + 2 * at] = quantity.cast_unsigned();
+                tick.sides |= u8::from(side == Side::Ask) << at;
+                tick.levels += 1;
+            }
+        }
+        if partial.is_empty() {
+            partial.push(tick);
+        }
+        partial[0].flags |= flags::BEGIN;
+        if let Some(last) = partial.last_mut() {
+            last.flags |= flags::END;
+        }
+        let partial = std::mem::take(&mut self.intake.partial);
+        self.counters.entries_derived += u64::from(self.take(topic, &partial, now_ns));
+        self.intake.partial = partial;
+    }
+}

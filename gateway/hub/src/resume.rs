@@ -1,0 +1,62 @@
+//! Where a subscription begins: with the present state, after the newest number, or after the one at
+//! which an earlier connection of the client ended.
+//!
+//! A resume in another epoch is a reset, announced before the present state. One from the future is
+//! refused: the client's numbers are not ours. One whose continuation has left the log falls under
+//! its channel's rule, announced with the reason `resume`; whether it has is found out in the visit.
+
+use wire::command::Subscribe;
+
+use crate::commands::{Refusal, begins_with_state};
+use crate::hub::Hub;
+use crate::log::NOWHERE;
+use crate::subscription::{Mark, Progress};
+
+/// Where a subscription begins.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Base {
+    pub(crate) progress: Progress,
+    /// Position of an entry that is not to be delivered any more, to go on from.
+    pub(crate) hint: u64,
+    /// Position before which nothing is to be delivered.
+    pub(crate) from: u64,
+    /// The number after which it begins, as far as is known now.
+    pub(crate) seq: u64,
+}
+
+impl Hub {
+    /// Where a subscription to this topic begins.
+    pub(crate) fn base(
+        &mut self,
+        slot: u32,
+        topic: u32,
+        subscribe: &Subscribe,
+    ) -> Result<Base, Refusal> {
+        let known = self.market.topics.get(topic);
+        let (channel, head, tail) = (known.channel, known.head, known.tail);
+        let newest = self.market.newest_seq(topic);
+        let symbol = self.market.instruments.get(slot).definition.symbol;
+        let fresh = Base { progress: Progress::FRESH, hint: NOWHERE, from: NOWHERE, seq: newest };
+        let resume = subscribe.resume.as_ref();
+        let Some((epoch, seq)) = resume.and_then(|r| Some((r.epoch, r.seq(&symbol, channel)?)))
+        else {
+            if begins_with_state(subscribe.snapshot, channel) {
+                return Ok(fresh);
+            }
+            return Ok(Base { progress: Progress::at(newest), hint: head, ..fresh });
+        };
+        if epoch != self.market.epoch {
+            return Ok(Base { progress: Progress::FRESH.with(Mark::Reset), ..fresh });
+        }
+        if seq > newest {
+            self.counters.resumes_refused += 1;
+            return Err(Refusal::ResumeAhead { symbol, resume: seq, newest });
+        }
+        let progress = Progress::at(seq).with(Mark::Resumed);
+        if channel.partial_levels().is_some() {
+            // Partial books are only in the log while somebody watches: the newest is what counts.
+            return Ok(Base { progress: progress.with(Mark::NeedsBook), seq, ..fresh });
+        }
+        Ok(Base { progress, hint: NOWHERE, from: tail, seq })
+    }
+}

@@ -1,0 +1,221 @@
+//! Live delivery: which entries are due for a delivery class, in log order.
+//!
+//! Two ways lead to them. Along *links*: look at each topic, go from its last delivered entry to the
+//! next, and merge the topics by position; costs as many looks as there are topics. Along the *log*:
+//! look at each entry from the cursor on and ask whether it is subscribed; costs as many looks as
+//! there are entries. Whichever is shorter is taken, afresh in each visit: both leave the same state,
+//! the numbers delivered and a cursor before which everything is accounted for.
+
+use std::cmp::Reverse;
+
+use wire::CHANNEL_COUNT;
+
+use super::rules::jumps;
+use super::state::At;
+use super::{Collector, Flow};
+use crate::log::NOWHERE;
+use crate::subscription::Mark;
+
+/// No wildcard, in the table by channel.
+const NO_WILDCARD: u8 = u8::MAX;
+
+/// Where a topic's next due entry is.
+enum Next {
+    At(u64),
+    Nothing,
+    Full,
+}
+
+impl Collector<'_> {
+    /// Delivers what is due for one class.
+    pub(super) fn live(&mut self, class: u8) -> Flow {
+        let state = *self.conn.class(class);
+        let head = self.market.log.head();
+        if self.now_ns < state.due_ns || state.cursor == head {
+            return Flow::Done;
+        }
+        let before = self.tally.deliveries;
+        let conflates = state.conflates() || state.cursor < self.conn.lag_to;
+        let flow = if self.prefers_links(class, conflates, head - state.cursor) {
+            self.links(class, conflates)
+        } else {
+            self.scan(class)
+        };
+        // A class that was cut off goes on at once: its rate counts rounds, not messages.
+        if state.is_throttled() && flow == Flow::Done && self.tally.deliveries > before {
+            let due_ns = self.now_ns.saturating_add(u64::from(state.interval_ns));
+            self.set_class(class, |class| class.due_ns = due_ns);
+        }
+        flow
+    }
+
+    /// Whether there are fewer topics to look at than entries, and few enough for this visit.
+    fn prefers_links(&self, class: u8, conflates: bool, backlog: u64) -> bool {
+        let mut topics = self.conn.subscriptions().len();
+        for wildcard in self.conn.wildcards().iter().filter(|w| w.class == class) {
+            // Without a hint a wildcard's topic has to be searched from its oldest entry; only the
+            // newest is found at once.
+            if !conflates || !jumps(wildcard.channel) {
+                return false;
+            }
+            topics += self.market.instruments.order().len();
+        }
+        let left = self.limits.visit_entries.saturating_sub(self.examined);
+        topics as u64 <= backlog && topics <= left / 2
+    }
+
+    fn links(&mut self, class: u8, conflates: bool) -> Flow {
+        self.due.clear();
+        let subscriptions = u32::try_from(self.conn.subscriptions().len()).unwrap_or(u32::MAX);
+        for at in (0..subscriptions).map(At::Exact) {
+            if self.find_due(at, class, conflates) == Flow::Full {
+                return Flow::Full;
+            }
+        }
+        for wildcard in 0..self.conn.wildcards().len() {
+            let index = u32::try_from(wildcard).expect("one wildcard for each channel");
+            for nth in 0..self.market.instruments.order().len() {
+                let at = At::All(index, self.market.instruments.order()[nth]);
+                let exact = self.topic(at).is_none_or(|topic| self.conn.find(topic).is_some());
+                if !exact && self.find_due(at, class, conflates) == Flow::Full {
+                    return Flow::Full;
+                }
+            }
+        }
+        self.merge_due(class, conflates)
+    }
+
+    /// Notes where the topic's next due entry is.
+    fn find_due(&mut self, at: At, class: u8, conflates: bool) -> Flow {
+        if self.look() == Flow::Full {
+            return Flow::Full;
+        }
+        if self.class_of(at) != class {
+            return Flow::Done;
+        }
+        match self.next_due(at, conflates) {
+            Next::At(position) => self.due.push(Reverse((position, at))),
+            Next::Nothing => {}
+            Next::Full => return Flow::Full,
+        }
+        Flow::Done
+    }
+
+    fn next_due(&mut self, at: At, conflates: bool) -> Next {
+        let Some(topic) = self.topic(at) else { return Next::Nothing };
+        let progress = self.progress(at);
+        let known = self.market.topics.get(topic);
+        if known.head_seq <= progress.seq() || progress.has(Mark::InTransfer) {
+            return Next::Nothing;
+        }
+        if known.head == NOWHERE {
+            return match self.catch_up(at, topic) {
+                Flow::Full => Next::Full,
+                Flow::Done | Flow::Wait => Next::Nothing,
+            };
+        }
+        let needs_state = progress.has(Mark::Fresh) || progress.has(Mark::NeedsBook);
+        if needs_state || conflates && jumps(known.channel) {
+            return Next::At(known.head);
+        }
+        let (tail, hint) = (known.tail, self.hint(at));
+        let mut position = if self.market.log.holds(hint) { hint } else { tail };
+        loop {
+            let entry = self.market.log.entry(position);
+            if entry.seq > progress.seq() {
+                return Next::At(position);
+            }
+            let next = entry.next;
+            if let At::Exact(index) = at {
+                self.conn.subscription_mut(index as usize).hint = position;
+            }
+            if next == NOWHERE {
+                return Next::Nothing;
+            }
+            position = next;
+            if self.look() == Flow::Full {
+                return Next::Full;
+            }
+        }
+    }
+
+    /// Delivers the due entries of all topics in the order of the log.
+    fn merge_due(&mut self, class: u8, conflates: bool) -> Flow {
+        while let Some(Reverse((position, at))) = self.due.pop() {
+            let flow = match self.topic(at) {
+                Some(topic) if self.look() == Flow::Done => {
+                    self.offer(at, topic, position, conflates)
+                }
+                Some(_) => Flow::Full,
+                None => Flow::Done,
+            };
+            if flow == Flow::Full {
+                // Everything before this position is delivered: it was the first of what is left.
+                self.set_class(class, |class| class.cursor = position.max(class.cursor));
+                return Flow::Full;
+            }
+            if let Some(next) = self.following(at, position) {
+                self.due.push(Reverse((next, at)));
+            }
+        }
+        let head = self.market.log.head();
+        self.set_class(class, |class| class.cursor = head);
+        Flow::Done
+    }
+
+    /// The topic's next entry after the one just offered, unless something else comes first.
+    fn following(&self, at: At, position: u64) -> Option<u64> {
+        let progress = self.progress(at);
+        let waits = progress.has(Mark::Fresh)
+            || progress.has(Mark::NeedsBook)
+            || progress.has(Mark::InTransfer);
+        // What was offered may have been skipped over to a later entry, which is the hint then.
+        let hint = self.hint(at);
+        let from = if hint != NOWHERE && hint > position { hint } else { position };
+        let next = self.market.log.entry(from).next;
+        (!waits && next != NOWHERE).then_some(next)
+    }
+
+    fn scan(&mut self, class: u8) -> Flow {
+        let mut wildcards = [NO_WILDCARD; CHANNEL_COUNT];
+        for (at, wildcard) in (0u8..).zip(self.conn.wildcards()) {
+            if wildcard.class == class {
+                wildcards[usize::from(wildcard.channel.code())] = at;
+            }
+        }
+        let has_wildcards = wildcards.iter().any(|&at| at != NO_WILDCARD);
+        let class_conflates = self.conn.class(class).conflates();
+        let head = self.market.log.head();
+        let mut position = self.conn.class(class).cursor;
+        let mut flow = Flow::Done;
+        while position < head {
+            if self.look() == Flow::Full {
+                flow = Flow::Full;
+                break;
+            }
+            let topic = self.market.log.entry(position).topic;
+            let at = match self.conn.find(topic) {
+                Some(at) if self.conn.subscription(at).class == class => {
+                    Some(At::Exact(u32::try_from(at).expect("found in a bounded list")))
+                }
+                Some(_) => None,
+                None if has_wildcards => {
+                    let known = self.market.topics.get(topic);
+                    let wildcard = wildcards[usize::from(known.channel.code())];
+                    (wildcard != NO_WILDCARD).then(|| At::All(u32::from(wildcard), known.slot))
+                }
+                None => None,
+            };
+            if let Some(at) = at {
+                let conflates = class_conflates || position < self.conn.lag_to;
+                if self.offer(at, topic, position, conflates) == Flow::Full {
+                    flow = Flow::Full;
+                    break;
+                }
+            }
+            position += 1;
+        }
+        self.set_class(class, |class| class.cursor = position);
+        flow
+    }
+}

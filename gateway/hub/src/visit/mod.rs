@@ -1,0 +1,440 @@
+//! Visits: a connection's turn, in which it gets everything that is new for it, as of now, in one
+//! message.
+//!
+//! The shell asks [`Hub::next_visit`] whose turn it is, has the message gathered by
+//! [`Hub::collect`], tries to send it, and says with [`Hub::commit`] or [`Hub::abandon`] what became
+//! of it. A visit looks at no more than `visit_entries` places and gathers no more than `visit_bytes`
+//! (a longer single event goes alone); what is left keeps the connection dirty. Catching up is
+//! therefore linear in the backlog, and nobody else waits for it.
+//!
+//! In a visit, in this order: what became of the feed; a part of a book snapshot in transfer; the
+//! *sweep* over exact topics that are new or may have fallen off the log; the *walk* over instruments
+//! of wildcards, for the same; then, per delivery class, live entries in log order.
+//!
+//! | file | what |
+//! |---|---|
+//! | `message.rs` | the message, its budget, gap entries |
+//! | `state.rs` | changes and how they are taken back |
+//! | `sweep.rs` | sweep and walk: introductions, what fell off the log |
+//! | `snapshot.rs` | present states: newest values and books |
+//! | `live.rs` | which entries are due, along links or along the log |
+//! | `rules.rs` | what becomes of a due entry: the channel rules |
+//! | `merge.rs` | depth groups merged into one change set |
+
+mod live;
+mod merge;
+mod message;
+mod rules;
+mod snapshot;
+mod state;
+mod sweep;
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use wire::{GapEntry, GapReason, Symbol};
+
+use crate::connection::{ConnId, Connection, NEVER};
+use crate::counters::Counters;
+use crate::hub::Hub;
+use crate::instruments::Instruments;
+use crate::limits::Limits;
+use crate::log::NOWHERE;
+use crate::market::Market;
+use crate::subscription::{Class, Mark, Progress};
+use crate::transfers::{NO_TRANSFER, Target, Transfers};
+use merge::Merge;
+use message::{DEFINITION_BYTES, Message};
+use state::{At, Before, Tally};
+
+/// What [`Hub::collect`] gathered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Visit {
+    /// Messages of topics in it.
+    pub entries: u32,
+    /// Bytes appended: the payload of one WebSocket message. 0: there is nothing to send, and
+    /// [`Hub::commit`] is called all the same.
+    pub bytes: usize,
+    /// Places looked at.
+    pub examined: u32,
+    /// Whether there is more for this connection now.
+    pub more: bool,
+}
+
+/// Memory that visits reuse, and the visit whose outcome is awaited.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    notes: Vec<Before>,
+    gaps: Vec<GapEntry>,
+    /// Due entries by position: the k-way merge.
+    due: BinaryHeap<Reverse<(u64, At)>>,
+    merge: Merge,
+    awaited: Option<Awaited>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Awaited {
+    conn: ConnId,
+    visit: Visit,
+    tally: Tally,
+    transfer_done: bool,
+    now_ns: u64,
+}
+
+/// Whether a step could be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flow {
+    /// It was, or there was nothing to do.
+    Done,
+    /// It has to wait for something else of this connection: a transfer, or memory for a snapshot.
+    Wait,
+    /// The visit is over: the message is full, or enough was looked at.
+    Full,
+}
+
+impl Hub {
+    /// Whose turn it is, if anybody's: round robin over connections for which there may be something
+    /// new, which can be written to, and whose rate allows it.
+    pub fn next_visit(&mut self, _now_ns: u64) -> Option<ConnId> {
+        self.peers.next_turn()
+    }
+
+    /// Appends to `out` the payload of one message with what is new for the connection. Nothing
+    /// counts as delivered before [`Hub::commit`].
+    pub fn collect(&mut self, conn: ConnId, now_ns: u64, out: &mut Vec<u8>) -> Visit {
+        debug_assert!(self.scratch.awaited.is_none(), "commit or abandon the last visit first");
+        self.settle();
+        let (status, status_number) = (self.peers.status, self.peers.status_number);
+        let Some((connection, transfers)) = self.peers.visited(conn.0) else {
+            self.peers.ready.remove(conn.0);
+            return Visit::default();
+        };
+        let Scratch { notes, gaps, due, merge, awaited } = &mut self.scratch;
+        notes.clear();
+        let mut collector = Collector {
+            message: Message::new(out, gaps, connection.encoding, self.limits.visit_bytes),
+            market: &mut self.market,
+            conn: connection,
+            index: conn.0,
+            transfers,
+            counters: &mut self.counters,
+            limits: &self.limits,
+            notes,
+            due,
+            merge,
+            tally: Tally::default(),
+            now_ns,
+            is_recovering: self.intake.recovering_until_ns.is_some(),
+            examined: 0,
+            more: false,
+            stop: None,
+            wants_memory: false,
+            transfer_done: false,
+        };
+        collector.tell_status(status, status_number);
+        collector.run();
+        let wants_memory = collector.wants_memory;
+        let (visit, tally, transfer_done) = collector.finish();
+        *awaited = Some(Awaited { conn, visit, tally, transfer_done, now_ns });
+        if !visit.more {
+            self.peers.dirty.remove(conn.0);
+        }
+        if wants_memory {
+            self.revoke_transfers();
+        }
+        visit
+    }
+
+    /// The socket took the message of the last [`Hub::collect`], or enough of it that the shell will
+    /// see to the rest; or there was none.
+    pub fn commit(&mut self, conn: ConnId) {
+        let Some(awaited) = self.scratch.awaited.take_if(|awaited| awaited.conn == conn) else {
+            return;
+        };
+        self.scratch.notes.clear();
+        awaited.tally.count(&mut self.counters);
+        self.counters.bytes += awaited.visit.bytes as u64;
+        let Some(connection) = self.peers.get_mut(conn.0) else { return };
+        connection.skipped += awaited.tally.skipped();
+        if !awaited.visit.more {
+            connection.behind_from = NOWHERE;
+            connection.behind_since_ns = NEVER;
+        }
+        if awaited.transfer_done {
+            let transfer = std::mem::replace(&mut connection.transfer, NO_TRANSFER);
+            self.peers.transfers.remove(transfer);
+        }
+        self.hold(conn.0, awaited.now_ns);
+    }
+
+    /// The socket took nothing of the message of the last [`Hub::collect`]: nothing was delivered.
+    /// The shell calls [`Hub::handle_blocked`] too.
+    pub fn abandon(&mut self, conn: ConnId) {
+        let Some(awaited) = self.scratch.awaited.take_if(|awaited| awaited.conn == conn) else {
+            return;
+        };
+        self.counters.visits_abandoned += 1;
+        if let Some((connection, transfers)) = self.peers.visited(awaited.conn.0) {
+            state::restore(&mut self.scratch.notes, connection, transfers);
+            connection.was_blocked = true;
+            self.peers.dirty.insert(conn.0);
+        }
+        self.scratch.notes.clear();
+    }
+
+    /// A visit whose outcome was never told counts as delivered: its connection is about to change.
+    pub(crate) fn settle(&mut self) {
+        if let Some(awaited) = self.scratch.awaited {
+            self.commit(awaited.conn);
+        }
+    }
+}
+
+/// One visit at work.
+struct Collector<'a> {
+    message: Message<'a>,
+    market: &'a mut Market,
+    conn: &'a mut Connection,
+    index: u32,
+    transfers: &'a mut Transfers,
+    counters: &'a mut Counters,
+    limits: &'a Limits,
+    notes: &'a mut Vec<Before>,
+    due: &'a mut BinaryHeap<Reverse<(u64, At)>>,
+    merge: &'a mut Merge,
+    tally: Tally,
+    now_ns: u64,
+    is_recovering: bool,
+    examined: usize,
+    /// There is more for this connection than this visit gathers.
+    more: bool,
+    /// Which budget ended the visit.
+    stop: Option<Stop>,
+    /// A snapshot did not fit into the memory for snapshots.
+    wants_memory: bool,
+    /// The last part of the transfer is in the message.
+    transfer_done: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stop {
+    Entries,
+    Bytes,
+}
+
+impl Collector<'_> {
+    fn run(&mut self) {
+        if self.stop.is_some() {
+            return;
+        }
+        self.begin();
+        if self.pump() == Flow::Full || self.sweep() == Flow::Full || self.walk() == Flow::Full {
+            self.more = true;
+        }
+        // Live data of other topics goes on beside a long sweep or transfer, with what is left of
+        // the budgets.
+        let classes = u8::try_from(self.conn.classes().len()).expect("classes are at most 255");
+        for class in 0..classes {
+            if self.live(class) == Flow::Full {
+                self.more = true;
+            }
+        }
+    }
+
+    /// Brings the connection to the present epoch, and finds out whether it lags or fell off the
+    /// log. Being bookkeeping, an epoch's begin is not taken back when the visit is abandoned.
+    fn begin(&mut self) {
+        if self.conn.generation != self.market.generation {
+            self.transfers.remove(std::mem::replace(&mut self.conn.transfer, NO_TRANSFER));
+            self.conn.reset(self.market.generation);
+            self.conn.lag_to = 0;
+        }
+        let (head, tail) = (self.market.log.head(), self.market.log.tail());
+        if std::mem::take(&mut self.conn.was_blocked) && self.conn.behind_from != NOWHERE {
+            let behind = head - self.conn.behind_from.min(head);
+            let age_ns = self.now_ns.saturating_sub(self.conn.behind_since_ns);
+            if behind > self.limits.lag_entries_max || age_ns > self.limits.lag_age_max_ns {
+                self.counters.lagging += 1;
+                self.notes.push(Before::LagTo(self.conn.lag_to));
+                self.conn.lag_to = head;
+            }
+        }
+        let classes = u8::try_from(self.conn.classes().len()).expect("classes are at most 255");
+        let mut fell_off = false;
+        for class in 0..classes {
+            if self.conn.class(class).cursor < tail {
+                fell_off = true;
+                self.set_class(class, |class| class.cursor = tail);
+            }
+        }
+        if fell_off {
+            self.note_sweep();
+            self.conn.sweep();
+            for at in 0..self.conn.wildcards().len() {
+                self.note_walk(at);
+                self.conn.wildcard_mut(at).walked = 0;
+            }
+        }
+    }
+
+    fn finish(self) -> (Visit, Tally, bool) {
+        let market = &*self.market;
+        let bytes = self.message.finish(market.clock_ns, |id| symbol_of(&market.instruments, id));
+        self.counters.visits += 1;
+        self.counters.visits_empty += u64::from(bytes == 0);
+        self.counters.examined += self.examined as u64;
+        match self.stop {
+            Some(Stop::Entries) => self.counters.visits_out_of_entries += 1,
+            Some(Stop::Bytes) => self.counters.visits_out_of_bytes += 1,
+            None => {}
+        }
+        let visit = Visit {
+            entries: self.tally.deliveries,
+            bytes,
+            examined: u32::try_from(self.examined).unwrap_or(u32::MAX),
+            more: self.more,
+        };
+        (visit, self.tally, self.transfer_done)
+    }
+
+    /// Looks at one more place, if the budget allows.
+    fn look(&mut self) -> Flow {
+        if self.examined >= self.limits.visit_entries {
+            self.stop.get_or_insert(Stop::Entries);
+            return Flow::Full;
+        }
+        self.examined += 1;
+        Flow::Done
+    }
+
+    /// Whether the message takes so many bytes more.
+    fn room(&mut self, bytes: usize) -> Flow {
+        if self.message.fits(bytes) {
+            return Flow::Done;
+        }
+        self.stop.get_or_insert(Stop::Bytes);
+        Flow::Full
+    }
+
+    fn progress(&self, at: At) -> Progress {
+        match at {
+            At::Exact(at) => self.conn.subscription(at as usize).progress,
+            At::All(wildcard, slot) => self.conn.wildcards()[wildcard as usize].progress(slot),
+        }
+    }
+
+    fn topic(&self, at: At) -> Option<u32> {
+        match at {
+            At::Exact(at) => Some(self.conn.subscription(at as usize).topic),
+            At::All(wildcard, slot) => {
+                let channel = self.conn.wildcards()[wildcard as usize].channel;
+                self.market.instruments.get(slot).topic(channel)
+            }
+        }
+    }
+
+    fn class_of(&self, at: At) -> u8 {
+        match at {
+            At::Exact(at) => self.conn.subscription(at as usize).class,
+            At::All(wildcard, _) => self.conn.wildcards()[wildcard as usize].class,
+        }
+    }
+
+    fn target(&self, at: At) -> Target {
+        match at {
+            At::Exact(at) => Target::Exact { topic: self.conn.subscription(at as usize).topic },
+            At::All(wildcard, slot) => {
+                let channel = self.conn.wildcards()[wildcard as usize].channel.code();
+                Target::All { channel, slot }
+            }
+        }
+    }
+
+    fn hint(&self, at: At) -> u64 {
+        match at {
+            At::Exact(at) => self.conn.subscription(at as usize).hint,
+            At::All(..) => NOWHERE,
+        }
+    }
+
+    /// Sets how far a topic has come, and a position at or before its next entry's.
+    fn set(&mut self, at: At, progress: Progress, hint: u64) {
+        match at {
+            At::Exact(index) => {
+                let subscription = self.conn.subscription_mut(index as usize);
+                let (before, hint_before) = (subscription.progress, subscription.hint);
+                subscription.progress = progress;
+                subscription.hint = hint;
+                self.notes.push(Before::Progress { at, progress: before, hint: hint_before });
+            }
+            At::All(wildcard, slot) => {
+                let wildcard = self.conn.wildcard_mut(wildcard as usize);
+                let before = wildcard.progress(slot);
+                wildcard.set(slot, progress);
+                self.notes.push(Before::Progress { at, progress: before, hint: NOWHERE });
+            }
+        }
+    }
+
+    fn set_class(&mut self, class: u8, change: impl FnOnce(&mut Class)) {
+        let state = self.conn.class_mut(class);
+        self.notes.push(Before::Class { class, before: *state });
+        change(state);
+    }
+
+    fn note_sweep(&mut self) {
+        self.notes.push(Before::Sweep { left: self.conn.sweep_left, at: self.conn.sweep_at });
+    }
+
+    fn note_walk(&mut self, at: usize) {
+        let wildcard = u32::try_from(at).expect("one wildcard for each channel");
+        let walked = self.conn.wildcards()[at].walked;
+        self.notes.push(Before::Walked { wildcard, walked });
+    }
+
+    fn tell_status(&mut self, status: wire::FeedState, number: u32) {
+        if self.conn.status_told != number {
+            self.notes.push(Before::StatusTold(self.conn.status_told));
+            self.conn.status_told = number;
+            let (clock_ns, epoch) = (self.market.clock_ns, self.market.epoch);
+            self.event(|out, encoding| encoding.feed_status(out, clock_ns, epoch, status));
+        }
+    }
+
+    /// Adds an event behind the gap entries that wait.
+    fn event(&mut self, write: impl FnOnce(&mut Vec<u8>, wire::Encoding)) {
+        let market = &*self.market;
+        self.message.event(market.clock_ns, |id| symbol_of(&market.instruments, id), write);
+    }
+
+    /// Announces numbers that are not delivered one by one.
+    fn gap(&mut self, topic: u32, first_seq: u64, count: u64, reason: GapReason) {
+        let instrument = self.market.definition(topic).id;
+        let channel = self.market.topics.get(topic).channel;
+        self.message.gap(GapEntry { instrument, channel, reason, first_seq, count });
+        self.tally.skip(reason, count);
+    }
+
+    /// Sends the instrument's definition, and a reset if one is due, unless the client has them.
+    fn introduce(&mut self, at: At, topic: u32) -> Flow {
+        let progress = self.progress(at);
+        if progress.has(Mark::Introduced) {
+            return Flow::Done;
+        }
+        let bytes = DEFINITION_BYTES[self.message.encoding.index()] + self.message.gap_bytes();
+        if self.room(bytes) != Flow::Done {
+            return Flow::Full;
+        }
+        let (definition, epoch) = (*self.market.definition(topic), self.market.epoch);
+        self.event(|out, encoding| encoding.definition(out, &definition, epoch));
+        if progress.has(Mark::Reset) {
+            self.gap(topic, progress.seq() + 1, 0, GapReason::Reset);
+        }
+        self.set(at, progress.with(Mark::Introduced).without(Mark::Reset), self.hint(at));
+        Flow::Done
+    }
+}
+
+fn symbol_of(instruments: &Instruments, id: u32) -> Option<Symbol> {
+    Some(instruments.get(instruments.by_id(id)?).definition.symbol)
+}

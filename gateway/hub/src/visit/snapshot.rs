@@ -1,0 +1,297 @@
+//! Present states: the newest value of a topic, or a book, sent to who begins or lost the thread.
+//!
+//! A present state binds when it is sent, not when it was asked for: whatever is newest then, with its
+//! number, and live data goes on with the next. Books that are longer than a visit travel in parts,
+//! one a visit, from an encoded snapshot that everybody who needs the same one shares.
+
+use std::rc::Rc;
+
+use wire::{Channel, GapReason, Side, Tick};
+
+use super::state::{At, Before, resolve};
+use super::{Collector, Flow};
+use crate::book::Snapshot;
+use crate::hub::Hub;
+use crate::log::NOWHERE;
+use crate::subscription::{Mark, Progress};
+use crate::topics::Newest;
+use crate::transfers::{NO_TRANSFER, Transfer};
+
+/// Marks that a present state settles.
+fn settled(progress: Progress) -> Progress {
+    progress
+        .without(Mark::Fresh)
+        .without(Mark::NeedsBook)
+        .without(Mark::Lapped)
+        .without(Mark::Resumed)
+}
+
+impl Collector<'_> {
+    /// Sends the present state of a topic whose progress is fresh or needs a book.
+    pub(super) fn present(&mut self, at: At, topic: u32) -> Flow {
+        if self.introduce(at, topic) == Flow::Full {
+            return Flow::Full;
+        }
+        let progress = self.progress(at);
+        let channel = self.market.topics.get(topic).channel;
+        if channel == Channel::Depth {
+            return self.present_book(at, topic);
+        }
+        if channel.partial_levels().is_some() {
+            return self.present_partial(at, topic);
+        }
+        match self.market.topics.newest(topic) {
+            Newest::Nothing => {
+                self.set(at, settled(progress).with_seq(0), NOWHERE);
+                Flow::Done
+            }
+            Newest::Entry(position) => {
+                let seq = self.market.log.entry(position).seq;
+                self.set(at, settled(progress).with_seq(seq - 1), self.hint(at));
+                let flow = self.send_entry(at, topic, position, GapReason::Conflated);
+                if flow == Flow::Full {
+                    self.set(at, progress, self.hint(at));
+                } else {
+                    self.tally.snapshots += 1;
+                }
+                flow
+            }
+            Newest::Kept(tick) => {
+                self.set(at, settled(progress).with_seq(tick.seq - 1), self.hint(at));
+                let flow = self.send_kept(at, topic, &tick, GapReason::Conflated);
+                if flow == Flow::Full {
+                    self.set(at, progress, self.hint(at));
+                } else {
+                    self.tally.snapshots += 1;
+                }
+                flow
+            }
+        }
+    }
+
+    /// Sends a last value that is not an entry of the log. It is encoded for this client alone: it
+    /// is rare and costs less than keeping it.
+    pub(super) fn send_kept(&mut self, at: At, topic: u32, tick: &Tick, reason: GapReason) -> Flow {
+        let progress = self.progress(at);
+        let definition = *self.market.definition(topic);
+        // The longest event of one tick, a bar or ticker in JSON, is below half a kibibyte.
+        let bytes = if self.message.encoding == wire::Encoding::Sbe { 128 } else { 512 };
+        if self.room(bytes + self.message.gap_bytes()) == Flow::Full {
+            return Flow::Full;
+        }
+        self.skip_to(topic, progress, tick.seq, reason);
+        self.event(|out, encoding| encoding.entry(out, std::slice::from_ref(tick), &definition));
+        self.tally.deliveries += 1;
+        self.set(at, settled(progress).with_seq(tick.seq), NOWHERE);
+        Flow::Done
+    }
+
+    /// Announces what lies between the last number delivered and `seq`, if anything does.
+    pub(super) fn skip_to(&mut self, topic: u32, progress: Progress, seq: u64, reason: GapReason) {
+        let count = seq - progress.seq() - 1;
+        if count > 0 {
+            self.gap(topic, progress.seq() + 1, count, reason);
+        }
+    }
+
+    /// Sends the best levels of a book, straight from the book.
+    fn present_partial(&mut self, at: At, topic: u32) -> Flow {
+        let progress = self.progress(at);
+        let known = self.market.topics.get(topic);
+        let (channel, slot, head) = (known.channel, known.slot, known.head);
+        let Some(levels) = channel.partial_levels() else { return Flow::Done };
+        let slot = self.market.instruments.get(slot);
+        let Some(book) = &slot.book else { return Flow::Done };
+        let definition = slot.definition;
+        let is_fresh = progress.has(Mark::Fresh);
+        let Some(seq) = book.seq().filter(|&seq| is_fresh || seq > progress.seq()) else {
+            return self.begin_empty(at, topic);
+        };
+        let mut bids = [(0, 0); 20];
+        let mut asks = [(0, 0); 20];
+        let bids_len = fill(&mut bids[..levels], book.levels.levels(Side::Bid));
+        let asks_len = fill(&mut asks[..levels], book.levels.levels(Side::Ask));
+        let depth_head = book.head;
+        let per_level = if self.message.encoding == wire::Encoding::Sbe { 16 } else { 48 };
+        if self.room(256 + (bids_len + asks_len) * per_level + self.message.gap_bytes())
+            == Flow::Full
+        {
+            return Flow::Full;
+        }
+        if !is_fresh {
+            self.skip_to(topic, progress, seq, reason_of(progress));
+        }
+        self.event(|out, encoding| {
+            let (bids, asks) = (&bids[..bids_len], &asks[..asks_len]);
+            encoding.partial_depth(out, channel, &depth_head, bids, asks, &definition);
+        });
+        self.tally.deliveries += 1;
+        self.tally.snapshots += 1;
+        self.set(at, settled(progress).with_seq(seq), head);
+        Flow::Done
+    }
+
+    /// There is no book to send. If that is because none was ever sent, live data begins with the
+    /// first group; else the topic waits: a book that becomes sound has it looked at again.
+    fn begin_empty(&mut self, at: At, topic: u32) -> Flow {
+        let progress = self.progress(at);
+        let slot = self.market.topics.get(topic).slot;
+        let book = self.market.instruments.get(slot).book.as_ref();
+        if progress.has(Mark::Fresh) && book.is_some_and(|book| book.is_unborn()) {
+            self.set(at, settled(progress).with_seq(0), NOWHERE);
+        }
+        Flow::Done
+    }
+
+    fn present_book(&mut self, at: At, topic: u32) -> Flow {
+        let progress = self.progress(at);
+        let known = self.market.topics.get(topic);
+        let (slot, hint) = (known.slot, known.head);
+        let is_fresh = progress.has(Mark::Fresh);
+        let book = self.market.instruments.get(slot).book.as_ref();
+        let seq = book.and_then(|book| book.seq());
+        if seq.is_none_or(|seq| !is_fresh && seq <= progress.seq()) {
+            return self.begin_empty(at, topic);
+        }
+        if self.conn.transfer != NO_TRANSFER {
+            return Flow::Wait;
+        }
+        let Some(snapshot) = self.snapshot_of(slot) else {
+            self.counters.snapshots_delayed += 1;
+            self.wants_memory = true;
+            return Flow::Wait;
+        };
+        let transfer =
+            Transfer { snapshot, conn: self.index, target: self.target(at), hint, part: 0 };
+        self.conn.transfer = self.transfers.add(transfer);
+        self.pump()
+    }
+
+    /// The encoded book, shared; `None` if there is no memory for it.
+    fn snapshot_of(&mut self, slot: u32) -> Option<Rc<Snapshot>> {
+        let encoding = self.message.encoding;
+        let market = &mut *self.market;
+        if let Some(snapshot) = market.instruments.get(slot).book.as_ref()?.cached(encoding) {
+            return Some(snapshot);
+        }
+        if market.snapshot_bytes.get() > self.limits.snapshot_bytes_max {
+            market.forget_cached(usize::MAX);
+        }
+        if market.snapshot_bytes.get() > self.limits.snapshot_bytes_max {
+            return None;
+        }
+        self.counters.book_snapshots_encoded += 1;
+        let known = market.instruments.get_mut(slot);
+        let definition = known.definition;
+        let snapshot = known.book.as_mut()?.encode(encoding, &definition, &market.snapshot_bytes);
+        market.cached(slot);
+        Some(snapshot)
+    }
+
+    /// Sends the next part of the snapshot in transfer, if there is one.
+    pub(super) fn pump(&mut self) -> Flow {
+        let number = self.conn.transfer;
+        if self.transfer_done {
+            return Flow::Done;
+        }
+        let Some(transfer) = self.transfers.get_mut(number) else { return Flow::Done };
+        let (snapshot, part) = (Rc::clone(&transfer.snapshot), transfer.part);
+        let (target, hint) = (transfer.target, transfer.hint);
+        let Some((at, topic)) =
+            resolve(self.conn, target).and_then(|at| Some((at, self.topic(at)?)))
+        else {
+            self.transfers.remove(number);
+            self.conn.transfer = NO_TRANSFER;
+            return Flow::Done;
+        };
+        self.more = true;
+        if self.room(snapshot.part(part).len() + self.message.gap_bytes()) == Flow::Full {
+            return Flow::Full;
+        }
+        let mut progress = self.progress(at);
+        if part == 0 {
+            if !progress.has(Mark::Fresh) {
+                self.skip_to(topic, progress, snapshot.seq, reason_of(progress));
+            }
+            progress = settled(progress).with_seq(snapshot.seq).with(Mark::InTransfer);
+            self.set(at, progress, hint);
+        }
+        self.event(|out, _| out.extend_from_slice(snapshot.part(part)));
+        self.notes.push(Before::Part(part));
+        if let Some(transfer) = self.transfers.get_mut(number) {
+            transfer.part += 1;
+        }
+        if part + 1 == snapshot.parts() {
+            self.transfer_done = true;
+            self.tally.deliveries += 1;
+            self.tally.book_snapshots += 1;
+            self.set(at, progress.without(Mark::InTransfer), hint);
+            self.return_to(at, topic, hint);
+        }
+        Flow::Done
+    }
+
+    /// Live delivery passed over this topic while its snapshot was in transfer: puts the cursor back
+    /// to the first entry that came in the meantime.
+    fn return_to(&mut self, at: At, topic: u32, hint: u64) {
+        let log = &self.market.log;
+        let next = if hint != NOWHERE && log.holds(hint) {
+            log.entry(hint).next
+        } else {
+            self.market.topics.get(topic).tail
+        };
+        let class = self.class_of(at);
+        if next < self.conn.class(class).cursor {
+            self.set_class(class, |class| class.cursor = next);
+        }
+    }
+}
+
+impl Hub {
+    /// Takes the snapshot in transfer back from a connection; its topic will need a new one.
+    pub(crate) fn revoke_transfer(&mut self, index: u32) {
+        let Some((conn, transfers)) = self.peers.visited(index) else { return };
+        let number = std::mem::replace(&mut conn.transfer, NO_TRANSFER);
+        let Some(transfer) = transfers.remove(number) else { return };
+        let anew = |progress: Progress| match progress.has(Mark::InTransfer) {
+            true => progress.without(Mark::InTransfer).with(Mark::NeedsBook),
+            // Nothing of it was sent yet.
+            false => progress,
+        };
+        match resolve(conn, transfer.target) {
+            Some(At::Exact(at)) => {
+                let subscription = conn.subscription_mut(at as usize);
+                subscription.progress = anew(subscription.progress);
+                conn.sweep();
+            }
+            Some(At::All(wildcard, slot)) => {
+                let wildcard = conn.wildcard_mut(wildcard as usize);
+                let progress = wildcard.progress(slot);
+                wildcard.set(slot, anew(progress));
+                wildcard.walked = 0;
+            }
+            None => {}
+        }
+        self.peers.dirty.insert(index);
+    }
+}
+
+/// Why numbers before a book snapshot are skipped.
+fn reason_of(progress: Progress) -> GapReason {
+    if progress.has(Mark::Resumed) {
+        GapReason::Resume
+    } else if progress.has(Mark::Lapped) {
+        GapReason::Lapped
+    } else {
+        GapReason::Conflated
+    }
+}
+
+fn fill(out: &mut [(i64, i64)], levels: impl Iterator<Item = (i64, i64)>) -> usize {
+    let mut count = 0;
+    for (place, level) in out.iter_mut().zip(levels) {
+        *place = level;
+        count += 1;
+    }
+    count
+}

@@ -1,0 +1,149 @@
+//! Sweep and walk: looking at topics one by one, because something may be due that no entry of the
+//! log shows: a present state to send, or entries that left the log before the client took them.
+
+use wire::{Channel, GapReason};
+
+use super::state::At;
+use super::{Collector, Flow};
+use crate::log::NOWHERE;
+use crate::subscription::Mark;
+use crate::topics::Newest;
+
+impl Collector<'_> {
+    /// Looks at the exact topics of which that was asked, round and round, so that a client that
+    /// goes on subscribing does not keep its later topics from being served.
+    pub(super) fn sweep(&mut self) -> Flow {
+        if self.conn.sweep_left == 0 {
+            return Flow::Done;
+        }
+        self.note_sweep();
+        let len = u32::try_from(self.conn.subscriptions().len()).unwrap_or(u32::MAX);
+        self.conn.sweep_left = self.conn.sweep_left.min(len);
+        while self.conn.sweep_left > 0 {
+            let at = self.conn.sweep_at % len;
+            if self.look() == Flow::Full {
+                return Flow::Full;
+            }
+            match self.inspect(At::Exact(at)) {
+                Flow::Done => {}
+                Flow::Wait => {
+                    self.more = true;
+                    break;
+                }
+                Flow::Full => return Flow::Full,
+            }
+            self.conn.sweep_at = (at + 1) % len;
+            self.conn.sweep_left -= 1;
+        }
+        Flow::Done
+    }
+
+    /// Looks at the instruments of each wildcard from where it is, in the order of their definition.
+    pub(super) fn walk(&mut self) -> Flow {
+        for wildcard in 0..self.conn.wildcards().len() {
+            let known = &self.conn.wildcards()[wildcard];
+            let channel = known.channel;
+            if known.walked as usize >= self.market.instruments.order().len() {
+                continue;
+            }
+            self.note_walk(wildcard);
+            while let Some(&slot) = {
+                let walked = self.conn.wildcards()[wildcard].walked;
+                self.market.instruments.order().get(walked as usize)
+            } {
+                if self.look() == Flow::Full {
+                    return Flow::Full;
+                }
+                let index = u32::try_from(wildcard).expect("one wildcard for each channel");
+                let known = self.market.instruments.get(slot);
+                let topic = known.topic(channel).filter(|_| known.definition.has(channel));
+                // An exact subscription to the same topic has precedence.
+                if topic.is_some_and(|topic| self.conn.find(topic).is_none()) {
+                    match self.inspect(At::All(index, slot)) {
+                        Flow::Done => {}
+                        Flow::Wait => {
+                            self.more = true;
+                            break;
+                        }
+                        Flow::Full => return Flow::Full,
+                    }
+                }
+                self.conn.wildcard_mut(wildcard).walked += 1;
+            }
+        }
+        Flow::Done
+    }
+
+    /// Does for one topic what its entries in the log will not bring about.
+    fn inspect(&mut self, at: At) -> Flow {
+        let Some(topic) = self.topic(at) else { return Flow::Done };
+        let slot = self.market.topics.get(topic).slot;
+        if !self.market.instruments.get(slot).is_defined {
+            // Known from an earlier epoch; its definition will have it looked at again.
+            return Flow::Done;
+        }
+        if self.introduce(at, topic) == Flow::Full {
+            return Flow::Full;
+        }
+        let progress = self.progress(at);
+        if progress.has(Mark::Fresh) || progress.has(Mark::NeedsBook) {
+            return self.present(at, topic);
+        }
+        if progress.has(Mark::InTransfer) {
+            return Flow::Done;
+        }
+        self.catch_up(at, topic)
+    }
+
+    /// Applies the rule for entries that are no longer in the log, if none of the topic's that the
+    /// client misses is. If some are, live delivery comes to them and sees what is missing before.
+    pub(super) fn catch_up(&mut self, at: At, topic: u32) -> Flow {
+        let progress = self.progress(at);
+        let known = self.market.topics.get(topic);
+        let (channel, tail, head_seq) = (known.channel, known.tail, known.head_seq);
+        if self.market.is_book(channel) {
+            return self.catch_up_book(at, topic);
+        }
+        if head_seq <= progress.seq() || tail != NOWHERE {
+            return Flow::Done;
+        }
+        let reason = match channel {
+            _ if progress.has(Mark::Resumed) => GapReason::Resume,
+            Channel::Trade | Channel::Bar(_) => GapReason::Lost,
+            _ => GapReason::Conflated,
+        };
+        match self.market.topics.newest(topic) {
+            Newest::Kept(tick) if channel != Channel::Trade => {
+                self.send_kept(at, topic, &tick, reason)
+            }
+            _ => {
+                if self.room(self.message.gap_bytes()) == Flow::Full {
+                    return Flow::Full;
+                }
+                self.gap(topic, progress.seq() + 1, head_seq - progress.seq(), reason);
+                let progress = progress.with_seq(head_seq).without(Mark::Resumed);
+                self.set(at, progress, NOWHERE);
+                Flow::Done
+            }
+        }
+    }
+
+    /// Depth and partial depth: is the book ahead of the client, and is there no way through the log?
+    fn catch_up_book(&mut self, at: At, topic: u32) -> Flow {
+        let progress = self.progress(at);
+        let known = self.market.topics.get(topic);
+        let (head_seq, tail, slot) = (known.head_seq, known.tail, known.slot);
+        let book = self.market.instruments.get(slot).book.as_ref();
+        let book_seq = book.and_then(|book| book.seq()).unwrap_or(0);
+        let left_the_log = head_seq > progress.seq() && tail == NOWHERE;
+        // The ring lapped the shard, an image brought the book up to date, and no group came since.
+        let is_behind_image =
+            !self.is_recovering && head_seq <= progress.seq() && book_seq > progress.seq();
+        if !left_the_log && !is_behind_image {
+            return Flow::Done;
+        }
+        let lapped = if is_behind_image { progress.with(Mark::Lapped) } else { progress };
+        self.set(at, lapped.with(Mark::NeedsBook), self.hint(at));
+        self.present(at, topic)
+    }
+}
