@@ -15,7 +15,8 @@ use crate::topic::Channel;
 /// Room for any event without levels, so that its buffer grows at most once.
 const EVENT_BYTES: usize = 512;
 
-/// Appends the object of one entry: a tick, or all ticks of a depth group.
+/// Appends the object of one entry: a tick, or all ticks of a depth group. A partial book is one too
+/// if it is kept as a group of its channel's kind, best levels first.
 ///
 /// Nothing is written for what is not market data: control records are not entries.
 pub fn entry(out: &mut Vec<u8>, entry: &[Tick], instrument: &Instrument) {
@@ -28,8 +29,9 @@ pub fn entry(out: &mut Vec<u8>, entry: &[Tick], instrument: &Instrument) {
         Channel::Ticker => ticker(out, tick, instrument),
         Channel::Bar(_) => bar(out, channel, tick, instrument),
         Channel::Status => status(out, tick, instrument),
-        // Derived from books, never ticks.
-        Channel::Depth5 | Channel::Depth10 | Channel::Depth20 => {}
+        Channel::Depth5 | Channel::Depth10 | Channel::Depth20 => {
+            partial_group(out, channel, entry, instrument);
+        }
     }
 }
 
@@ -114,6 +116,18 @@ fn depth_group(out: &mut Vec<u8>, group: &[Tick], instrument: &Instrument) {
     let replaces = first.flags & flags::REPLACES_BOOK != 0;
     let event = depth_head(last, first.update_ids());
     update_head(out, &event, Merge::Single, replaces, instrument);
+    group_sides(out, group, instrument);
+}
+
+/// A partial book that the hub keeps like a depth group.
+fn partial_group(out: &mut Vec<u8>, channel: Channel, group: &[Tick], instrument: &Instrument) {
+    let Some(last) = group.last() else { return };
+    tick_head(out, channel, last, instrument);
+    field(out, b",\"update_id\":\"", last.update_ids().1);
+    group_sides(out, group, instrument);
+}
+
+fn group_sides(out: &mut Vec<u8>, group: &[Tick], instrument: &Instrument) {
     for side in [Side::Bid, Side::Ask] {
         let levels = group.iter().flat_map(Tick::depth_levels).filter(|level| level.side == side);
         side_levels(out, side, levels.map(|level| (level.price, level.quantity)), instrument);

@@ -101,8 +101,8 @@ pub enum TickError {
     /// The kind's code means nothing.
     #[error("unknown kind of tick {0:#04x}")]
     Kind(u8),
-    /// Partial depth is derived from books where it is served: it is never a tick.
-    #[error("{0} is derived from depth and is never a tick")]
+    /// Partial depth is derived from books where it is served: it never travels as ticks.
+    #[error("{0} is derived from depth and never published")]
     Derived(Channel),
     /// More levels than fit.
     #[error("a tick has at most 4 levels, not {0}")]

@@ -19,7 +19,8 @@ use crate::topic::Channel;
 /// The most entries of any group, as in the schema. More gaps become several messages.
 const GROUP_ENTRIES_MAX: usize = GROUP_LEVELS_MAX;
 
-/// Appends the message of one entry: a tick, or all ticks of a depth group.
+/// Appends the message of one entry: a tick, or all ticks of a depth group. A partial book is one too
+/// if it is kept as a group of its channel's kind, best levels first.
 ///
 /// Nothing is written for what is not market data: control records are not entries.
 ///
@@ -35,8 +36,7 @@ pub fn entry(out: &mut Vec<u8>, entry: &[Tick], _instrument: &Instrument) {
         Channel::Ticker => ticker(out, tick),
         Channel::Bar(_) => bar(out, channel, tick),
         Channel::Status => status(out, tick),
-        // Derived from books, never ticks.
-        Channel::Depth5 | Channel::Depth10 | Channel::Depth20 => {}
+        Channel::Depth5 | Channel::Depth10 | Channel::Depth20 => partial_group(out, channel, entry),
     }
 }
 
@@ -112,6 +112,22 @@ fn depth_group(out: &mut Vec<u8>, group: &[Tick]) {
         flags: if replaces { depth_flags::REPLACES_BOOK } else { 0 },
     };
     out.extend_from_slice(message.as_bytes());
+    group_sides(out, group);
+}
+
+/// A partial book that the hub keeps like a depth group.
+fn partial_group(out: &mut Vec<u8>, channel: Channel, group: &[Tick]) {
+    let Some(last) = group.last() else { return };
+    let message = BookMessage {
+        head: head(Template::PartialDepth, last),
+        update_id: U64::new(last.update_ids().1),
+        detail: channel.code(),
+    };
+    out.extend_from_slice(message.as_bytes());
+    group_sides(out, group);
+}
+
+fn group_sides(out: &mut Vec<u8>, group: &[Tick]) {
     for side in [Side::Bid, Side::Ask] {
         let count = group.iter().map(|tick| side_len(tick, side)).sum();
         group_header(out, size_of::<LevelEntry>(), count);

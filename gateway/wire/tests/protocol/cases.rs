@@ -1,8 +1,8 @@
 //! What the golden vectors say: one case for each kind of message, and for each edge of it.
 
 use tickcast_wire::{
-    Bar, Channel, DepthHead, Encoding, FeedState, GapEntry, GapReason, Instrument, Level, Quote,
-    Side, SnapshotPart, Symbol, Tick, Ticker, Trade, TradingStatus, flags,
+    Bar, Channel, DepthHead, Encoding, FeedState, GapEntry, GapReason, Instrument, Kind, Level,
+    Quote, Side, SnapshotPart, Symbol, Tick, Ticker, Trade, TradingStatus, flags,
 };
 
 /// Events written one after the other into one WebSocket message.
@@ -156,6 +156,13 @@ fn partial() -> Event {
     })
 }
 
+/// As hubs keep it: a group of ticks of the channel's kind.
+fn empty_partial() -> Event {
+    let mut partial = Tick::new(Kind::Data(Channel::Depth20), 0, TS_NS);
+    partial.body[1] = 50_000_000_034;
+    tick(partial, 13)
+}
+
 fn snapshot(part: SnapshotPart, bids: &'static [(i64, i64)], asks: &'static [(i64, i64)]) -> Event {
     let instrument = instruments()[0];
     Box::new(move |encoding, out| {
@@ -275,6 +282,7 @@ fn books() -> Vec<Case> {
         ),
         case("depth-merged", "Several events merged into one change set.", vec![merged()]),
         case("partial-depth", "The best five levels, of which there are fewer.", vec![partial()]),
+        case("partial-depth-empty", "A book that has no levels left.", vec![empty_partial()]),
         case(
             "depth-snapshot",
             "A snapshot in one message.",

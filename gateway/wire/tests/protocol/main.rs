@@ -8,6 +8,7 @@ mod cases;
 mod fields;
 mod hostile;
 mod independent;
+mod random;
 mod readme;
 mod vectors;
 
