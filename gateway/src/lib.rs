@@ -8,4 +8,9 @@
 
 pub mod clock;
 pub mod config;
+mod http;
+mod native;
+mod session;
+pub mod shard;
 pub mod telemetry;
+mod tls;

@@ -42,7 +42,7 @@ pub fn listen(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
 ///
 /// # Errors
 /// If the kernel refuses one; the socket may have been reset already.
-pub fn configure(socket: &TcpStream, options: &SocketOptions) -> io::Result<()> {
+pub fn configure(socket: &impl AsFd, options: &SocketOptions) -> io::Result<()> {
     let socket = SockRef::from(socket);
     socket.set_tcp_nodelay(true)?;
     if let Some(bytes) = options.unsent_max_bytes {

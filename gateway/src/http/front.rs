@@ -1,0 +1,197 @@
+//! What a shard's loop and its handshake tasks share. All of it lives on the shard's thread, and is
+//! borrowed only between awaits.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use hub::Hub;
+use rustls::ServerConfig;
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+use tokio_rustls::TlsAcceptor;
+
+use crate::session::Arrival;
+use crate::shard::counters::{Counter, Counters};
+use crate::shard::limits::{HANDSHAKES_MAX, ROOM_TO_REOPEN};
+use crate::shard::settings::ShardSettings;
+use crate::shard::{Answer, Routes, ShardQuery};
+
+/// See the module's header.
+pub(crate) struct Front {
+    pub(crate) index: usize,
+    pub(crate) settings: Arc<ShardSettings>,
+    routes: Arc<dyn Routes>,
+    hub: Rc<RefCell<Hub>>,
+    tls: RefCell<Option<TlsAcceptor>>,
+    counters: RefCell<Counters>,
+    arrivals: RefCell<VecDeque<Arrival>>,
+    /// Wakes the loop for arrivals.
+    arrived: Notify,
+    handshakes: RefCell<BTreeMap<u64, AbortHandle>>,
+    next_handshake: Cell<u64>,
+    sessions: Cell<usize>,
+    connections_max: Cell<usize>,
+    /// Wakes a full shard's accepting task.
+    has_room: Notify,
+    is_draining: Cell<bool>,
+}
+
+impl Front {
+    pub(crate) fn new(
+        index: usize,
+        settings: Arc<ShardSettings>,
+        routes: Arc<dyn Routes>,
+        hub: Rc<RefCell<Hub>>,
+        tls: Option<Arc<ServerConfig>>,
+    ) -> Rc<Self> {
+        let connections_max = Cell::new(settings.connections_max);
+        Rc::new(Self {
+            index,
+            settings,
+            routes,
+            hub,
+            tls: RefCell::new(tls.map(TlsAcceptor::from)),
+            counters: RefCell::new(Counters::default()),
+            arrivals: RefCell::default(),
+            arrived: Notify::new(),
+            handshakes: RefCell::default(),
+            next_handshake: Cell::new(0),
+            sessions: Cell::new(0),
+            connections_max,
+            has_room: Notify::new(),
+            is_draining: Cell::new(false),
+        })
+    }
+
+    pub(crate) fn count(&self, counter: Counter) {
+        self.counters.borrow_mut().count(counter);
+    }
+
+    pub(crate) fn counters(&self) -> Counters {
+        self.counters.borrow().clone()
+    }
+
+    /// The answer to a plain request.
+    pub(crate) fn answer(&self, request: &hyper::http::request::Parts) -> Answer {
+        let hub = self.hub.borrow();
+        self.routes.get(request, &ShardQuery { hub: &hub, index: self.index })
+    }
+
+    pub(crate) fn acceptor(&self) -> Option<TlsAcceptor> {
+        self.tls.borrow().clone()
+    }
+
+    /// New connections get this certificate.
+    pub(crate) fn use_tls(&self, config: Arc<ServerConfig>) {
+        *self.tls.borrow_mut() = Some(TlsAcceptor::from(config));
+    }
+
+    /// New WebSocket connections are refused from now on.
+    pub(crate) fn drain(&self) {
+        self.is_draining.set(true);
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.is_draining.get()
+    }
+
+    /// Hands a connection to the loop.
+    pub(crate) fn arrive(&self, arrival: Arrival) {
+        self.arrivals.borrow_mut().push_back(arrival);
+        self.arrived.notify_one();
+    }
+
+    pub(crate) fn next_arrival(&self) -> Option<Arrival> {
+        self.arrivals.borrow_mut().pop_front()
+    }
+
+    /// Waits until there are arrivals.
+    pub(crate) async fn arrived(&self) {
+        self.arrived.notified().await;
+    }
+
+    pub(crate) fn handshakes(&self) -> usize {
+        self.handshakes.borrow().len()
+    }
+
+    /// Sets how many connections there may be, where fewer descriptors are left than were configured.
+    pub(crate) fn limit_connections(&self, connections_max: usize) {
+        self.connections_max.set(connections_max.min(self.connections_max.get()).max(1));
+    }
+
+    /// Told by the loop, every turn.
+    pub(crate) fn set_sessions(&self, sessions: usize) {
+        if self.sessions.replace(sessions) > sessions && self.has_room_to_reopen() {
+            self.has_room.notify_one();
+        }
+    }
+
+    fn connections(&self) -> usize {
+        self.sessions.get() + self.arrivals.borrow().len() + self.handshakes.borrow().len()
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.connections() >= self.connections_max.get()
+    }
+
+    fn has_room_to_reopen(&self) -> bool {
+        let max = self.connections_max.get();
+        self.connections() + (max / ROOM_TO_REOPEN).max(1) <= max
+    }
+
+    /// Waits until it is worth listening again.
+    pub(crate) async fn room(&self) {
+        while !self.has_room_to_reopen() {
+            self.has_room.notified().await;
+        }
+    }
+
+    /// Registers a handshake's task, in place of the oldest if there are too many.
+    pub(crate) fn begin_handshake(&self, number: u64, task: AbortHandle) {
+        let mut handshakes = self.handshakes.borrow_mut();
+        let oldest = if handshakes.len() >= HANDSHAKES_MAX { handshakes.pop_first() } else { None };
+        handshakes.insert(number, task);
+        drop(handshakes);
+        if let Some((_, oldest)) = oldest {
+            oldest.abort();
+            self.count(Counter::HandshakesEvicted);
+        }
+    }
+
+    /// The number of the next handshake.
+    pub(crate) fn number_handshake(&self) -> u64 {
+        let number = self.next_handshake.get();
+        self.next_handshake.set(number + 1);
+        number
+    }
+
+    /// Ends all handshakes.
+    pub(crate) fn abort_handshakes(&self) {
+        for (_, task) in std::mem::take(&mut *self.handshakes.borrow_mut()) {
+            task.abort();
+        }
+    }
+}
+
+/// A handshake's place among those under way, given back however its task ends.
+pub(crate) struct Place {
+    front: Rc<Front>,
+    number: u64,
+}
+
+impl Place {
+    pub(crate) const fn new(front: Rc<Front>, number: u64) -> Self {
+        Self { front, number }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.front.handshakes.borrow_mut().remove(&self.number);
+        if self.front.has_room_to_reopen() {
+            self.front.has_room.notify_one();
+        }
+    }
+}

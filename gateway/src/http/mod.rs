@@ -1,0 +1,14 @@
+//! The public port: accepting, TLS handshakes, HTTP, and the upgrade to WebSocket.
+//!
+//! Everything before a session exists happens here, in one task per connection on the shard's
+//! runtime, with hyper and tokio-rustls, within time-outs. A task ends by handing its socket over as an
+//! [`Arrival`](crate::session::Arrival); from then on no task is involved. Plain requests are answered
+//! by the shard's [`Routes`](crate::shard::Routes).
+
+mod accept;
+mod conversation;
+mod front;
+mod upgrade;
+
+pub(crate) use accept::accept;
+pub(crate) use front::Front;

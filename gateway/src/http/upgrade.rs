@@ -1,0 +1,191 @@
+//! The WebSocket handshake (RFC 6455, section 4.2): which requests are granted, and what the others
+//! are told.
+//!
+//! Subprotocols of `/v1/stream`: the first one offered that we speak is taken. A client that offers
+//! none gets JSON, as one that types a URL into a tool expects to read what comes. A client that
+//! offers only others is refused: it would not understand us.
+
+use hyper::header::{
+    CONNECTION, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use hyper::{Method, Request, StatusCode, Version};
+use wire::Encoding;
+
+use crate::session::Face;
+use crate::shard::settings::{Echo, ShardSettings};
+
+/// What is served over WebSocket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Service {
+    Stream,
+    Echo,
+}
+
+/// The service at a path.
+pub(super) fn service_at(path: &str, settings: &ShardSettings) -> Option<Service> {
+    match path {
+        "/v1/stream" => Some(Service::Stream),
+        "/v1/echo" if settings.echo == Echo::Served => Some(Service::Echo),
+        _ => None,
+    }
+}
+
+/// What is agreed upon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Accepted {
+    pub(super) face: Face,
+    /// To be confirmed; a client that offered none must not get one.
+    subprotocol: Option<Encoding>,
+}
+
+impl Accepted {
+    pub(super) fn add_subprotocol(&self, headers: &mut HeaderMap) {
+        if let Some(encoding) = self.subprotocol {
+            let name = HeaderValue::from_static(encoding.subprotocol());
+            headers.insert(SEC_WEBSOCKET_PROTOCOL, name);
+        }
+    }
+}
+
+/// Why there is no upgrade. What is displayed is the answer's body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Refusal {
+    #[error("this is a WebSocket service; the request is not a WebSocket upgrade\n")]
+    NotAnUpgrade,
+    #[error("there is no WebSocket service at this path; expected /v1/stream\n")]
+    NoSuchService,
+    #[error("a WebSocket upgrade is a GET request of HTTP/1.1\n")]
+    Method,
+    #[error("unsupported Sec-WebSocket-Version: expected 13\n")]
+    Version,
+    #[error("Sec-WebSocket-Key: expected exactly one, the base64 form of 16 bytes\n")]
+    Key,
+    #[error("no known subprotocol offered: expected tickcast.v1.sbe or tickcast.v1.json\n")]
+    Subprotocol,
+    #[error("the gateway is draining; connect to another one or later\n")]
+    Draining,
+}
+
+impl Refusal {
+    pub(super) const fn status(self) -> StatusCode {
+        match self {
+            Self::NotAnUpgrade | Self::Version => StatusCode::UPGRADE_REQUIRED,
+            Self::NoSuchService => StatusCode::NOT_FOUND,
+            Self::Method | Self::Key | Self::Subprotocol => StatusCode::BAD_REQUEST,
+            Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    pub(super) fn add_headers(self, headers: &mut HeaderMap) {
+        match self {
+            Self::NotAnUpgrade => {
+                headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+                headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+            }
+            Self::Version => {
+                headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+            }
+            Self::Draining => {
+                headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Checks an upgrade request and agrees on a subprotocol.
+pub(super) fn negotiate<B>(request: &Request<B>, service: Service) -> Result<Accepted, Refusal> {
+    if request.method() != Method::GET || request.version() != Version::HTTP_11 {
+        return Err(Refusal::Method);
+    }
+    let headers = request.headers();
+    if sole(headers, &SEC_WEBSOCKET_VERSION).is_none_or(|version| version.trim_ascii() != b"13") {
+        return Err(Refusal::Version);
+    }
+    if !sole(headers, &SEC_WEBSOCKET_KEY).is_some_and(is_key) {
+        return Err(Refusal::Key);
+    }
+    if service == Service::Echo {
+        return Ok(Accepted { face: Face::Echo, subprotocol: None });
+    }
+    let mut is_offered = false;
+    for offer in headers.get_all(SEC_WEBSOCKET_PROTOCOL) {
+        for name in offer.to_str().unwrap_or_default().split(',') {
+            is_offered = true;
+            if let Some(encoding) = Encoding::from_subprotocol(name.trim()) {
+                let face = Face::Native(encoding);
+                return Ok(Accepted { face, subprotocol: Some(encoding) });
+            }
+        }
+    }
+    if is_offered {
+        return Err(Refusal::Subprotocol);
+    }
+    Ok(Accepted { face: Face::Native(Encoding::Json), subprotocol: None })
+}
+
+/// The value of a header that is there exactly once.
+fn sole<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next()?.as_bytes();
+    values.next().is_none().then_some(value)
+}
+
+/// Whether this is the base64 form of 16 bytes: 22 characters, the last one with four bits to spare,
+/// and two of padding.
+fn is_key(value: &[u8]) -> bool {
+    let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    match value.trim_ascii().split_last_chunk::<2>() {
+        Some((digits, b"==")) => digits.len() == 22 && digits.iter().all(is_base64),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(headers: &[(&str, &str)]) -> Request<()> {
+        let mut request = Request::get("/v1/stream");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(()).unwrap()
+    }
+
+    const KEY: (&str, &str) = ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+    const VERSION: (&str, &str) = ("sec-websocket-version", "13");
+
+    #[test]
+    fn a_subprotocol_is_chosen_in_the_clients_order() {
+        let chosen = |offers: &[&str]| {
+            let mut headers = vec![KEY, VERSION];
+            headers.extend(offers.iter().map(|offer| ("sec-websocket-protocol", *offer)));
+            negotiate(&request(&headers), Service::Stream).map(|a| (a.face, a.subprotocol))
+        };
+        let (sbe, json) = (Encoding::Sbe, Encoding::Json);
+        assert_eq!(chosen(&[]), Ok((Face::Native(json), None)));
+        assert_eq!(chosen(&["other, tickcast.v1.sbe"]), Ok((Face::Native(sbe), Some(sbe))));
+        assert_eq!(
+            chosen(&["tickcast.v1.json", "tickcast.v1.sbe"]),
+            Ok((Face::Native(json), Some(json)))
+        );
+        assert_eq!(chosen(&["tickcast.v2.sbe"]), Err(Refusal::Subprotocol));
+    }
+
+    #[test]
+    fn handshakes_that_are_wrong_are_refused_with_the_reason() {
+        let verdict =
+            |headers: &[(&str, &str)]| negotiate(&request(headers), Service::Stream).err();
+        assert_eq!(verdict(&[KEY]), Some(Refusal::Version));
+        assert_eq!(verdict(&[KEY, ("sec-websocket-version", "8")]), Some(Refusal::Version));
+        assert_eq!(verdict(&[VERSION]), Some(Refusal::Key));
+        assert_eq!(verdict(&[VERSION, KEY, KEY]), Some(Refusal::Key));
+        assert_eq!(verdict(&[VERSION, ("sec-websocket-key", "short==")]), Some(Refusal::Key));
+        assert_eq!(verdict(&[VERSION, KEY]), None);
+        let mut post = request(&[VERSION, KEY]);
+        *post.method_mut() = Method::POST;
+        assert_eq!(negotiate(&post, Service::Stream), Err(Refusal::Method));
+    }
+}

@@ -1,0 +1,69 @@
+//! The native protocol's face: hello, commands, heartbeats, over WebSocket frames.
+//!
+//! Between sessions, which know frames, and the hub, which knows commands: this parses text into
+//! [`wire::command::Command`]s and has replies written. It keeps no state.
+
+use hub::{ConnId, Hub};
+use wire::Encoding;
+use wire::command::{Buffers, Command};
+use wire::reply::{self, Hello};
+
+use crate::session::Opcode;
+use crate::shard::settings::ShardSettings;
+
+/// What became of a client's text message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Handled {
+    /// It was a command, and the hub answered it.
+    Command,
+    /// It was none, and the reply says why.
+    Malformed,
+}
+
+/// What data frames of an encoding are.
+pub(crate) const fn opcode(encoding: Encoding) -> Opcode {
+    match encoding {
+        Encoding::Sbe => Opcode::Binary,
+        Encoding::Json => Opcode::Text,
+    }
+}
+
+/// Writes what a connection begins with.
+pub(crate) fn hello(out: &mut Vec<u8>, encoding: Encoding, hub: &Hub, settings: &ShardSettings) {
+    let hello = Hello {
+        encoding,
+        epoch: hub.epoch(),
+        heartbeat_ms: u64::try_from(settings.heartbeat.as_millis()).unwrap_or(u64::MAX),
+        subscriptions_max: settings.hub.topics_per_connection_max as u64,
+        commands_per_second: u64::from(settings.command_rate),
+    };
+    hello.write(out);
+}
+
+/// Writes one message that says nothing but that we are there.
+pub(crate) fn heartbeat(out: &mut Vec<u8>, encoding: Encoding, hub: &Hub, ts_ns: u64) {
+    encoding.open(out);
+    encoding.heartbeat(out, ts_ns, hub.epoch());
+    encoding.close(out);
+}
+
+/// Acts upon a client's text message and writes the reply. The text is overwritten.
+pub(crate) fn handle(
+    text: &mut [u8],
+    buffers: &mut Buffers,
+    conn: ConnId,
+    hub: &mut Hub,
+    now_ns: u64,
+    out: &mut Vec<u8>,
+) -> Handled {
+    match Command::parse(text, buffers) {
+        Ok(command) => {
+            hub.handle_command(conn, &command, now_ns, out);
+            Handled::Command
+        }
+        Err(error) => {
+            reply::command_error(out, &error);
+            Handled::Malformed
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! How sessions end: close frames both ways, the end of our side, and what happens to those that do not
+//! play along.
+//!
+//! A close frame is best effort: it stands behind the rest of a frame that the client is in the middle
+//! of, and a client that does not read never sees it. What is certain is the counter, and that the
+//! socket is gone when the grace is over.
+
+use hub::Hub;
+use wire::CloseCode;
+
+use super::sessions::{Sessions, to_ms};
+use super::{Phase, frame};
+use crate::clock::saturating_ns;
+use crate::shard::counters::Counter;
+
+impl Sessions {
+    /// Closes a session with a code. `phase` says what is expected of the client then:
+    /// [`Phase::AwaitingClose`] its close frame, [`Phase::Finishing`] nothing intelligible.
+    pub(super) fn close(
+        &mut self,
+        slot: u32,
+        code: CloseCode,
+        phase: Phase,
+        hub: &mut Hub,
+        now_ns: u64,
+    ) {
+        let Some(session) = self.table.get(slot) else { return };
+        if session.phase != Phase::Open {
+            return;
+        }
+        self.tally.counters.count(counter_of(code));
+        self.replies.clear();
+        frame::append_close(&mut self.replies, code);
+        self.begin_close(slot, phase, hub, now_ns);
+    }
+
+    /// Answers the client's close frame with its own code.
+    pub(super) fn answer_close(
+        &mut self,
+        slot: u32,
+        code: Option<u16>,
+        hub: &mut Hub,
+        now_ns: u64,
+    ) {
+        let Some(session) = self.table.get_mut(slot) else { return };
+        match session.phase {
+            Phase::Open => {
+                self.tally.counters.count(Counter::CloseByPeer);
+                let payload = code.map(u16::to_be_bytes);
+                let payload = payload.as_ref().map_or(&[][..], |code| &code[..]);
+                self.replies.clear();
+                frame::append(&mut self.replies, frame::Opcode::Close, frame::Fin::Last, payload);
+                self.begin_close(slot, Phase::Finishing, hub, now_ns);
+            }
+            Phase::AwaitingClose => {
+                session.phase = Phase::Finishing;
+                self.finish_if_flushed(slot);
+            }
+            Phase::Finishing | Phase::Finished => {}
+        }
+    }
+
+    fn begin_close(&mut self, slot: u32, phase: Phase, hub: &mut Hub, now_ns: u64) {
+        self.forget(slot, hub);
+        let grace_ns = saturating_ns(self.settings.close_grace);
+        let close_by_ns = now_ns.saturating_add(grace_ns);
+        let Some(session) = self.table.get_mut(slot) else { return };
+        session.phase = phase;
+        session.close_by_ms = to_ms(close_by_ns);
+        self.resume_reading(slot);
+        self.wheel.schedule(slot, close_by_ns / 1_000_000);
+        self.push_replies(slot, hub, now_ns);
+        self.finish_if_flushed(slot);
+    }
+
+    /// Ends our side once everything is sent and nothing more is to come.
+    pub(super) fn finish_if_flushed(&mut self, slot: u32) {
+        let Some(session) = self.table.get_mut(slot) else { return };
+        if session.phase == Phase::Finishing && !session.is_blocked {
+            session.phase = Phase::Finished;
+            session.transport.finish();
+        }
+    }
+
+    /// The grace of a closing session is over.
+    pub(super) fn cut(&mut self, slot: u32, hub: &mut Hub) {
+        let Some(session) = self.table.get_mut(slot) else { return };
+        if session.is_blocked {
+            self.tally.counters.count(Counter::Resets);
+        }
+        // Whoever has not ended its side by now is not waited for: what is unsent is thrown away.
+        let _ = sys::reset_on_close(session.transport.socket());
+        self.remove(slot, hub);
+    }
+
+    /// Carries out what the hub decided about clients that are too slow.
+    pub(crate) fn close_slow(&mut self, hub: &mut Hub, now_ns: u64) {
+        while let Some((conn, code)) = hub.next_close() {
+            match self.slots.get(conn.0 as usize).copied() {
+                Some(slot) if slot != u32::MAX => {
+                    self.close(slot, code, Phase::AwaitingClose, hub, now_ns);
+                }
+                _ => hub.disconnect(conn),
+            }
+        }
+    }
+
+    /// Closes the next open sessions from slot `from` on, at most `count`. Returns where to go on;
+    /// `None`: there are no more.
+    pub(crate) fn close_some(
+        &mut self,
+        from: u32,
+        count: usize,
+        code: CloseCode,
+        hub: &mut Hub,
+        now_ns: u64,
+    ) -> Option<u32> {
+        let mut from = from;
+        for _ in 0..count {
+            let slot = self.table.next_used(from)?;
+            self.close(slot, code, Phase::AwaitingClose, hub, now_ns);
+            from = slot + 1;
+        }
+        self.table.next_used(from)
+    }
+}
+
+const fn counter_of(code: CloseCode) -> Counter {
+    match code {
+        CloseCode::ProtocolError | CloseCode::UnsupportedData => Counter::CloseProtocol,
+        CloseCode::InvalidPayload => Counter::CloseInvalidText,
+        CloseCode::MessageTooBig => Counter::CloseTooBig,
+        CloseCode::CommandFlood => Counter::CloseFlood,
+        CloseCode::SlowConsumer => Counter::CloseSlow,
+        CloseCode::PongTimeout => Counter::CloseTimeout,
+        CloseCode::Draining | CloseCode::GoingAway => Counter::CloseDrain,
+        _ => Counter::CloseOther,
+    }
+}

@@ -1,0 +1,102 @@
+//! Sessions: WebSocket connections after their handshake, driven by their shard's loop.
+//!
+//! A session is a socket, its place in the framing of both directions, and a few time stamps: some
+//! hundred bytes in a table, and nothing on the heap while it is idle. It knows frames, pings, limits
+//! and close handshakes. It does not know topics or ticks: what a client is to get is in the
+//! [`hub`], and what its messages mean is for a protocol face ([`native`](crate::native)).
+//!
+//! Called by [`shard`](crate::shard) only; everything happens on that shard's thread.
+
+mod bucket;
+mod closing;
+mod frame;
+mod inbound;
+mod outbound;
+mod reading;
+mod sessions;
+mod table;
+mod timing;
+pub(crate) mod transport;
+mod utf8;
+mod visiting;
+mod wheel;
+
+use std::net::TcpStream;
+
+use bytes::Bytes;
+use hub::ConnId;
+use wire::Encoding;
+
+pub(crate) use frame::{Fin, Opcode, append};
+pub(crate) use sessions::{Sessions, Tally};
+
+use bucket::Bucket;
+use inbound::Inbound;
+use outbound::Outbound;
+use transport::Transport;
+
+use crate::tls::TlsSession;
+
+/// What a connection speaks above WebSocket frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Face {
+    /// The native protocol.
+    Native(Encoding),
+    /// Nothing: messages are echoed.
+    Echo,
+}
+
+/// A connection whose WebSocket handshake is complete.
+pub(crate) struct Arrival {
+    pub(crate) socket: TcpStream,
+    pub(crate) tls: Option<Box<TlsSession>>,
+    pub(crate) face: Face,
+    /// What the client sent behind its handshake.
+    pub(crate) early: Bytes,
+}
+
+/// One WebSocket connection.
+#[derive(Debug)]
+pub(crate) struct Session {
+    transport: Transport,
+    inbound: Inbound,
+    outbound: Outbound,
+    bucket: Bucket,
+    /// The hub's number for it; `None` once the hub has forgotten it, or never knew it.
+    conn: Option<ConnId>,
+    /// When something was last received, ms of the shard's clock, like the others. They wrap after 49
+    /// days and are only subtracted.
+    heard_ms: u32,
+    /// When something was last sent.
+    sent_ms: u32,
+    /// When it was last pinged.
+    pinged_ms: u32,
+    /// When it is closed, answered or not: while it is closing.
+    close_by_ms: u32,
+    face: Face,
+    phase: Phase,
+    /// Whether it waits for the socket to take more: not visited, in the hub's list of blocked ones.
+    is_blocked: bool,
+    /// Whether it is in the list of those to be read again.
+    is_queued: bool,
+    /// Whether reading stopped because replies are not taken.
+    is_unread: bool,
+    /// Whether the poll set has said that an end is to be read.
+    is_ending: bool,
+}
+
+/// How far a session has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Messages go both ways.
+    Open,
+    /// We sent a close frame and wait for the client's.
+    AwaitingClose,
+    /// Nothing more is to be said: both close frames are sent, or the framing is lost. What is kept is
+    /// sent, our side ended, and what the client still sends is thrown away until it ends its own.
+    Finishing,
+    /// As before, and our side is ended.
+    Finished,
+}
+
+const _: () = assert!(size_of::<Session>() <= 128, "a session is budgeted at 128 bytes");

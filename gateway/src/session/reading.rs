@@ -1,0 +1,223 @@
+//! What clients send: reading it within a budget, and acting upon it.
+//!
+//! Answers to everything that one read brought leave in one send. A client that does not take its
+//! answers is not read: its next ones would have to be kept.
+
+use hub::Hub;
+use wire::CloseCode;
+use wire::reply::{self, ErrorCode};
+
+use super::bucket::{Allowance, Verdict};
+use super::frame::parse_close;
+use super::inbound::{Unit, Units};
+use super::sessions::{Sessions, to_ms};
+use super::transport::Received;
+use super::{Face, Fin, Opcode, Phase, append};
+use crate::native;
+use crate::shard::counters::Counter;
+use crate::shard::limits::{ECHO_BYTES_MAX, MALFORMED_COST, OUTBOUND_BYTES_MAX};
+
+/// What is to be done with a session after a unit of its input.
+enum After {
+    /// The next one.
+    Next,
+    /// Close it.
+    Close(CloseCode, Phase),
+    /// Answer its close frame.
+    AnswerClose(Option<u16>),
+}
+
+impl Sessions {
+    pub(super) fn allowance(&self) -> Allowance {
+        Allowance { rate: self.settings.command_rate }
+    }
+
+    /// Reads what a session's share of a turn allows.
+    pub(super) fn read(&mut self, slot: u32, hub: &mut Hub, now_ns: u64) {
+        let mut buffer = std::mem::take(&mut self.read_buffer);
+        let mut budget = buffer.len();
+        while budget > 0 {
+            let Some(session) = self.table.get_mut(slot) else { break };
+            if session.is_unread {
+                break;
+            }
+            let (bytes, is_more_there) = match session.transport.receive(&mut buffer[..budget]) {
+                Received::Bytes(bytes) => (bytes, true),
+                // No edge will announce an end that was announced already.
+                Received::Last(bytes) => (bytes, bytes > 0 && session.is_ending),
+                Received::End | Received::Lost => {
+                    self.lose(slot, hub);
+                    break;
+                }
+            };
+            if bytes > 0 {
+                session.heard_ms = to_ms(now_ns);
+                self.tally.counters.add(Counter::BytesReceived, bytes);
+                self.take(slot, &mut buffer[..bytes], hub, now_ns);
+            }
+            if !is_more_there {
+                break;
+            }
+            // A read that gave no bytes has used up its share of another kind.
+            budget = if bytes == 0 { 0 } else { budget - bytes };
+            if budget == 0 {
+                self.queue_again(slot);
+            }
+        }
+        self.read_buffer = buffer;
+    }
+
+    /// Reads those whose share of the last turn did not suffice.
+    pub(crate) fn read_queued(&mut self, hub: &mut Hub, now_ns: u64) {
+        for _ in 0..self.queue.len() {
+            let Some(token) = self.queue.pop_front() else { break };
+            if !self.table.is_current(token) {
+                continue;
+            }
+            if let Some(session) = self.table.get_mut(token.slot) {
+                session.is_queued = false;
+            }
+            self.read(token.slot, hub, now_ns);
+        }
+    }
+
+    fn queue_again(&mut self, slot: u32) {
+        let Some(session) = self.table.get_mut(slot) else { return };
+        if session.is_queued || session.is_unread {
+            return;
+        }
+        session.is_queued = true;
+        self.tally.counters.count(Counter::ReadsRequeued);
+        let token = self.table.token(slot).expect("looked up above");
+        self.queue.push_back(token);
+    }
+
+    /// The client has taken its answers: it is read again.
+    pub(super) fn resume_reading(&mut self, slot: u32) {
+        let Some(session) = self.table.get_mut(slot) else { return };
+        if std::mem::take(&mut session.is_unread) {
+            self.queue_again(slot);
+        }
+    }
+
+    /// Acts upon received bytes.
+    pub(super) fn take(&mut self, slot: u32, input: &mut [u8], hub: &mut Hub, now_ns: u64) {
+        let mut at = 0;
+        self.replies.clear();
+        loop {
+            let Some(session) = self.table.get_mut(slot) else { return };
+            let (units, message_max) = match session.face {
+                Face::Native(_) => (Units::Messages, wire::command::COMMAND_BYTES_MAX),
+                Face::Echo => (Units::Fragments, ECHO_BYTES_MAX),
+            };
+            if matches!(session.phase, Phase::Finishing | Phase::Finished) {
+                return;
+            }
+            let unit = match session.inbound.next(input, &mut at, units, message_max) {
+                Ok(Some(unit)) => unit,
+                Ok(None) => break,
+                Err(fault) => {
+                    self.push_replies(slot, hub, now_ns);
+                    self.close(slot, fault.close_code(), Phase::Finishing, hub, now_ns);
+                    return;
+                }
+            };
+            self.tally.counters.count(Counter::FramesReceived);
+            match self.handle(slot, &unit, input, hub, now_ns) {
+                After::Next => {}
+                After::Close(code, phase) => {
+                    self.push_replies(slot, hub, now_ns);
+                    self.close(slot, code, phase, hub, now_ns);
+                    self.replies.clear();
+                }
+                After::AnswerClose(code) => {
+                    self.push_replies(slot, hub, now_ns);
+                    self.answer_close(slot, code, hub, now_ns);
+                    return;
+                }
+            }
+        }
+        self.push_replies(slot, hub, now_ns);
+        let Some(session) = self.table.get_mut(slot) else { return };
+        if session.outbound.pending().len() > OUTBOUND_BYTES_MAX && session.phase == Phase::Open {
+            session.is_unread = true;
+            self.tally.counters.count(Counter::ReadsPaused);
+        }
+    }
+
+    fn handle(
+        &mut self,
+        slot: u32,
+        unit: &Unit,
+        input: &mut [u8],
+        hub: &mut Hub,
+        now_ns: u64,
+    ) -> After {
+        let allowance = self.allowance();
+        let Some(session) = self.table.get_mut(slot) else { return After::Next };
+        let (face, phase) = (session.face, session.phase);
+        let payload = session.inbound.payload(input, unit);
+        match unit.opcode {
+            Opcode::Close => {
+                return match parse_close(payload) {
+                    Ok(code) => After::AnswerClose(code),
+                    Err(fault) => After::Close(fault.close_code(), Phase::Finishing),
+                };
+            }
+            // What a client says after we have closed is not answered any more.
+            _ if phase != Phase::Open => {}
+            Opcode::Ping | Opcode::Pong => {
+                match session.bucket.take(allowance, 1, to_ms(now_ns)) {
+                    Verdict::Accepted if unit.opcode == Opcode::Ping => {
+                        append(&mut self.replies, Opcode::Pong, Fin::Last, payload);
+                        self.tally.counters.count(Counter::PongsSent);
+                    }
+                    Verdict::Accepted => {}
+                    // RFC 6455 wants the latest ping answered at least; the next one that is in time is.
+                    Verdict::Refused => self.tally.counters.count(Counter::CommandsRefused),
+                    Verdict::Flood => {
+                        return After::Close(CloseCode::CommandFlood, Phase::AwaitingClose);
+                    }
+                }
+            }
+            data if face == Face::Echo => append(&mut self.replies, data, unit.fin, payload),
+            Opcode::Text => {
+                self.reply.clear();
+                match session.bucket.take(allowance, 1, to_ms(now_ns)) {
+                    Verdict::Accepted => {
+                        let Some(conn) = session.conn else { return After::Next };
+                        let handled = native::handle(
+                            payload,
+                            &mut self.commands,
+                            conn,
+                            hub,
+                            now_ns,
+                            &mut self.reply,
+                        );
+                        match handled {
+                            native::Handled::Command => {
+                                self.tally.counters.count(Counter::Commands);
+                            }
+                            native::Handled::Malformed => {
+                                session.bucket.take(allowance, MALFORMED_COST, to_ms(now_ns));
+                                self.tally.counters.count(Counter::CommandsMalformed);
+                            }
+                        }
+                    }
+                    Verdict::Refused => {
+                        self.tally.counters.count(Counter::CommandsRefused);
+                        let rate = allowance.rate;
+                        let msg = format_args!("at most {rate} commands a second");
+                        reply::error(&mut self.reply, None, ErrorCode::TooManyCommands, msg);
+                    }
+                    Verdict::Flood => {
+                        return After::Close(CloseCode::CommandFlood, Phase::AwaitingClose);
+                    }
+                }
+                append(&mut self.replies, Opcode::Text, Fin::Last, &self.reply);
+            }
+            _ => return After::Close(CloseCode::UnsupportedData, Phase::AwaitingClose),
+        }
+        After::Next
+    }
+}

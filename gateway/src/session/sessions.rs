@@ -1,0 +1,309 @@
+//! The sessions of one shard: opening, sending to, blocking, ending them.
+//!
+//! Reading, visiting, timers and closing are in files of their own, as further `impl`s of
+//! [`Sessions`].
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use hub::Hub;
+use sys::{PollSet, Readable, Ready, Token};
+use wire::CloseCode;
+use wire::command::Buffers;
+
+use super::bucket::Bucket;
+use super::inbound::Inbound;
+use super::outbound::Outbound;
+use super::table::Table;
+use super::transport::{Sent, Transport};
+use super::wheel::Wheel;
+use super::{Arrival, Face, Fin, Opcode, Phase, Session, append};
+use crate::native;
+use crate::shard::counters::{Counter, Counters, Histograms};
+use crate::shard::limits::READ_BYTES_PER_TURN;
+use crate::shard::settings::ShardSettings;
+
+/// All sessions of a shard, and what they share: one buffer to read into, one to write from.
+pub(crate) struct Sessions {
+    pub(super) settings: Arc<ShardSettings>,
+    pub(super) table: Table<Session>,
+    /// The slot of each of the hub's connections.
+    pub(super) slots: Vec<u32>,
+    pub(super) wheel: Wheel,
+    pub(crate) tally: Tally,
+    pub(super) read_buffer: Box<[u8]>,
+    /// One visit's frame, with room for its header in front.
+    pub(super) frame: Vec<u8>,
+    /// Frames that answer what one read brought.
+    pub(super) replies: Vec<u8>,
+    /// One of those answers, before it is framed.
+    pub(super) reply: Vec<u8>,
+    pub(super) commands: Buffers,
+    /// Whom to read again in the next turn, without being told by the poll set.
+    pub(super) queue: VecDeque<Token>,
+    pub(super) due: Vec<u32>,
+    pub(super) blocked: usize,
+    pub(super) visit_number: u32,
+}
+
+/// What sessions count and measure.
+#[derive(Default)]
+pub(crate) struct Tally {
+    pub(crate) counters: Counters,
+    pub(crate) histograms: Histograms,
+}
+
+/// The shard's clock as sessions keep it: ms, wrapping after 49 days.
+#[expect(clippy::cast_possible_truncation, reason = "time stamps wrap and are only subtracted")]
+pub(super) const fn to_ms(now_ns: u64) -> u32 {
+    (now_ns / 1_000_000) as u32
+}
+
+impl Sessions {
+    pub(crate) fn new(settings: Arc<ShardSettings>, now_ns: u64) -> Self {
+        Self {
+            settings,
+            table: Table::new(),
+            slots: Vec::new(),
+            wheel: Wheel::new(now_ns / 1_000_000),
+            tally: Tally::default(),
+            read_buffer: vec![0; READ_BYTES_PER_TURN].into_boxed_slice(),
+            frame: Vec::new(),
+            replies: Vec::new(),
+            reply: Vec::new(),
+            commands: Buffers::default(),
+            queue: VecDeque::new(),
+            due: Vec::new(),
+            blocked: 0,
+            visit_number: 0,
+        }
+    }
+
+    /// How many there are, those that are closing included.
+    pub(crate) const fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// How many wait for their sockets.
+    pub(crate) const fn blocked(&self) -> usize {
+        self.blocked
+    }
+
+    /// Whether there is something to read that the poll set will not tell of.
+    pub(crate) fn has_queue(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    /// Memory kept for clients that do not take or complete what they are owed or owe.
+    pub(crate) fn kept_bytes(&self) -> usize {
+        let mut bytes = 0;
+        let mut from = 0;
+        while let Some(slot) = self.table.next_used(from) {
+            from = slot + 1;
+            if let Some(session) = self.table.get(slot) {
+                bytes += session.inbound.kept_bytes()
+                    + session.outbound.kept_bytes()
+                    + session.transport.held_bytes();
+            }
+        }
+        bytes
+    }
+
+    /// A connection's remote address and unacknowledged bytes, by the hub's number.
+    pub(crate) fn describe(&self, conn: hub::ConnId) -> (Option<std::net::SocketAddr>, usize) {
+        let slot = self.slots.get(conn.0 as usize).copied();
+        match slot.and_then(|slot| self.table.get(slot)) {
+            Some(session) => {
+                let socket = session.transport.socket();
+                (sys::peer_address(socket), sys::unsent_bytes(socket))
+            }
+            None => (None, 0),
+        }
+    }
+
+    /// Takes a connection over from its handshake, and says hello.
+    pub(crate) fn open(&mut self, arrival: Arrival, poll: &PollSet, hub: &mut Hub, now_ns: u64) {
+        let now_ms = to_ms(now_ns);
+        let Arrival { socket, tls, face, early } = arrival;
+        let conn = match face {
+            Face::Native(encoding) => Some(hub.connect(encoding, now_ns)),
+            Face::Echo => None,
+        };
+        let refused = matches!(conn, Some(Err(_)));
+        let conn = conn.and_then(Result::ok);
+        let token = self.table.insert(Session {
+            transport: Transport::new(socket, tls),
+            inbound: Inbound::default(),
+            outbound: Outbound::default(),
+            bucket: Bucket::full(self.allowance(), now_ms),
+            conn,
+            heard_ms: now_ms,
+            sent_ms: now_ms,
+            pinged_ms: now_ms,
+            close_by_ms: now_ms,
+            face,
+            phase: Phase::Open,
+            is_blocked: false,
+            is_queued: false,
+            is_unread: false,
+            is_ending: false,
+        });
+        let slot = token.slot;
+        self.tally.counters.count(Counter::SessionsOpened);
+        if let Some(conn) = conn {
+            let index = conn.0 as usize;
+            if index >= self.slots.len() {
+                self.slots.resize(index + 1, u32::MAX);
+            }
+            self.slots[index] = slot;
+        }
+        let session = self.table.get(slot).expect("inserted above");
+        if let Err(error) = poll.add(session.transport.socket(), token) {
+            tracing::warn!(%error, "cannot watch a socket");
+            self.lose(slot, hub);
+            return;
+        }
+        if refused {
+            self.close(slot, CloseCode::Overloaded, Phase::AwaitingClose, hub, now_ns);
+            return;
+        }
+        self.schedule_open(slot, now_ns);
+        if let Face::Native(encoding) = face {
+            self.reply.clear();
+            native::hello(&mut self.reply, encoding, hub, &self.settings);
+            self.replies.clear();
+            append(&mut self.replies, Opcode::Text, Fin::Last, &self.reply);
+            self.push_replies(slot, hub, now_ns);
+        }
+        let mut rest: &[u8] = &early;
+        while !rest.is_empty() {
+            let mut buffer = std::mem::take(&mut self.read_buffer);
+            let taken = rest.len().min(buffer.len());
+            buffer[..taken].copy_from_slice(&rest[..taken]);
+            self.take(slot, &mut buffer[..taken], hub, now_ns);
+            self.read_buffer = buffer;
+            rest = &rest[taken..];
+        }
+        // TLS may hold messages that came with the last bytes of the handshake: no edge tells of them.
+        self.read(slot, hub, now_ns);
+    }
+
+    /// Acts upon a report of the poll set.
+    pub(crate) fn ready(&mut self, ready: Ready, hub: &mut Hub, now_ns: u64) {
+        if !self.table.is_current(ready.token) {
+            return;
+        }
+        let slot = ready.token.slot;
+        if ready.writable {
+            self.flush(slot, hub, now_ns);
+        }
+        if ready.readable != Readable::No {
+            let Some(session) = self.table.get_mut(slot) else { return };
+            session.is_ending |= ready.readable == Readable::ToTheEnd;
+            self.read(slot, hub, now_ns);
+        }
+    }
+
+    /// Sends bytes behind whatever waits, and keeps what is not taken.
+    pub(super) fn push(&mut self, slot: u32, bytes: &[u8], hub: &mut Hub, now_ns: u64) {
+        let Some(session) = self.table.get_mut(slot) else { return };
+        if bytes.is_empty() {
+            return;
+        }
+        if !session.outbound.is_empty() {
+            session.outbound.push(bytes);
+            return;
+        }
+        match session.transport.send(bytes) {
+            Sent::All => session.sent_ms = to_ms(now_ns),
+            Sent::Part(sent) => {
+                session.outbound.push(&bytes[sent..]);
+                self.block(slot, hub, now_ns);
+            }
+            Sent::Held => self.block(slot, hub, now_ns),
+            Sent::Blocked => {
+                session.outbound.push(bytes);
+                self.block(slot, hub, now_ns);
+            }
+            Sent::Lost => self.lose(slot, hub),
+        }
+    }
+
+    /// Sends what `replies` holds.
+    pub(super) fn push_replies(&mut self, slot: u32, hub: &mut Hub, now_ns: u64) {
+        let replies = std::mem::take(&mut self.replies);
+        self.push(slot, &replies, hub, now_ns);
+        self.replies = replies;
+    }
+
+    /// Notes that the socket takes no more for now. The poll set tells when it does again.
+    pub(super) fn block(&mut self, slot: u32, hub: &mut Hub, now_ns: u64) {
+        let Some(session) = self.table.get_mut(slot) else { return };
+        if session.is_blocked {
+            return;
+        }
+        session.is_blocked = true;
+        self.blocked += 1;
+        if let Some(conn) = session.conn {
+            hub.handle_blocked(conn, now_ns);
+        }
+    }
+
+    /// Sends what waits; when all of it is out, the session is as good as any other again.
+    fn flush(&mut self, slot: u32, hub: &mut Hub, now_ns: u64) {
+        let Some(session) = self.table.get_mut(slot) else { return };
+        if !session.is_blocked {
+            return;
+        }
+        match session.transport.flush() {
+            Sent::All => {}
+            Sent::Lost => return self.lose(slot, hub),
+            _ => return,
+        }
+        while !session.outbound.is_empty() {
+            let pending = session.outbound.pending();
+            let bytes = pending.len();
+            match session.transport.send(pending) {
+                Sent::All => session.outbound.advance(bytes),
+                Sent::Part(sent) => return session.outbound.advance(sent),
+                Sent::Held => return session.outbound.advance(bytes),
+                Sent::Blocked => return,
+                Sent::Lost => return self.lose(slot, hub),
+            }
+        }
+        session.is_blocked = false;
+        session.sent_ms = to_ms(now_ns);
+        self.blocked -= 1;
+        if let Some(conn) = session.conn {
+            hub.handle_writable(conn, now_ns);
+        }
+        self.finish_if_flushed(slot);
+        self.resume_reading(slot);
+    }
+
+    /// Ends a session whose connection is gone.
+    pub(super) fn lose(&mut self, slot: u32, hub: &mut Hub) {
+        if self.table.get(slot).is_some_and(|session| session.phase == Phase::Open) {
+            self.tally.counters.count(Counter::ConnectionsLost);
+        }
+        self.remove(slot, hub);
+    }
+
+    /// Forgets a session and closes its socket.
+    pub(super) fn remove(&mut self, slot: u32, hub: &mut Hub) {
+        self.forget(slot, hub);
+        self.wheel.cancel(slot);
+        let Some(session) = self.table.remove(slot) else { return };
+        self.blocked -= usize::from(session.is_blocked);
+        self.tally.counters.count(Counter::SessionsClosed);
+    }
+
+    /// Has the hub forget a session: nothing more is delivered to it.
+    pub(super) fn forget(&mut self, slot: u32, hub: &mut Hub) {
+        let Some(session) = self.table.get_mut(slot) else { return };
+        if let Some(conn) = session.conn.take() {
+            self.slots[conn.0 as usize] = u32::MAX;
+            hub.disconnect(conn);
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! What happens to a session because time passes: heartbeats, pings, the end of patience.
+
+use hub::Hub;
+use wire::CloseCode;
+
+use super::sessions::{Sessions, to_ms};
+use super::{Face, Fin, Opcode, Phase, Session, append};
+use crate::clock::realtime_ns;
+use crate::native;
+use crate::shard::counters::Counter;
+use crate::shard::settings::ShardSettings;
+
+/// The settings' spans in ms.
+struct Spans {
+    heartbeat: u32,
+    ping: u32,
+    pong: u32,
+}
+
+impl Spans {
+    fn new(settings: &ShardSettings) -> Self {
+        let ms = |span: std::time::Duration| u32::try_from(span.as_millis()).unwrap_or(u32::MAX);
+        Self {
+            heartbeat: ms(settings.heartbeat).max(1),
+            ping: ms(settings.ping_interval).max(1),
+            pong: ms(settings.pong_timeout).max(1),
+        }
+    }
+
+    /// In how many ms an open session is to be looked at again.
+    fn next_look(&self, session: &Session, now_ms: u32) -> u32 {
+        let since = |then: u32| now_ms.wrapping_sub(then);
+        let mut next = self.pong.saturating_sub(since(session.heard_ms));
+        // A ping is due an interval after the last sign of life, or after the last ping.
+        let quiet = since(session.heard_ms).min(since(session.pinged_ms));
+        next = next.min(self.ping.saturating_sub(quiet));
+        if matches!(session.face, Face::Native(_)) && !session.is_blocked {
+            next = next.min(self.heartbeat.saturating_sub(since(session.sent_ms)));
+        }
+        next.max(1)
+    }
+}
+
+impl Sessions {
+    /// Has an open session looked at when its next interval ends.
+    pub(super) fn schedule_open(&mut self, slot: u32, now_ns: u64) {
+        let spans = Spans::new(&self.settings);
+        let Some(session) = self.table.get(slot) else { return };
+        let next = spans.next_look(session, to_ms(now_ns));
+        self.wheel.schedule(slot, now_ns / 1_000_000 + u64::from(next));
+    }
+
+    /// When the next session is to be looked at, ms of the shard's clock.
+    pub(crate) fn next_look_ms(&self) -> Option<u64> {
+        self.wheel.next_ms()
+    }
+
+    /// Looks at the sessions whose time has come.
+    pub(crate) fn handle_time(&mut self, hub: &mut Hub, now_ns: u64) {
+        let mut due = std::mem::take(&mut self.due);
+        due.clear();
+        self.wheel.expire(now_ns / 1_000_000, &mut due);
+        if !due.is_empty() {
+            let spans = Spans::new(&self.settings);
+            for slot in due.drain(..) {
+                self.look_at(slot, &spans, hub, now_ns);
+            }
+        }
+        self.due = due;
+    }
+
+    fn look_at(&mut self, slot: u32, spans: &Spans, hub: &mut Hub, now_ns: u64) {
+        let now_ms = to_ms(now_ns);
+        let Some(session) = self.table.get_mut(slot) else { return };
+        if session.phase != Phase::Open {
+            let left_ms = session.close_by_ms.wrapping_sub(now_ms);
+            // A deadline that has passed is a difference that wrapped.
+            if left_ms == 0 || left_ms > u32::MAX / 2 {
+                self.cut(slot, hub);
+            } else {
+                self.wheel.schedule(slot, now_ns / 1_000_000 + u64::from(left_ms));
+            }
+            return;
+        }
+        let silent_ms = now_ms.wrapping_sub(session.heard_ms);
+        if silent_ms >= spans.pong {
+            self.close(slot, CloseCode::PongTimeout, Phase::AwaitingClose, hub, now_ns);
+            return;
+        }
+        self.replies.clear();
+        // What a blocked socket does not take would only be kept; it is the ladder's case.
+        if !session.is_blocked {
+            if let Face::Native(encoding) = session.face
+                && now_ms.wrapping_sub(session.sent_ms) >= spans.heartbeat
+            {
+                self.reply.clear();
+                native::heartbeat(&mut self.reply, encoding, hub, realtime_ns());
+                append(&mut self.replies, native::opcode(encoding), Fin::Last, &self.reply);
+                self.tally.counters.count(Counter::HeartbeatsSent);
+            }
+            if silent_ms >= spans.ping && now_ms.wrapping_sub(session.pinged_ms) >= spans.ping {
+                session.pinged_ms = now_ms;
+                append(&mut self.replies, Opcode::Ping, Fin::Last, &[]);
+                self.tally.counters.count(Counter::PingsSent);
+            }
+            if !self.replies.is_empty() {
+                self.push_replies(slot, hub, now_ns);
+            }
+        }
+        self.schedule_open(slot, now_ns);
+    }
+}

@@ -1,0 +1,180 @@
+//! What a shard counts about its sockets, and the histograms of its times. One table names each
+//! counter and says what it means; metrics and their documentation are made from it.
+//!
+//! Plain integers: one thread counts, and a report copies them. What the hub counts (visits, gaps,
+//! conflation) is in [`hub::Counters`].
+
+use std::ops::{Index, IndexMut};
+
+use hdrhistogram::Histogram;
+
+/// Declares the counters: variant, metric name, sentence.
+macro_rules! counters {
+    ($($variant:ident $name:literal $doc:literal;)+) => {
+        /// Something counted since the shard started.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Counter {
+            $(#[doc = $doc] $variant,)+
+        }
+
+        impl Counter {
+            /// All counters, in the order of declaration.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// The name in metrics, without prefix and suffix.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)+ }
+            }
+
+            /// What it counts, as a sentence.
+            #[must_use]
+            pub const fn doc(self) -> &'static str {
+                match self { $(Self::$variant => $doc,)+ }
+            }
+        }
+
+        const COUNTERS: usize = [$(Counter::$variant),+].len();
+    };
+}
+
+counters! {
+    Accepted "accepted" "Connections accepted.";
+    AcceptPaused "accept_paused" "Times accepting paused for want of descriptors or memory.";
+    ListenerClosed "listener_closed" "Times the listener was closed because the shard was full.";
+    HandshakesTimedOut "handshakes_timed_out" "Connections closed because their handshake or request did not come in time.";
+    HandshakesEvicted "handshakes_evicted" "Connections closed in the middle of their handshake because newer ones needed the place.";
+    HandshakesFailed "handshakes_failed" "TLS handshakes that failed.";
+    HttpRequests "http_requests" "HTTP requests answered, upgrades not counted.";
+    HttpErrors "http_errors" "HTTP connections that ended with a malformed request or an error.";
+    UpgradesRefused "upgrades_refused" "WebSocket upgrades refused with an HTTP error.";
+    SessionsOpened "sessions_opened" "WebSocket sessions opened.";
+    SessionsClosed "sessions_closed" "WebSocket sessions ended, for whatever reason.";
+    CloseByPeer "closed_by_peer" "Sessions that the client closed with a close frame.";
+    ConnectionsLost "connections_lost" "Sessions whose connection ended without a close frame.";
+    CloseProtocol "closed_protocol" "Sessions closed with 1002 or 1003: frames against the protocol.";
+    CloseInvalidText "closed_invalid_text" "Sessions closed with 1007: text that is not UTF-8.";
+    CloseTooBig "closed_too_big" "Sessions closed with 1009: a message over the limit.";
+    CloseFlood "closed_flood" "Sessions closed with 4501: too many commands, control frames or errors.";
+    CloseSlow "closed_slow" "Sessions closed with 4000: too slow for too long.";
+    CloseTimeout "closed_timeout" "Sessions closed with 4004: neither pong nor command in time.";
+    CloseDrain "closed_drain" "Sessions closed with 4001 or 1001 because the gateway drains or stops.";
+    CloseOther "closed_other" "Sessions closed by the gateway for another reason.";
+    Resets "resets" "Connections reset because the client did not read its close frame in time.";
+    FramesReceived "frames_received" "WebSocket frames received, of all kinds.";
+    BytesReceived "bytes_received" "Bytes received after the handshake, before decryption.";
+    Commands "commands" "Commands handed to the hub.";
+    CommandsMalformed "commands_malformed" "Messages that were not well-formed commands.";
+    CommandsRefused "commands_refused" "Commands refused because the client sent too many.";
+    PingsSent "pings_sent" "Pings sent.";
+    PongsSent "pongs_sent" "Pings answered.";
+    HeartbeatsSent "heartbeats_sent" "Heartbeat messages sent to quiet connections.";
+    Sends "sends" "Visits that ended in a send.";
+    BytesSent "bytes_sent" "Bytes of visits given to the kernel, after encryption.";
+    SendsBlocked "sends_blocked" "Sends that the kernel refused because the client does not read.";
+    SendsShort "sends_short" "Sends that the kernel took in part; the rest was kept.";
+    ReadsRequeued "reads_requeued" "Times a client had more to be read than its share of a turn.";
+    ReadsPaused "reads_paused" "Times a client was not read because it did not take its replies.";
+    Turns "turns" "Turns of the event loop.";
+    Parks "parks" "Times the shard slept because there was nothing to do.";
+    RingRecords "ring_records" "Records read from the ring.";
+    RingLapped "ring_lapped" "Records of the ring that were overwritten before the shard read them.";
+    RecordsInvalid "records_invalid" "Times the ring's content was found to contradict itself.";
+}
+
+/// The values of all [`Counter`]s.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counters {
+    values: [u64; COUNTERS],
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self { values: [0; COUNTERS] }
+    }
+}
+
+impl Index<Counter> for Counters {
+    type Output = u64;
+
+    fn index(&self, counter: Counter) -> &u64 {
+        &self.values[counter as usize]
+    }
+}
+
+impl IndexMut<Counter> for Counters {
+    fn index_mut(&mut self, counter: Counter) -> &mut u64 {
+        &mut self.values[counter as usize]
+    }
+}
+
+impl Counters {
+    /// Adds one.
+    #[inline]
+    pub(crate) fn count(&mut self, counter: Counter) {
+        self.values[counter as usize] += 1;
+    }
+
+    /// Adds what somebody else counted.
+    pub fn add_all(&mut self, other: &Self) {
+        for (value, more) in self.values.iter_mut().zip(other.values) {
+            *value += more;
+        }
+    }
+
+    /// Adds some.
+    #[inline]
+    pub(crate) fn add(&mut self, counter: Counter, amount: usize) {
+        self.values[counter as usize] += amount as u64;
+    }
+}
+
+/// Times of a shard, in ns.
+#[derive(Clone, Debug)]
+pub struct Histograms {
+    /// From a record's entry into the ring (the feed's clock) until the shard read it; one sample
+    /// per batch, of its oldest record.
+    pub ring_delay_ns: Histogram<u64>,
+    /// From the read that brought the oldest entry of a message until the message was sent.
+    pub visit_wait_ns: Histogram<u64>,
+    /// One visit: collecting and sending.
+    pub visit_ns: Histogram<u64>,
+    /// The send within it.
+    pub send_ns: Histogram<u64>,
+    /// One turn of the loop.
+    pub turn_ns: Histogram<u64>,
+}
+
+/// The longest time that is told from longer ones, one minute.
+const LONGEST_NS: u64 = 60_000_000_000;
+
+impl Default for Histograms {
+    fn default() -> Self {
+        // Two digits are 1 %: 27 KiB for each histogram.
+        let histogram = || {
+            let bounds = Histogram::new_with_bounds(1, LONGEST_NS, 2);
+            bounds.expect("the bounds are constant and valid")
+        };
+        Self {
+            ring_delay_ns: histogram(),
+            visit_wait_ns: histogram(),
+            visit_ns: histogram(),
+            send_ns: histogram(),
+            turn_ns: histogram(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_docs_are_sentences() {
+        for (i, counter) in Counter::ALL.iter().enumerate() {
+            assert_eq!(*counter as usize, i);
+            assert!(Counter::ALL[..i].iter().all(|other| other.name() != counter.name()));
+            assert!(counter.doc().ends_with('.'), "{}", counter.name());
+        }
+    }
+}

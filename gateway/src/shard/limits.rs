@@ -1,0 +1,78 @@
+//! The fixed bounds of a shard, each with its reason, what happens there, and the counter that shows
+//! it. What operators may set is in [`settings`](super::settings); the hub's limits are the hub's.
+
+use std::time::Duration;
+
+/// Records read from the ring before connections are visited again. At some 100 ns each in the hub a
+/// full batch is a tenth of a millisecond: less than a group of 64 visits (64 × 5 µs). The rest stays
+/// in the ring. `ring_records`.
+pub(crate) const RECORDS_PER_DRAIN: usize = 1024;
+
+/// Groups of visits in one turn, before sockets that have something to say are looked at: 8 × 64
+/// visits are 2.5 ms. The others stay dirty. `turns`, and the histogram of turns.
+pub(crate) const GROUPS_PER_TURN: usize = 8;
+
+/// Reports of the poll set taken at once. The others come in the next turn. 12 KiB of events.
+pub(crate) const EVENTS_PER_TURN: usize = 1024;
+
+/// Handshakes taken over in one turn: each costs a subscription's work soon after.
+pub(crate) const ARRIVALS_PER_TURN: usize = 128;
+
+/// Bytes read from one connection in one turn: a flooding client is requeued, not drained. Also the
+/// size of the shard's one read buffer. `reads_requeued`.
+pub(crate) const READ_BYTES_PER_TURN: usize = 16 * 1024;
+
+/// Answers that a client has not taken before it is not read any more. One batch of answers may go
+/// beyond: those to one read, which are bounded by the commands' own limits. `reads_paused`.
+pub(crate) const OUTBOUND_BYTES_MAX: usize = 16 * 1024;
+
+/// The longest message of `/v1/echo`: what conformance suites send.
+pub(crate) const ECHO_BYTES_MAX: usize = 64 << 20;
+
+/// What a message that is no command costs beyond its token: a client that errs all the time is
+/// closed after 2 × rate / 5 of them. `commands_malformed`, `closed_flood`.
+pub(crate) const MALFORMED_COST: u32 = 4;
+
+/// One visit in so many is timed: reading the clock costs 1 % of a visit.
+pub(crate) const VISITS_PER_SAMPLE: u32 = 16;
+
+/// Connections whose handshake or HTTP request is under way. Each costs a task of some 20 KiB. There:
+/// the oldest is closed for the newest, so that whoever holds handshakes open displaces himself first.
+/// `handshakes_evicted`.
+pub(crate) const HANDSHAKES_MAX: usize = 1024;
+
+/// Steps of handshakes and requests between two turns: one step of a TLS handshake is up to a
+/// millisecond of the core, which ticks wait for. The others wait for their turn, within their
+/// time-out.
+pub(crate) const STEPS_PER_TURN: u32 = 8;
+
+/// The most bytes of a request's head, and of a connection's HTTP buffers. There: 431 or 400,
+/// `http_errors`.
+pub(crate) const REQUEST_BYTES_MAX: usize = 16 * 1024;
+
+/// The longest life of a connection that never upgrades: pages and snapshots are small.
+/// `handshakes_timed_out`.
+pub(crate) const HTTP_LIFE_MAX: Duration = Duration::from_mins(1);
+
+/// Connections that the kernel completes before we accept them; beyond, clients retry their SYN. The
+/// system's `somaxconn` caps it.
+pub(crate) const BACKLOG: i32 = 4096;
+
+/// How long accepting rests when there are no descriptors: trying again at once would spin.
+/// `accept_paused`.
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Descriptors that connections leave for everything else that a shard opens: the listener when it
+/// reopens, logs, certificates, files of a page.
+pub(crate) const DESCRIPTORS_RESERVED: usize = 64;
+
+/// A full shard listens again when one connection in so many has gone, so that a listener does not
+/// open and close with every connection.
+pub(crate) const ROOM_TO_REOPEN: usize = 128;
+
+/// The longest sleep. Everything that ends one earlier has its own wake-up; this bounds what a
+/// forgotten one would cost.
+pub(crate) const PARK_MAX: Duration = Duration::from_secs(1);
+
+/// Steps of a drain: sessions are closed in batches so often.
+pub(crate) const DRAIN_STEP: Duration = Duration::from_millis(20);

@@ -1,0 +1,21 @@
+//! Shards: one thread, one runtime, one hub, one listener, and its share of the connections each.
+//!
+//! Shards share nothing on the way of a tick: each reads the ring by itself, and a connection lives
+//! and dies on the shard that accepted it. [`start()`] brings them up; [`Control`] is how the rest of
+//! the process speaks to them; the loop is in [`event_loop`], and the order within one of its turns is
+//! the design (`docs/ARCHITECTURE.md`).
+
+pub mod counters;
+mod draining;
+mod event_loop;
+mod intake;
+pub(crate) mod limits;
+mod report;
+mod routes;
+pub mod settings;
+mod start;
+
+pub use report::{ConnectionReport, RingPosition, ShardReport};
+pub use routes::{Answer, Routes, ShardQuery};
+pub use settings::{Echo, ShardSettings, Spin};
+pub use start::{Control, DescriptorTable, ShardHandle, ShardSpec, StartError, start};

@@ -1,0 +1,83 @@
+//! What an operator can set about a shard. Fixed bounds, with their derivations, are in
+//! [`limits`](super::limits).
+//!
+//! Built by boot from the configuration; the defaults here are the configuration's.
+
+use std::time::Duration;
+
+use sys::SocketOptions;
+
+/// Settings of one shard. All shards of a process have the same.
+#[derive(Clone, Debug)]
+pub struct ShardSettings {
+    /// The hub's limits, already divided by the number of shards where they are memory.
+    pub hub: hub::Limits,
+    /// Options of accepted sockets.
+    pub sockets: SocketOptions,
+    /// The most connections of this shard, all protocols together. Clamped to what the shard's table
+    /// of open files has room for. At this number the shard closes its listener, so that the kernel
+    /// gives new connections to other shards.
+    pub connections_max: usize,
+    /// From accept to the end of the WebSocket handshake, and between two requests of an HTTP client.
+    pub handshake_timeout: Duration,
+    /// How long a native client hears nothing before it is sent a heartbeat. Announced in `hello`.
+    pub heartbeat: Duration,
+    /// How long a client says nothing before it is pinged.
+    pub ping_interval: Duration,
+    /// How long a client says nothing, pings notwithstanding, before it is disconnected.
+    pub pong_timeout: Duration,
+    /// Commands and control frames a second that a client may send, in bursts of twice as many.
+    pub command_rate: u32,
+    /// From the close frame until the socket is closed, or reset if the client does not read.
+    pub close_grace: Duration,
+    /// Connections visited between two looks at the ring.
+    pub visit_connections: usize,
+    /// Whether an idle shard looks at the ring for a while before it sleeps.
+    pub spin: Spin,
+    /// Whether `/v1/echo` is served.
+    pub echo: Echo,
+}
+
+/// What an idle shard does before it sleeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spin {
+    /// Sleeps at once. Right where shards share their cores with anything else.
+    Off,
+    /// Looks at the ring for up to this long, less after spins that were in vain: saves the wake-up,
+    /// some 10 µs, and costs a core.
+    Adaptive(Duration),
+}
+
+/// Whether the echo service for conformance suites is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Echo {
+    /// `/v1/echo` is not found.
+    Absent,
+    /// `/v1/echo` echoes messages.
+    Served,
+}
+
+impl Default for ShardSettings {
+    fn default() -> Self {
+        Self {
+            hub: hub::Limits::default(),
+            sockets: SocketOptions {
+                unsent_max_bytes: Some(64 << 10),
+                send_buffer_bytes: None,
+                receive_buffer_bytes: None,
+                // Twice the hub's slow-consumer age: the ladder decides, not the kernel.
+                user_timeout: Some(Duration::from_mins(1)),
+            },
+            connections_max: 1_000_000,
+            handshake_timeout: Duration::from_secs(10),
+            heartbeat: Duration::from_secs(5),
+            ping_interval: Duration::from_secs(20),
+            pong_timeout: Duration::from_mins(1),
+            command_rate: 100,
+            close_grace: Duration::from_secs(5),
+            visit_connections: 64,
+            spin: Spin::Off,
+            echo: Echo::Absent,
+        }
+    }
+}
