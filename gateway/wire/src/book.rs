@@ -5,13 +5,11 @@
 //! snapshots.
 //!
 //! Invariants: a side's prices are strictly sorted with the best at the end, and every quantity is
-//! above zero. Most changes happen near the best price, so that inserting there moves few levels.
+//! above zero. Inserting moves what is better than the new level: in the recordings, with 1,100 to
+//! 2,200 levels a side, that is under 100 levels (1.6 KB) for every second change. Searching from the
+//! best price was tried and dropped: only one change in five is among the best eight levels.
 
 use crate::body::{Level, Side};
-
-/// How many levels from the best are tried one by one before the rest is searched by halving.
-/// In the recordings three of four changes are within this distance.
-const NEAR: usize = 8;
 
 /// Price levels of both sides.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -93,24 +91,9 @@ impl Book {
 
     /// Where the price is (`Ok`) or belongs (`Err`) in its side's vector.
     fn find(&self, side: Side, price: i64) -> Result<usize, usize> {
-        let levels = self.side(side);
-        let is_worse = |other: i64| match side {
-            Side::Bid => other < price,
-            Side::Ask => other > price,
-        };
-        let near_start = levels.len().saturating_sub(NEAR);
-        for (at, &(other, _)) in levels.iter().enumerate().skip(near_start).rev() {
-            if other == price {
-                return Ok(at);
-            }
-            if is_worse(other) {
-                return Err(at + 1);
-            }
-        }
-        let at = levels[..near_start].partition_point(|&(other, _)| is_worse(other));
-        match levels.get(at) {
-            Some(&(other, _)) if other == price => Ok(at),
-            _ => Err(at),
+        match side {
+            Side::Bid => self.bids.binary_search_by(|(other, _)| other.cmp(&price)),
+            Side::Ask => self.asks.binary_search_by(|(other, _)| price.cmp(other)),
         }
     }
 
