@@ -6,11 +6,16 @@
 
 #![forbid(unsafe_code)]
 
+pub mod admin;
+pub mod boot;
 pub mod clock;
 pub mod config;
+pub mod fleet;
 mod http;
 mod native;
+pub mod routes;
 mod session;
 pub mod shard;
+pub mod source;
 pub mod telemetry;
 mod tls;

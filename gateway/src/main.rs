@@ -1,9 +1,12 @@
-//! The `gateway` command.
+//! The `gateway` command: runs a gateway, or one of its tools.
+//!
+//! Exit codes: 0 ended in good order, 1 could not run, 2 wrongly used, 130 ended by a second signal.
 
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 
+use gateway::boot;
 use gateway::config::{self, Asked};
 
 #[global_allocator]
@@ -14,10 +17,7 @@ const EXIT_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     match config::load(std::env::args_os(), std::env::vars_os()) {
-        Ok(Asked::Run { config, .. }) => {
-            println!("listen = {}", config.listen);
-            ExitCode::SUCCESS
-        }
+        Ok(Asked::Run { config, strangers }) => boot::run(&config, &strangers),
         Ok(Asked::Print(text)) => {
             print!("{text}");
             ExitCode::SUCCESS

@@ -23,3 +23,8 @@ fn assert_fresh(name: &str, generated: &str) {
 fn the_configuration_reference_is_fresh() {
     assert_fresh("CONFIG.md", &gateway::config::reference());
 }
+
+#[test]
+fn the_metrics_reference_is_fresh() {
+    assert_fresh("METRICS.md", &gateway::telemetry::reference());
+}

@@ -77,7 +77,7 @@ impl Hub {
     /// Appends the newest value of a topic as one event, as a snapshot would: for plain HTTP. Depth
     /// is the whole book as one message. `false` if there is none.
     pub fn snapshot(
-        &mut self,
+        &self,
         instrument: u32,
         channel: Channel,
         encoding: Encoding,

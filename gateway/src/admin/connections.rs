@@ -17,7 +17,11 @@ pub(super) async fn slowest(admin: &Admin, top: usize) -> Response<Bytes> {
             report.slowest.into_iter().map(move |connection| (index, connection))
         })
         .collect();
-    all.sort_by_key(|(_, connection)| std::cmp::Reverse(connection.view.lag_entries));
+    // As each shard sorts its own: blocked longest, then furthest behind, then skipped most.
+    all.sort_by_key(|(_, connection)| {
+        let view = &connection.view;
+        std::cmp::Reverse((view.blocked_ns, view.lag_entries, view.skipped))
+    });
     all.truncate(top);
     let connections: Vec<_> = all
         .iter()
@@ -25,7 +29,12 @@ pub(super) async fn slowest(admin: &Admin, top: usize) -> Response<Bytes> {
             serde_json::json!({
                 "remote": connection.remote,
                 "shard": shard,
+                "encoding": connection.view.encoding.name(),
+                "blocked_ms": connection.view.blocked_ns / 1_000_000,
                 "lag_entries": connection.view.lag_entries,
+                "skipped": connection.view.skipped,
+                "topics": connection.view.topics,
+                "wildcards": connection.view.wildcards,
                 "unacknowledged_bytes": connection.unacknowledged_bytes,
             })
         })

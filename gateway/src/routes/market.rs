@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use hyper::{Response, StatusCode};
-use wire::{DepthHead, Instrument, InstrumentImage, SnapshotPart, Symbol, json};
+use wire::{Channel, Instrument, json};
 
 use crate::routes::reply::{self, Refusal, refusal};
 
@@ -14,11 +14,11 @@ pub trait Market {
     /// The current epoch; 0 before the feed has begun.
     fn epoch(&self) -> u64;
 
-    /// Every instrument of the epoch, by id.
+    /// Every instrument of the epoch, in the order of definition.
     fn instruments(&self) -> Vec<Instrument>;
 
-    /// The last values and the book of one instrument.
-    fn image(&self, symbol: &Symbol) -> Option<InstrumentImage>;
+    /// Appends the newest value of a topic as a JSON event; false if there is none.
+    fn write_newest(&self, instrument: u32, channel: Channel, out: &mut Vec<u8>) -> bool;
 }
 
 /// Room for one instrument's definition in JSON.
@@ -40,44 +40,70 @@ pub(super) fn instruments(market: &dyn Market) -> Response<Bytes> {
     reply::json(StatusCode::OK, body)
 }
 
-/// `{"epoch":"…","s":"…","last":[…],"book":{…}}`: the newest event of each channel and the best
-/// levels, as the stream's own objects, each with its sequence number.
-pub(super) fn snapshot(market: &dyn Market, symbol: &str, levels: usize) -> Response<Bytes> {
-    let known = Symbol::new(symbol).ok().and_then(|symbol| market.image(&symbol));
-    let Some(image) = known else {
+/// How much of the book a snapshot shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Levels {
+    /// The best ones, as this channel does.
+    Best(Channel),
+    /// All of them.
+    All,
+}
+
+impl Levels {
+    /// Reads `5`, `10`, `20` or `all`.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "5" => Self::Best(Channel::Depth5),
+            "10" => Self::Best(Channel::Depth10),
+            "20" => Self::Best(Channel::Depth20),
+            "all" => Self::All,
+            _ => return None,
+        })
+    }
+
+    const fn channel(self) -> Channel {
+        match self {
+            Self::Best(channel) => channel,
+            Self::All => Channel::Depth,
+        }
+    }
+}
+
+/// `{"epoch":"…","s":"…","last":[…],"book":{…}}`: the newest event of each channel, and the book as
+/// the event that a subscriber would get, each with its sequence number. No book: the key is absent.
+pub(super) fn snapshot(market: &dyn Market, symbol: &str, levels: Levels) -> Response<Bytes> {
+    let known =
+        market.instruments().into_iter().find(|instrument| instrument.symbol.as_str() == symbol);
+    let Some(instrument) = known else {
         return refusal(&Refusal {
             status: StatusCode::NOT_FOUND,
             code: "unknown_symbol",
             msg: &format!("no instrument {symbol}; /v1/instruments lists them"),
         });
     };
-    let instrument = &image.definition;
-    let mut body = Vec::with_capacity(1024);
-    body.extend_from_slice(b"{\"epoch\":\"");
-    body.extend_from_slice(image.epoch.to_string().as_bytes());
-    body.extend_from_slice(b"\",\"s\":\"");
-    body.extend_from_slice(instrument.symbol.as_str().as_bytes());
-    body.extend_from_slice(b"\",\"last\":[");
-    for (i, tick) in image.last.iter().enumerate() {
-        if i > 0 {
+    let mut body = Vec::with_capacity(2048);
+    let begin =
+        format!("{{\"epoch\":\"{}\",\"s\":\"{}\",\"last\":[", market.epoch(), instrument.symbol);
+    body.extend_from_slice(begin.as_bytes());
+    let is_book =
+        |channel: Channel| channel == Channel::Depth || channel.partial_levels().is_some();
+    let mut is_first = true;
+    for channel in Channel::all().filter(|channel| instrument.has(*channel) && !is_book(*channel)) {
+        let before = body.len();
+        if !is_first {
             body.push(b',');
         }
-        json::entry(&mut body, std::slice::from_ref(tick), instrument);
+        if market.write_newest(instrument.id, channel, &mut body) {
+            is_first = false;
+        } else {
+            body.truncate(before);
+        }
     }
     body.push(b']');
-    if image.depth_seq > 0 {
-        body.extend_from_slice(b",\"book\":");
-        let head = DepthHead {
-            ts_event_ns: image.ts_event_ns,
-            seq: image.depth_seq,
-            instrument: instrument.id,
-            ring_delay_ns: 0,
-            first_update_id: image.update_id,
-            last_update_id: image.update_id,
-        };
-        let bids = &image.bids[..image.bids.len().min(levels)];
-        let asks = &image.asks[..image.asks.len().min(levels)];
-        json::depth_snapshot(&mut body, &head, SnapshotPart::Whole, bids, asks, instrument);
+    let before = body.len();
+    body.extend_from_slice(b",\"book\":");
+    if !market.write_newest(instrument.id, levels.channel(), &mut body) {
+        body.truncate(before);
     }
     body.extend_from_slice(b"}\n");
     reply::json(StatusCode::OK, body)
@@ -86,7 +112,7 @@ pub(super) fn snapshot(market: &dyn Market, symbol: &str, levels: usize) -> Resp
 #[cfg(test)]
 mod tests {
     use hyper::Request;
-    use wire::{Channel, Quote, Tick};
+    use wire::{DepthHead, Quote, Symbol, Tick};
 
     use super::*;
     use crate::routes::answer;
@@ -102,7 +128,7 @@ mod tests {
             quantity_exponent: -5,
             tick_size: 1,
             lot_size: 1,
-            channels: Channel::Quote.bit() | Channel::Depth.bit(),
+            channels: Channel::Trade.bit() | Channel::Quote.bit() | Channel::Depth.bit(),
         }
     }
 
@@ -115,7 +141,7 @@ mod tests {
             vec![instrument()]
         }
 
-        fn image(&self, symbol: &Symbol) -> Option<InstrumentImage> {
+        fn write_newest(&self, instrument: u32, channel: Channel, out: &mut Vec<u8>) -> bool {
             let quote = Quote {
                 bid_price: 6_183_763,
                 bid_quantity: 378_826,
@@ -123,18 +149,25 @@ mod tests {
                 ask_quantity: 5,
                 update_id: 1,
             };
-            let mut tick = Tick::from_quote(0, 5, &quote);
+            let mut tick = Tick::from_quote(instrument, 5, &quote);
             tick.seq = 12;
-            (*symbol == instrument().symbol).then(|| InstrumentImage {
-                epoch: 77,
-                definition: instrument(),
-                last: vec![tick],
-                depth_seq: 3,
-                update_id: 41,
+            let head = DepthHead {
                 ts_event_ns: 9,
-                bids: vec![(6_183_763, 378_826), (6_183_700, 1)],
-                asks: vec![(6_183_764, 5), (6_183_800, 2)],
-            })
+                seq: 3,
+                instrument,
+                ring_delay_ns: 0,
+                first_update_id: 41,
+                last_update_id: 41,
+            };
+            let (bids, asks) = ([(6_183_763, 378_826)], [(6_183_764, 5)]);
+            match channel {
+                Channel::Quote => json::entry(out, &[tick], &self::instrument()),
+                Channel::Depth5 => {
+                    json::partial_depth(out, channel, &head, &bids, &asks, &self::instrument());
+                }
+                _ => return false,
+            }
+            true
         }
     }
 
@@ -146,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_snapshot_is_exact_and_numbered() {
-        let (status, body) = get("/v1/snapshot/BTCUSDT?levels=1");
+        let (status, body) = get("/v1/snapshot/BTCUSDT?levels=5");
         assert_eq!(status, StatusCode::OK);
         assert_eq!(body["epoch"], "77");
         assert_eq!(body["last"][0]["bid"], "61837.63");
@@ -155,6 +188,10 @@ mod tests {
         assert_eq!(body["book"]["update_id"], "41");
         assert_eq!(body["book"]["bids"], serde_json::json!([["61837.63", "3.78826"]]));
         assert_eq!(body["book"]["asks"], serde_json::json!([["61837.64", "0.00005"]]));
+        // There is no trade yet, and no book of twenty levels: neither is shown.
+        assert_eq!(body["last"].as_array().unwrap().len(), 1);
+        let (_, body) = get("/v1/snapshot/BTCUSDT");
+        assert!(body["book"].is_null());
     }
 
     #[test]
@@ -162,7 +199,7 @@ mod tests {
         let (status, body) = get("/v1/instruments");
         assert_eq!(status, StatusCode::OK);
         assert_eq!(body["instruments"][0]["s"], "BTCUSDT");
-        assert_eq!(body["instruments"][0]["channels"][0], "quote");
+        assert_eq!(body["instruments"][0]["channels"][1], "quote");
     }
 
     #[test]

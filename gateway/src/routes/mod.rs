@@ -12,16 +12,12 @@ mod reply;
 use bytes::Bytes;
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode, header};
+use wire::Channel;
 
+use market::Levels;
 pub use market::Market;
 pub use public::PublicRoutes;
 pub use reply::{Refusal, json, method_not_allowed, refusal};
-
-/// Levels of each side in a snapshot where the request does not say.
-const SNAPSHOT_LEVELS_DEFAULT: usize = 20;
-
-/// The most levels of each side in a snapshot: 5,000 are about 300 KB of JSON.
-const SNAPSHOT_LEVELS_MAX: usize = 5_000;
 
 /// Answers a plain HTTP request.
 #[must_use]
@@ -49,31 +45,22 @@ pub fn answer(request: &Parts, market: &dyn Market) -> Response<Bytes> {
     }
 }
 
-/// `/v1/snapshot/SYMBOL?levels=N`
+/// `/v1/snapshot/SYMBOL?levels=5|10|20|all`
 fn snapshot(symbol: &str, query: Option<&str>, market: &dyn Market) -> Response<Bytes> {
-    let mut levels = SNAPSHOT_LEVELS_DEFAULT;
+    let mut levels = Levels::Best(Channel::Depth20);
     for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let number = value.parse().ok().filter(|levels| *levels <= SNAPSHOT_LEVELS_MAX);
-        levels = match (name, number) {
+        levels = match (name, Levels::parse(value)) {
             ("levels", Some(levels)) => levels,
             ("levels", None) => {
-                return refusal(&Refusal {
-                    status: StatusCode::BAD_REQUEST,
-                    code: "bad_parameter",
-                    msg: &format!(
-                        "levels={value}: expected a whole number from 0 to {SNAPSHOT_LEVELS_MAX}"
-                    ),
-                });
+                return bad_parameter(&format!("levels={value}: expected 5, 10, 20 or all"));
             }
-            _ => {
-                return refusal(&Refusal {
-                    status: StatusCode::BAD_REQUEST,
-                    code: "bad_parameter",
-                    msg: &format!("unknown parameter {name}; there is levels"),
-                });
-            }
+            _ => return bad_parameter(&format!("unknown parameter {name}; there is levels")),
         };
     }
     market::snapshot(market, symbol, levels)
+}
+
+fn bad_parameter(msg: &str) -> Response<Bytes> {
+    refusal(&Refusal { status: StatusCode::BAD_REQUEST, code: "bad_parameter", msg })
 }

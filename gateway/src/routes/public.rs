@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use hyper::Response;
 use hyper::http::request::Parts;
-use wire::{Instrument, InstrumentImage, Symbol};
+use wire::{Channel, Encoding, Instrument};
 
 use crate::routes::{Market, answer};
 use crate::shard::{Routes, ShardQuery};
@@ -30,7 +30,7 @@ impl Market for Known<'_> {
         self.0.instruments().copied().collect()
     }
 
-    fn image(&self, symbol: &Symbol) -> Option<InstrumentImage> {
-        self.0.image(symbol)
+    fn write_newest(&self, instrument: u32, channel: Channel, out: &mut Vec<u8>) -> bool {
+        self.0.snapshot(instrument, channel, Encoding::Json, out)
     }
 }

@@ -60,7 +60,7 @@ counters! {
     CloseTimeout "closed_timeout" "Sessions closed with 4004: neither pong nor command in time.";
     CloseDrain "closed_drain" "Sessions closed with 4001 or 1001 because the gateway drains or stops.";
     CloseOther "closed_other" "Sessions closed by the gateway for another reason.";
-    Resets "resets" "Connections reset because the client did not read its close frame in time.";
+    Resets "connections_reset" "Connections reset because the client did not read its close frame in time.";
     FramesReceived "frames_received" "WebSocket frames received, of all kinds.";
     BytesReceived "bytes_received" "Bytes received after the handshake, before decryption.";
     Commands "commands" "Commands handed to the hub.";

@@ -19,35 +19,25 @@ use crate::source::readers::{Everybody, FirstSubscriber};
 use crate::source::status::FeedStatus;
 use crate::source::{Run, SourceError};
 
-/// What recovery images may take together, bytes; each is kept twice.
-const IMAGES_BYTES: usize = 256 << 20;
-
-/// A level of a book in an image, bytes, both copies.
-const LEVEL_BYTES: usize = 2 * 16;
-
-/// Levels in an image: enough for the largest venue snapshots, 5,000 a side; and never fewer than
-/// the deepest partial book twice over.
-const LEVELS_MAX: usize = 10_000;
-const LEVELS_MIN: usize = 80;
-
 /// How long shards may take to read what a feed has left behind when it ends, before clients are
 /// told that it ended.
 const CATCH_UP: Duration = Duration::from_secs(5);
 
 /// Opens the configured feed.
 pub(super) fn open(config: &Config, status: &Arc<FeedStatus>) -> Result<Run, SourceError> {
-    let mut feed = feed(config)?;
-    let levels = IMAGES_BYTES / LEVEL_BYTES / feed.instruments().len().max(1);
+    let now_ns = realtime_ns();
+    let mut feed = feed(config, now_ns)?;
     let capacity = usize::try_from(config.ring_capacity).unwrap_or(usize::MAX);
-    let shape = feed_sim::shape(feed.instruments(), capacity, levels.clamp(LEVELS_MIN, LEVELS_MAX));
-    let (publisher, ring) = Ring::heap(shape, feed_sim::fresh_epoch(realtime_ns()));
+    let levels = feed_sim::image_levels(feed.instruments().len());
+    let shape = feed_sim::shape(feed.instruments(), capacity, levels);
+    let (publisher, ring) = Ring::heap(shape, feed_sim::fresh_epoch(now_ns));
     let mut feeder = Feeder::new(publisher, shape);
     let status = Arc::clone(status);
     let config = config.clone();
     Ok(Box::new(move |fleet, stop| {
         fleet.attach(&ring);
         status.attached(&ring, FeedState::Live);
-        let pacing = pacing(&config, &fleet, &ring);
+        let pacing = pacing(&config, now_ns, &fleet, &ring);
         let outcome = feed_sim::run(&mut *feed, &mut feeder, &pacing, stop);
         feeder.close();
         match outcome {
@@ -63,7 +53,7 @@ pub(super) fn open(config: &Config, status: &Arc<FeedStatus>) -> Result<Run, Sou
     }))
 }
 
-fn feed(config: &Config) -> Result<Box<dyn Feed>, SourceError> {
+fn feed(config: &Config, now_ns: u64) -> Result<Box<dyn Feed>, SourceError> {
     let symbols = u32::try_from(config.symbols).unwrap_or(u32::MAX);
     Ok(match &config.source {
         Source::Pulse => {
@@ -86,17 +76,19 @@ fn feed(config: &Config) -> Result<Box<dyn Feed>, SourceError> {
                 ..MarketConfig::default()
             };
             // From now on, as if it had run since the start of its schedule: event times are the present.
-            Box::new(Derived::new(Market::join(&market, realtime_ns())?))
+            Box::new(Derived::new(Market::join(&market, now_ns)?))
         }
     })
 }
 
-fn pacing(config: &Config, fleet: &Arc<Fleet>, ring: &Ring) -> Pacing {
+fn pacing(config: &Config, opened_ns: u64, fleet: &Arc<Fleet>, ring: &Ring) -> Pacing {
     let is_replay = matches!(config.source, Source::Replay(_));
     let start = match config.replay_start {
         ReplayStart::FirstSubscriber if is_replay => {
             Start::WhenOpen(Arc::new(FirstSubscriber::new(Arc::clone(fleet))))
         }
+        // Joining the market took a moment, which it makes up for: event times are the present.
+        _ if config.source == Source::Sim => Start::At(opened_ns),
         _ => Start::Now,
     };
     let speed = match config.speed {

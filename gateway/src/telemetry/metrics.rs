@@ -14,7 +14,8 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 use wire::FeedState;
 
-use crate::shard::{Counter, Histograms, ShardReport};
+use crate::shard::ShardReport;
+use crate::shard::counters::{Counter, Histograms};
 use crate::source::FeedView;
 use crate::telemetry::process::ProcessView;
 
@@ -165,37 +166,37 @@ const OWN: [(&str, Option<Unit>, &str, Reading); 27] = [
         Reading::Counter(|scrape| scrape.feed.head),
     ),
     (
-        "shard_sessions",
+        "sessions",
         None,
         "Open sessions, those that are closing included.",
         Reading::ShardGauge(|report| whole(report.sessions)),
     ),
     (
-        "shard_handshakes",
+        "handshakes",
         None,
         "Connections that are no session yet, or plain HTTP.",
         Reading::ShardGauge(|report| whole(report.handshakes)),
     ),
     (
-        "shard_blocked",
+        "sessions_blocked",
         None,
         "Sessions whose client does not take data at the moment.",
         Reading::ShardGauge(|report| whole(report.blocked)),
     ),
     (
-        "shard_kept",
+        "kept",
         Some(Unit::Bytes),
         "Kept for clients: rests of frames and replies. All that slow clients cost.",
         Reading::ShardGauge(|report| whole(report.kept_bytes)),
     ),
     (
-        "shard_ring_lag",
+        "ring_lag",
         None,
         "Records between the shard and the feed.",
         Reading::ShardGauge(|report| report.ring.map_or(0, |ring| ring.lag)),
     ),
     (
-        "shard_ring_position",
+        "ring_position",
         None,
         "The next record that the shard reads.",
         Reading::ShardGauge(|report| report.ring.map_or(0, |ring| ring.position)),
@@ -242,7 +243,7 @@ pub fn definitions() -> Vec<Definition> {
         reading,
     });
     let shard = Counter::ALL.iter().map(|counter| Definition {
-        name: format!("{PREFIX}shard_{}", counter.name()),
+        name: format!("{PREFIX}{}", counter.name()),
         help: counter.doc(),
         unit: None,
         reading: Reading::ShardCounter(*counter),
@@ -252,7 +253,7 @@ pub fn definitions() -> Vec<Definition> {
         .each()
         .enumerate()
         .map(|(place, (name, help, _))| Definition {
-            name: format!("{PREFIX}hub_{name}"),
+            name: format!("{PREFIX}{name}"),
             help,
             unit: None,
             reading: Reading::HubCounter(place),
@@ -446,4 +447,31 @@ pub fn reference() -> String {
         );
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_are_unique_and_documented_in_sentences() {
+        let definitions = definitions();
+        for (i, definition) in definitions.iter().enumerate() {
+            let name = &definition.name;
+            assert!(definition.help.ends_with('.'), "{name}");
+            assert!(definitions[..i].iter().all(|other| other.name != *name), "{name} twice");
+        }
+    }
+
+    #[test]
+    fn times_fall_into_the_bucket_that_bounds_them() {
+        let mut times = Histograms::default().turn_ns;
+        times.record(900_000).unwrap();
+        times.record(1_100_000).unwrap();
+        times.record(7_000_000_000).unwrap();
+        let (sum_s, buckets) = buckets(&times);
+        let count = |bound: f64| buckets.iter().find(|bucket| bucket.0 >= bound).unwrap().1;
+        assert_eq!((count(1e-3), count(2.5e-3), count(f64::MAX)), (1, 1, 1));
+        assert!((sum_s - 7.002).abs() < 0.1, "{sum_s}");
+    }
 }

@@ -1,5 +1,9 @@
 //! What the gateway says about itself: log lines and metrics.
 
 mod log;
+mod metrics;
+mod process;
 
 pub use log::start as start_logging;
+pub use metrics::{Definition, Scrape, definitions, reference};
+pub use process::{Process, ProcessView};

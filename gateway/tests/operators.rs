@@ -1,0 +1,175 @@
+//! The operators' port of the real binary: health, readiness, metrics, slow connections, drain, and
+//! what it says to requests that make no sense.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use support::process::{Gateway, get, until};
+use support::subscriber::{Message, Subscriber};
+
+const JSON: &str = "tickcast.v1.json";
+
+fn pulse(more: &[&str]) -> Gateway {
+    let mut arguments = vec!["--source", "pulse", "--symbols", "10", "--rate", "1000"];
+    arguments.extend_from_slice(&["--shards", "2"]);
+    arguments.extend_from_slice(more);
+    Gateway::start(&arguments)
+}
+
+fn parsed(address: SocketAddr, path: &str) -> (u16, serde_json::Value) {
+    let (status, body) = get(address, path).expect("the port answers");
+    (status, serde_json::from_str(&body).unwrap_or_else(|error| panic!("{path}: {error}: {body}")))
+}
+
+/// A request with any method: status, head and body.
+fn request(address: SocketAddr, method: &str, path: &str) -> (u16, String, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    write!(stream, "{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, head.to_ascii_lowercase(), body.to_owned())
+}
+
+fn subscribe(gateway: &Gateway, topics: &[&str]) -> Subscriber {
+    let mut subscriber = Subscriber::connect(gateway.listen, JSON);
+    let ack = subscriber.subscribe(topics, "");
+    assert!(ack.contains(r#""op":"ack""#), "{ack}");
+    subscriber
+}
+
+#[test]
+fn a_gateway_with_a_live_feed_is_healthy_and_ready() {
+    let gateway = pulse(&[]);
+    let (status, health) = parsed(gateway.admin, "/healthz");
+    assert_eq!((status, &health["healthy"], &health["shards"]), (200, &true.into(), &2.into()));
+    let (status, ready) = parsed(gateway.admin, "/readyz");
+    assert_eq!((status, &ready["ready"], &ready["feed"]), (200, &true.into(), &"live".into()));
+}
+
+#[test]
+fn every_metric_that_is_declared_is_exported_once_and_nothing_else_is() {
+    let gateway = pulse(&[]);
+    let _subscriber = subscribe(&gateway, &["*.quote"]);
+    until("a delivery", || (gateway.metric("tickcast_deliveries_total") > 0.0).then_some(()));
+    let (status, head, text) = request(gateway.admin, "GET", "/metrics");
+    assert_eq!(status, 200);
+    assert!(head.contains("content-type: application/openmetrics-text; version=1.0.0"), "{head}");
+    assert!(text.ends_with("# EOF\n"));
+
+    let declared: BTreeSet<String> = gateway::telemetry::definitions()
+        .iter()
+        .map(gateway::telemetry::Definition::sample_name)
+        .collect();
+    let samples = text.lines().filter(|line| !line.starts_with('#'));
+    let exported: BTreeSet<String> = samples
+        .map(|line| line.split(['{', ' ']).next().unwrap().to_owned())
+        .filter(|name| !name.ends_with("_sum") && !name.ends_with("_count"))
+        .collect();
+    assert_eq!(declared.difference(&exported).collect::<Vec<_>>(), Vec::<&String>::new());
+    assert_eq!(exported.difference(&declared).collect::<Vec<_>>(), Vec::<&String>::new());
+
+    let families: Vec<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
+    let unique: BTreeSet<&&str> = families.iter().collect();
+    assert_eq!(families.len(), unique.len(), "a family is exported once");
+    assert!(text.contains("tickcast_build_info{version=\""), "{text}");
+    assert!(text.contains("tickcast_feed_state{state=\"live\"} 1"), "{text}");
+    until("a measured visit", || {
+        (gateway.metric("tickcast_visit_seconds_count") > 0.0).then_some(())
+    });
+    assert!(gateway.metric("tickcast_sessions") == 1.0);
+}
+
+#[test]
+fn counters_add_up_over_shards() {
+    let gateway = pulse(&[]);
+    let subscribers: Vec<Subscriber> =
+        (0..8).map(|_| subscribe(&gateway, &["S0.quote", "S1.quote"])).collect();
+    assert_eq!(gateway.metric("tickcast_sessions_opened_total"), 8.0);
+    assert_eq!(gateway.metric("tickcast_subscribes_total"), 16.0);
+    drop(subscribers);
+    until("the sessions' end", || {
+        (gateway.metric("tickcast_sessions_closed_total") == 8.0).then_some(())
+    });
+    assert_eq!(gateway.metric("tickcast_sessions"), 0.0);
+}
+
+#[test]
+fn the_slowest_connections_are_listed_with_their_topics() {
+    let gateway = pulse(&[]);
+    let _subscriber = subscribe(&gateway, &["S0.quote", "*.quote"]);
+    let (status, body) = parsed(gateway.admin, "/connections?top=5");
+    assert_eq!(status, 200);
+    assert_eq!(body["sessions"], 1);
+    let connection = &body["connections"][0];
+    assert!(connection["remote"].as_str().unwrap().starts_with("127.0.0.1:"), "{body}");
+    for field in ["lag_entries", "skipped", "shard", "topics"] {
+        assert!(!connection[field].is_null(), "{field} is missing: {body}");
+    }
+}
+
+#[test]
+fn requests_that_make_no_sense_are_told_why() {
+    let gateway = pulse(&[]);
+    let cases = [
+        ("GET", "/nothing", 404, "not_found"),
+        ("GET", "/connections?top=0", 400, "bad_parameter"),
+        ("GET", "/connections?top=many", 400, "bad_parameter"),
+        ("GET", "/connections?limit=3", 400, "bad_parameter"),
+        ("POST", "/metrics", 405, "method_not_allowed"),
+        ("DELETE", "/healthz", 405, "method_not_allowed"),
+        ("GET", "/drain", 405, "method_not_allowed"),
+    ];
+    for (method, path, status, code) in cases {
+        let (found, head, body) = request(gateway.admin, method, path);
+        assert_eq!(found, status, "{method} {path}");
+        assert!(head.contains("content-type: application/json"), "{head}");
+        let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(body["error"]["code"], code, "{method} {path}");
+    }
+    let (_, head, _) = request(gateway.admin, "GET", "/drain");
+    assert!(head.contains("allow: post"), "{head}");
+    let (status, head, body) = request(gateway.admin, "HEAD", "/healthz");
+    assert_eq!((status, body.as_str()), (200, ""));
+    assert!(head.contains("content-length: "), "{head}");
+}
+
+#[test]
+fn an_operator_drains_the_gateway_and_it_ends_in_good_order() {
+    let mut gateway = pulse(&["--drain-window", "1s"]);
+    let mut subscriber = subscribe(&gateway, &["S0.quote"]);
+    let (status, _, body) = request(gateway.admin, "POST", "/drain");
+    assert_eq!(status, 202);
+    let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((&body["begins"], &body["sessions"]), (&true.into(), &1.into()));
+    let code = loop {
+        match subscriber.next(Duration::from_secs(30)) {
+            Some(Message::Close(code)) => break code,
+            Some(Message::Text(_) | Message::Binary(_)) => {}
+            other => panic!("expected a close frame, got {other:?}"),
+        }
+    };
+    assert_eq!(code, 4001);
+    assert_eq!(gateway.process.wait(), Some(0));
+}
+
+#[test]
+fn while_it_drains_a_gateway_is_not_ready_and_takes_nobody() {
+    let gateway = pulse(&["--drain-window", "3s"]);
+    let _subscribers: Vec<Subscriber> =
+        (0..4).map(|_| subscribe(&gateway, &["S0.quote"])).collect();
+    request(gateway.admin, "POST", "/drain");
+    let (status, ready) = parsed(gateway.admin, "/readyz");
+    assert_eq!((status, &ready["reasons"][0]), (503, &"draining".into()));
+    until("closed listeners", || TcpStream::connect(gateway.listen).err());
+    let (_, _, body) = request(gateway.admin, "POST", "/drain");
+    let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(body["begins"], false, "a second drain begins nothing");
+}
