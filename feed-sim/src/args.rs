@@ -24,6 +24,8 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Check recordings: every line, and the book against the recorded quotes.
     Check(CheckArgs),
+    /// Print statistics of the simulator, beside those of recordings.
+    Stats(feed_sim::statistics::Args),
 }
 
 #[derive(Args, Debug)]

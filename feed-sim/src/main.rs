@@ -10,9 +10,11 @@ mod check;
 mod progress;
 mod run;
 
+use std::io;
 use std::process::ExitCode;
 
 use clap::Parser;
+use feed_sim::statistics::{self, StatisticsError};
 
 use args::{Cli, Command};
 
@@ -22,6 +24,9 @@ fn main() -> ExitCode {
         None => run::run(&cli.run).map_err(Failure::Run),
         Some(Command::Run(args)) => run::run(&args).map_err(Failure::Run),
         Some(Command::Check(args)) => check::run(&args).map_err(Failure::Check),
+        Some(Command::Stats(args)) => {
+            statistics::run(&args, &mut io::stdout().lock()).map_err(Failure::Statistics)
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -39,4 +44,6 @@ enum Failure {
     Run(run::RunError),
     #[error(transparent)]
     Check(check::CheckError),
+    #[error(transparent)]
+    Statistics(StatisticsError),
 }
