@@ -7,6 +7,7 @@
 use std::io;
 use std::net::{Shutdown, TcpStream};
 
+use crate::shard::limits::UNCHECKED_SEND_BYTES_MAX;
 use crate::tls::TlsSession;
 
 /// A connected socket, and its TLS state if it has one.
@@ -58,6 +59,9 @@ impl Transport {
     pub(crate) fn send(&mut self, bytes: &[u8]) -> Sent {
         if let Some(tls) = self.tls.as_mut() {
             return tls.send(&self.socket, bytes);
+        }
+        if bytes.len() > UNCHECKED_SEND_BYTES_MAX && !sys::is_writable(&self.socket) {
+            return Sent::Blocked;
         }
         match sys::send(&self.socket, bytes) {
             Ok(sent) if sent == bytes.len() => Sent::All,

@@ -1,0 +1,68 @@
+//! What happens when something is used up.
+
+use std::io::Read;
+use std::net::TcpStream;
+use std::time::Duration;
+
+use gateway::shard::counters::Counter;
+
+use super::client::{Client, Heard};
+use super::rig::Rig;
+
+#[test]
+fn a_full_shard_stops_listening_and_listens_again_when_there_is_room() {
+    let rig = Rig::with(|settings| settings.connections_max = 20);
+    let mut clients: Vec<Client> = (0..20).map(|_| Client::sbe(rig.address)).collect();
+    rig.wait_until("it has stopped listening", |report| {
+        report.counters[Counter::ListenerClosed] == 1
+    });
+    assert!(TcpStream::connect(rig.address).is_err());
+    clients.truncate(10);
+    let again = (0..500).find_map(|_| {
+        std::thread::sleep(Duration::from_millis(10));
+        TcpStream::connect(rig.address).ok()
+    });
+    assert!(again.is_some(), "it listens again");
+    drop(again);
+    Client::subscribed(rig.address, &["S0.quote"]);
+}
+
+#[test]
+fn a_connection_over_the_hubs_limit_is_told_so() {
+    let rig = Rig::with(|settings| settings.hub.connections_max = 3);
+    let _clients: Vec<Client> = (0..3).map(|_| Client::sbe(rig.address)).collect();
+    let mut client = Client::connect(rig.address);
+    client.request("/v1/stream", super::client::UPGRADE);
+    assert_eq!(client.expect_close(), 4003);
+    assert!(matches!(client.hear(), Heard::End | Heard::Reset));
+}
+
+#[test]
+fn a_client_that_sends_all_the_time_leaves_room_for_the_others() {
+    let rig = Rig::with(|settings| settings.command_rate = 1_000_000);
+    let address = rig.address;
+    let mut flooding = Client::sbe(address);
+    let flood = std::thread::spawn(move || {
+        const COMMANDS: usize = 100_000;
+        let command = super::client::frame(super::client::TEXT, b"{\"op\":\"ping\",\"id\":1}");
+        let reader = flooding.socket().try_clone().unwrap();
+        let reading = std::thread::spawn(move || {
+            let mut answers = vec![0; COMMANDS * "xx{\"op\":\"pong\",\"id\":1}".len()];
+            (&reader).read_exact(&mut answers)
+        });
+        for _ in 0..COMMANDS / 2000 {
+            flooding.write(&command.repeat(2000));
+        }
+        reading.join().unwrap()
+    });
+    let mut worst = Duration::ZERO;
+    while !flood.is_finished() {
+        let began = std::time::Instant::now();
+        let mut client = Client::subscribed(address, &["S0.quote"]);
+        client.subscribe(&["S1.quote"]);
+        worst = worst.max(began.elapsed());
+    }
+    flood.join().unwrap().unwrap();
+    assert!(worst < Duration::from_secs(1), "{worst:?} for a handshake beside a flood");
+    assert!(rig.count(Counter::ReadsRequeued) > 0);
+}
