@@ -13,7 +13,8 @@
 //! - Running bars and the ticker are told when they have changed, at most once per
 //!   [`Options::cadence_ns`] and instrument, each instrument at its own phase so that thousands of them
 //!   do not come at once. When the feed ends, the last state is told.
-//! - No trade, no bar: intervals without trades have none.
+//! - No trade, no bar: intervals without trades have none. The first bar of each interval, and the
+//!   ticker of the first day, know only the trades since the epoch began.
 
 mod bars;
 mod window;

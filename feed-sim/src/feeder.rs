@@ -209,7 +209,7 @@ impl Feeder {
         Ok(self.epoch)
     }
 
-    /// Publishes a batch and wakes readers. `now_ns` becomes the `ts_ring_ns` of all its ticks.
+    /// Publishes a batch, of any length, and wakes readers. `now_ns` becomes the `ts_ring_ns` of all its ticks.
     ///
     /// # Errors
     /// If the feed has made a batch that cannot be; what precedes the fault is published.
@@ -223,7 +223,9 @@ impl Feeder {
 
     /// Says that the feeder lives, if it is time to. To be called at least every [`HEARTBEAT_NS`].
     pub fn heartbeat(&mut self, now_ns: u64) {
-        if now_ns >= self.heartbeat_at_ns {
+        // A clock that was set back must not silence the feeder until it has caught up.
+        let was_set_back = self.heartbeat_at_ns > now_ns.saturating_add(HEARTBEAT_NS);
+        if now_ns >= self.heartbeat_at_ns || was_set_back {
             self.publisher.heartbeat(now_ns);
             self.heartbeat_at_ns = now_ns + HEARTBEAT_NS;
         }
@@ -284,6 +286,10 @@ impl Feeder {
     }
 
     fn publish_all(&mut self, batch: &[Tick], now_ns: u64) -> Result<(), FeederError> {
+        // A batch may be longer than the ring, as when a market introduces thousands of books: images
+        // do not wait for its end.
+        let stride = (self.shape.capacity / 16) as u64;
+        let mut checkpoint_at = self.publisher.position() + stride;
         let mut rest = batch;
         while let Some((first, behind)) = rest.split_first() {
             match first.kind() {
@@ -297,6 +303,11 @@ impl Feeder {
                     rest = behind;
                 }
                 Ok(Kind::Definition | Kind::Epoch) | Err(_) => return Err(no_topic(first)),
+            }
+            if self.publisher.position() >= checkpoint_at {
+                checkpoint_at = self.publisher.position() + stride;
+                self.publisher.wake();
+                self.checkpoint();
             }
         }
         Ok(())

@@ -20,6 +20,9 @@ use crate::feeder::{Feeder, FeederError};
 /// The most ticks gathered before they are published: one clock read and one wake for all of them.
 const BATCH_TICKS: usize = 256;
 
+/// A feed's own batch may be longer; it is published in pieces of about this many ticks.
+const PIECE_TICKS: usize = 1024;
+
 /// The longest sleep: half a heartbeat, and what `stop` waits at most.
 const SLEEP_MAX: Duration = Duration::from_millis(50);
 
@@ -90,8 +93,8 @@ impl<F: Fn() -> bool + Send + Sync> Gate for F {
 pub struct Backpressure {
     /// Who is waited for.
     pub readers: Arc<dyn Readers>,
-    /// How far the slowest may be behind, in records; less than the ring's capacity. A batch that is
-    /// longer waits until nobody is behind.
+    /// How far the slowest may be behind, in records; less than the ring's capacity. A depth group that
+    /// is longer waits until nobody is behind.
     pub window: u64,
 }
 
@@ -323,8 +326,14 @@ impl<'a> Epoch<'a> {
             self.feeder.heartbeat(realtime_ns());
             return Ok(());
         }
-        self.wait_for_readers()?;
-        let result = self.feeder.publish(&self.batch[..self.ready], realtime_ns());
+        let mut at = 0;
+        while at < self.ready {
+            let length = piece(&self.batch[at..self.ready], self.pacing.speed.piece_ticks());
+            self.wait_for_readers(length as u64)?;
+            let piece = &self.batch[at..at + length];
+            self.feeder.publish(piece, realtime_ns()).map_err(Outcome::Refused)?;
+            at += length;
+        }
         self.batch.drain(..self.ready);
         self.ready = 0;
         let progress = &self.pacing.progress;
@@ -336,15 +345,15 @@ impl<'a> Epoch<'a> {
         progress.lag_ns.store(lag_ns, Ordering::Relaxed);
         progress.ticks.store(self.feeder.counters().ticks, Ordering::Relaxed);
         progress.position.store(self.feeder.position(), Ordering::Relaxed);
-        result.map_err(Outcome::Refused)
+        Ok(())
     }
 
-    /// At maximal speed: waits until the slowest reader would not be too far behind.
-    fn wait_for_readers(&mut self) -> Result<(), Outcome> {
+    /// At maximal speed: waits until the slowest reader would not be too far behind after so many
+    /// ticks more.
+    fn wait_for_readers(&mut self, length: u64) -> Result<(), Outcome> {
         let Speed::Max(Some(backpressure)) = &self.pacing.speed else { return Ok(()) };
         let head = self.feeder.position();
         let behind = |slowest: u64| head.saturating_sub(slowest);
-        let length = self.ready as u64;
         let has_room = || {
             backpressure.readers.slowest().is_none_or(|slowest| {
                 behind(slowest) + length <= backpressure.window || behind(slowest) == 0
@@ -384,6 +393,17 @@ impl<'a> Epoch<'a> {
 }
 
 impl Speed {
+    /// How long a piece of a long batch is: never more than half of what readers may be behind.
+    fn piece_ticks(&self) -> usize {
+        match self {
+            Self::Max(Some(backpressure)) => {
+                let half = usize::try_from(backpressure.window / 2).unwrap_or(usize::MAX);
+                half.min(PIECE_TICKS)
+            }
+            Self::Times(_) | Self::Max(None) => PIECE_TICKS,
+        }
+    }
+
     /// When something is due, ns after the start in real time.
     fn due_ns(&self, feed_ns: u64) -> u64 {
         match self {
@@ -398,6 +418,12 @@ impl Speed {
             Self::Times(times) => (feed_ns as f64 / times) as u64,
         }
     }
+}
+
+/// How many of these ticks make a piece: at least `ticks`, if there are so many, and whole groups.
+fn piece(batch: &[Tick], ticks: usize) -> usize {
+    let start = ticks.clamp(1, batch.len()) - 1;
+    batch[start..].iter().position(Tick::ends).map_or(batch.len(), |at| start + at + 1)
 }
 
 /// Waits with heartbeats. False: told to stop before.

@@ -8,10 +8,11 @@ mod recorded;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use feed_sim::derive::{Derived, Options};
 use feed_sim::replay::{Fault, Repeat, Replay, ReplayError, Truth};
 use feed_sim::{Feed, FeedError, Next};
 use recorded::{BTC, ETH, frames, lines, recording};
-use wire::{Book, Channel, Kind, Side, Tick, flags};
+use wire::{Bar, Book, Channel, Interval, Kind, Side, Tick, Trade, flags};
 
 /// Everything a feed hands out: `(due, batch)` in order, and how it ended.
 fn play(feed: &mut dyn Feed) -> (Vec<(u64, Vec<Tick>)>, Next) {
@@ -138,6 +139,79 @@ fn two_recordings_are_merged_by_time() {
         assert!(
             ticks(&batches).filter(|t| t.instrument == id).map(same).eq(ticks(&alone).copied())
         );
+    }
+}
+
+#[test]
+fn a_recording_in_two_files_is_one_stream() {
+    let lines = &lines(BTC)[..2_000];
+    let whole = file(text(lines).as_bytes());
+    let (first, second) =
+        (file(text(&lines[..1_234]).as_bytes()), file(text(&lines[1_234..]).as_bytes()));
+    let mut replay = Replay::open(&[second.path(), first.path()], Repeat::Once).unwrap();
+    assert_eq!(replay.instruments().len(), 1);
+    assert_eq!(play(&mut replay).0, play_file(whole.path()).0);
+    assert_eq!(replay.depth_counts(0).unwrap().gaps, 0);
+}
+
+#[test]
+fn bars_and_tickers_add_up_to_the_recorded_trades() {
+    for name in [BTC, ETH] {
+        let options = Options {
+            intervals: ["1s", "1m", "1d"].into_iter().filter_map(Interval::parse).collect(),
+            ..Options::default()
+        };
+        let mut feed =
+            Derived::with(Replay::open(&[recording(name)], Repeat::Once).unwrap(), options);
+        let mut all = Vec::new();
+        loop {
+            let next = feed.next(&mut all);
+            if !matches!(next, Next::At(_)) {
+                break;
+            }
+        }
+        assert_eq!(feed.late_trades(), 0);
+        let of = |channel: Channel| all.iter().filter(move |t| t.kind == channel.code());
+        let trades: Vec<Trade> = of(Channel::Trade).map(Tick::trade).collect();
+        for (interval, length_ns) in
+            [(Interval::SECOND, 1_000_000_000), (Interval::MINUTE, 60_000_000_000)]
+        {
+            // Final bars, and what was still running when the recording ended.
+            let told: Vec<Bar> = of(Channel::Bar(interval)).map(Tick::bar).collect();
+            let mut bars: Vec<Bar> = told.iter().copied().filter(|bar| bar.is_final).collect();
+            bars.extend(told.last().filter(|bar| !bar.is_final));
+            assert!(bars.is_sorted_by(|a, b| a.ts_open_ns < b.ts_open_ns), "each once, in order");
+            let mut at = 0;
+            for bar in &bars {
+                let end_ns = bar.ts_open_ns + length_ns;
+                let count = trades[at..].iter().take_while(|t| t.ts_trade_ns < end_ns).count();
+                let own = &trades[at..at + count];
+                assert_eq!((bar.trades, bar.first_trade_id), (count as u64, own[0].trade_id));
+                assert_eq!((bar.open, bar.close), (own[0].price, own[count - 1].price));
+                assert_eq!(Some(bar.high), own.iter().map(|t| t.price).max());
+                assert_eq!(Some(bar.low), own.iter().map(|t| t.price).min());
+                assert_eq!(bar.volume, own.iter().map(|t| t.quantity).sum::<i64>());
+                let value = |t: &Trade| i128::from(t.price) * i128::from(t.quantity);
+                let taker = own.iter().filter(|t| !t.buyer_is_maker);
+                assert_eq!(bar.taker_volume, taker.clone().map(|t| t.quantity).sum::<i64>());
+                let unit = 100_000_000;
+                assert_eq!(
+                    i128::from(bar.quote_volume),
+                    own.iter().map(value).sum::<i128>() / unit
+                );
+                assert_eq!(
+                    i128::from(bar.taker_quote_volume),
+                    taker.map(value).sum::<i128>() / unit
+                );
+                at += count;
+            }
+            assert_eq!(at, trades.len(), "every trade is in a bar");
+        }
+        let ticker = of(Channel::Ticker).last().unwrap().ticker();
+        assert_eq!((ticker.trades, ticker.open), (trades.len() as u64, trades[0].price));
+        assert_eq!(ticker.volume, trades.iter().map(|t| t.quantity).sum::<i64>());
+        let gaps: Vec<u64> = of(Channel::Ticker).map(|t| t.ts_event_ns).collect();
+        assert!(gaps.len() > 300 && gaps.len() < 348, "once a second: {}", gaps.len());
     }
 }
 

@@ -5,7 +5,8 @@
 //! them the position of the first such record. They stand in a queue in the order of that position;
 //! an instrument gets into it with its first change and leaves it with its image.
 //!
-//! Invariant, after every batch: head - first position in the queue < capacity / 4, plus one batch.
+//! Invariant, whenever due images have been written: head - first position in the queue < capacity / 4.
+//! That is done after every batch, and in a longer one every sixteenth of the capacity.
 //! Between an eighth and a quarter images are written at a small rate per record, so that thousands of
 //! instruments that became dirty together do not stop the feed together.
 
