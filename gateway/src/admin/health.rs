@@ -5,6 +5,7 @@ use hyper::{Response, StatusCode};
 
 use crate::admin::Admin;
 use crate::routes::json;
+use crate::shard::ShardReport;
 
 /// 200 while every shard's loop turns. A lost feed is no ill health: a restart would not help.
 pub(super) async fn healthz(admin: &Admin) -> Response<Bytes> {
@@ -23,8 +24,9 @@ pub(super) async fn healthz(admin: &Admin) -> Response<Bytes> {
     json(status, format!("{body}\n").into_bytes())
 }
 
-/// 200 while shards listen, the feed is live and no drain is under way; the reasons otherwise.
-pub(super) fn readyz(admin: &Admin) -> Response<Bytes> {
+/// 200 while shards listen and know the feed's instruments, the feed is live and no drain is under
+/// way; the reasons otherwise.
+pub(super) async fn readyz(admin: &Admin) -> Response<Bytes> {
     let feed = admin.feed.view();
     let mut reasons = Vec::new();
     if *admin.draining.borrow() {
@@ -36,6 +38,15 @@ pub(super) fn readyz(admin: &Admin) -> Response<Bytes> {
             (None, Some(trouble)) => format!("no feed yet: {trouble}"),
             (None, None) => "no feed yet".to_owned(),
         });
+    }
+    let reports = admin.fleet.report(0).await;
+    // Before that a client would be told that its topics do not exist.
+    let knows =
+        |report: &&ShardReport| report.hub.epochs > 0 && report.hub.definitions >= feed.instruments;
+    let knowing = reports.iter().filter(knows).count();
+    if feed.is_live() && knowing < admin.fleet.len() {
+        reasons
+            .push(format!("{knowing} of {} shards know the feed's instruments", admin.fleet.len()));
     }
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = serde_json::json!({

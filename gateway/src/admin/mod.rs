@@ -99,7 +99,7 @@ async fn answer(request: &Request<Incoming>, admin: &Admin) -> Response<Full<Byt
             method_not_allowed(request.method(), "GET, HEAD")
         }
         "/healthz" => health::healthz(admin).await,
-        "/readyz" => health::readyz(admin),
+        "/readyz" => health::readyz(admin).await,
         "/metrics" => metrics(admin).await,
         "/connections" => match top(request.uri().query()) {
             Ok(top) => connections::slowest(admin, top).await,

@@ -27,6 +27,7 @@ const CATCH_UP: Duration = Duration::from_secs(5);
 pub(super) fn open(config: &Config, status: &Arc<FeedStatus>) -> Result<Run, SourceError> {
     let now_ns = realtime_ns();
     let mut feed = feed(config, now_ns)?;
+    status.expects(feed.instruments().len());
     let capacity = usize::try_from(config.ring_capacity).unwrap_or(usize::MAX);
     let levels = feed_sim::image_levels(feed.instruments().len());
     let shape = feed_sim::shape(feed.instruments(), capacity, levels);
@@ -48,8 +49,8 @@ pub(super) fn open(config: &Config, status: &Arc<FeedStatus>) -> Result<Run, Sou
         }
         // Clients hear of the end after the last tick, not before.
         wait_for_shards(&fleet, &ring, stop);
-        fleet.tell_feed(FeedState::Stopped);
         status.changed(FeedState::Stopped);
+        fleet.tell_feed(FeedState::Stopped);
     }))
 }
 

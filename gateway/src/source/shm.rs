@@ -125,8 +125,8 @@ impl Supervisor {
             FeedState::Stopped => tracing::info!("the feed ended in good order"),
             _ => tracing::info!(state = state.name(), "the feed is back"),
         }
-        self.fleet.tell_feed(state);
         self.status.changed(state);
+        self.fleet.tell_feed(state);
     }
 
     /// Opens the file, waiting while that is not possible. An old ring that is still attached is

@@ -21,6 +21,7 @@ struct Seen {
     /// `None` before there was any feed.
     state: Option<FeedState>,
     ring: Option<Ring>,
+    instruments: u64,
     attaches: u64,
     open_failures: u64,
     /// Why there is no feed, for people.
@@ -34,6 +35,8 @@ pub struct FeedView {
     pub state: Option<FeedState>,
     /// The ring's epoch as it was created; a replay's further turns have others.
     pub epoch: u64,
+    /// How many instruments the feed is known to have, at least; 0 for a ring of another process.
+    pub instruments: u64,
     /// The ring's next position to be published.
     pub head: u64,
     /// Since the publisher's last sign of life, ns.
@@ -64,6 +67,7 @@ impl FeedStatus {
         FeedView {
             state: seen.state,
             epoch: ring.map_or(0, Ring::epoch),
+            instruments: seen.instruments,
             head: ring.map_or(0, Ring::head),
             heartbeat_age_ns: ring.map_or(0, age_ns),
             attaches: seen.attaches,
@@ -79,6 +83,11 @@ impl FeedStatus {
         seen.state = Some(state);
         seen.attaches += 1;
         seen.trouble = None;
+    }
+
+    /// The feed has so many instruments.
+    pub(super) fn expects(&self, instruments: usize) {
+        self.seen().instruments = u64::try_from(instruments).unwrap_or(u64::MAX);
     }
 
     /// The feed's state changed.
