@@ -2,12 +2,16 @@
 //!
 //! Order of the end: the feed stops between two batches, the ring is closed with complete images
 //! (readers find it closed, not silent), the process exits with 0. The file stays, for readers
-//! that have not finished; the next run replaces it. A second signal does not wait for any of that.
+//! that have not finished; the next run replaces it. A second signal does not wait for any of that. A
+//! run whose file is replaced or removed ends too: nobody can find what it writes.
 
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use feed_sim::derive::{Derived, Options, TickerPolicy};
 use feed_sim::market::{Market, MarketConfig, MarketError};
@@ -26,6 +30,9 @@ use crate::progress;
 /// Exit code after a second signal: what shells report for an interrupt.
 const INTERRUPTED: i32 = 130;
 
+/// How often the ring's file is looked at: one system call each.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
 /// Why a run did not begin, or did not end well.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RunError {
@@ -39,6 +46,8 @@ pub(crate) enum RunError {
     Rate(f64),
     #[error("--out shm:{}: {error}", path.display())]
     Create { path: PathBuf, error: CreateError },
+    #[error("--out shm:{}: the file was replaced by another feed's, or removed", .0.display())]
+    Replaced(PathBuf),
     #[error("cannot listen to signals: {0}")]
     Signals(io::Error),
     #[error("the feed ended early: {0}")]
@@ -61,15 +70,19 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), RunError> {
     };
     let instruments = feed.instruments();
     let shape = shape(instruments, args.ring_capacity, image_levels(instruments.len()));
-    let (publisher, _ring) = Ring::create(path, shape, fresh_epoch(realtime_ns()))
+    let (publisher, ring) = Ring::create(path, shape, fresh_epoch(realtime_ns()))
         .map_err(|error| RunError::Create { path: path.clone(), error })?;
     let mut feeder = Feeder::new(publisher, shape);
     let pacing = Pacing { speed: speed(args), start, ..Pacing::default() };
 
     let shown = progress::show(args.progress, Arc::clone(&pacing.progress));
+    let watch = Watch::start(ring, Arc::clone(&stop));
     let outcome = feed_sim::run(&mut *feed, &mut feeder, &pacing, &stop);
     feeder.close();
     drop(shown);
+    if watch.end() == Found::Replaced {
+        return Err(RunError::Replaced(path.clone()));
+    }
     match outcome {
         Outcome::Ended | Outcome::Stopped => Ok(()),
         Outcome::Failed(error) => Err(RunError::Feed(error)),
@@ -128,6 +141,39 @@ fn whole(rate: f64) -> Result<u64, RunError> {
     )]
     let whole = (rate.fract() == 0.0 && (1.0..=1e15).contains(&rate)).then_some(rate as u64);
     whole.ok_or(RunError::Rate(rate))
+}
+
+/// Looks now and then whether the ring's file is still what its path names.
+struct Watch {
+    end: Sender<()>,
+    thread: JoinHandle<Found>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    InPlace,
+    Replaced,
+}
+
+impl Watch {
+    fn start(ring: Ring, stop: Arc<AtomicBool>) -> Self {
+        let (end, ended) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            while ended.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
+                if ring.is_replaced() {
+                    stop.store(true, Ordering::Relaxed);
+                    return Found::Replaced;
+                }
+            }
+            Found::InPlace
+        });
+        Self { end, thread }
+    }
+
+    fn end(self) -> Found {
+        drop(self.end);
+        self.thread.join().unwrap_or(Found::InPlace)
+    }
 }
 
 /// A flag that SIGINT and SIGTERM set. The second time they end the process at once.

@@ -138,6 +138,20 @@ fn a_killed_feed_leaves_a_ring_that_its_successor_replaces() {
 }
 
 #[test]
+fn a_feed_whose_place_is_taken_ends_and_says_so() {
+    let (_directory, path) = place();
+    let arguments = ["--source", "pulse", "--rate", "100"];
+    let first = Feed::start(&path, &arguments);
+    let ring = open(&path);
+    let _second = Feed::start(&path, &arguments);
+    let (code, stderr) = first.end();
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("the file was replaced by another feed's"), "{stderr}");
+    assert_eq!(ring.state(), State::Closed, "readers of the old one need not wait");
+    assert_ne!(open(&path).epoch(), ring.epoch());
+}
+
+#[test]
 fn recordings_are_replayed_to_their_end() {
     let (_directory, path) = place();
     let source = format!("replay:{},{}", recording(BTC).display(), recording(ETH).display());

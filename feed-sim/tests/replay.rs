@@ -7,10 +7,12 @@ mod recorded;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use feed_sim::derive::{Derived, Options};
 use feed_sim::replay::{Fault, Repeat, Replay, ReplayError, Truth};
 use feed_sim::{Feed, FeedError, Next};
+use proptest::prelude::*;
 use recorded::{BTC, ETH, frames, lines, recording};
 use wire::{Bar, Book, Channel, Interval, Kind, Side, Tick, Trade, flags};
 
@@ -216,6 +218,27 @@ fn bars_and_tickers_add_up_to_the_recorded_trades() {
 }
 
 #[test]
+fn bars_begin_again_with_each_repetition() {
+    let lines = file(text(&lines(ETH)[..3_000]).as_bytes());
+    let mut feed = Derived::new(Replay::open(&[lines.path()], Repeat::Times(2)).unwrap());
+    let mut turns = Vec::new();
+    for last in [false, true] {
+        let mut turn = Vec::new();
+        let end = loop {
+            match feed.next(&mut turn) {
+                Next::At(_) => {}
+                end => break end,
+            }
+        };
+        assert!(matches!((last, end), (false, Next::Restart) | (true, Next::End)));
+        assert!(feed.instruments()[0].has(Channel::Ticker));
+        turns.push(turn);
+    }
+    assert!(turns[0].iter().any(|t| t.kind == Channel::Bar(Interval::MINUTE).code()));
+    assert_eq!(turns[0], turns[1]);
+}
+
+#[test]
 fn a_repetition_is_the_same_again() {
     let mut replay = Replay::open(&[recording(ETH)], Repeat::Times(2)).unwrap();
     let (first, end) = play(&mut replay);
@@ -401,4 +424,35 @@ fn files_that_are_no_recordings_are_refused_at_once() {
     ));
     let two: [PathBuf; 2] = [recording(BTC), PathBuf::from("/nonexistent")];
     assert!(Replay::open(&two, Repeat::Once).is_err());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// Whatever happened to a file: no panic, every tick valid, groups whole, and one clear end.
+    #[test]
+    fn no_damage_panics(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+        cut in any::<prop::sample::Index>(),
+        is_packed: bool,
+    ) {
+        static TEXT: LazyLock<Vec<u8>> =
+            LazyLock::new(|| text(&recorded::lines(BTC)[..60]).into_bytes());
+        let mut bytes = if is_packed { zstd::encode_all(&TEXT[..], 1).unwrap() } else { TEXT.clone() };
+        for (at, byte) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        bytes.truncate(cut.index(bytes.len()) + 1);
+        let file = file(&bytes);
+        if let Ok(mut replay) = Replay::open(&[file.path()], Repeat::Once) {
+            let (batches, end) = play(&mut replay);
+            prop_assert!(matches!(end, Next::End | Next::Failed(_)));
+            for (_, batch) in &batches {
+                prop_assert!(batch.iter().all(|tick| tick.validate().is_ok()));
+                let begins = batch.iter().filter(|tick| tick.begins()).count();
+                prop_assert_eq!(begins, batch.iter().filter(|tick| tick.ends()).count());
+            }
+        }
+    }
 }
