@@ -209,7 +209,7 @@ fn bars_and_tickers_add_up_to_the_recorded_trades() {
             }
             assert_eq!(at, trades.len(), "every trade is in a bar");
         }
-        let ticker = of(Channel::Ticker).last().unwrap().ticker();
+        let ticker = of(Channel::Ticker).next_back().unwrap().ticker();
         assert_eq!((ticker.trades, ticker.open), (trades.len() as u64, trades[0].price));
         assert_eq!(ticker.volume, trades.iter().map(|t| t.quantity).sum::<i64>());
         let gaps: Vec<u64> = of(Channel::Ticker).map(|t| t.ts_event_ns).collect();
