@@ -317,13 +317,15 @@ mod tests {
         bytes
     }
 
+    type Piece = (Opcode, Fin, Vec<u8>);
+
     /// What comes out if the stream arrives in reads of these sizes.
     fn feed(
         stream: &[u8],
         read_bytes: usize,
         units: Units,
         message_max: usize,
-    ) -> (Vec<(Opcode, Fin, Vec<u8>)>, Result<(), Fault>, Inbound) {
+    ) -> (Vec<Piece>, Result<(), Fault>, Inbound) {
         let mut inbound = Inbound::default();
         let mut out = Vec::new();
         for read in stream.chunks(read_bytes) {

@@ -29,7 +29,7 @@ impl Sessions {
 
         self.frame.clear();
         self.frame.extend_from_slice(&[0; SERVER_HEADER_MAX]);
-        hub.collect(conn, now_ns, &mut self.frame);
+        let visit = hub.collect(conn, now_ns, &mut self.frame);
         let payload_bytes = self.frame.len() - SERVER_HEADER_MAX;
         if payload_bytes == 0 {
             hub.commit(conn);
@@ -50,6 +50,9 @@ impl Sessions {
             let histograms = &mut self.tally.histograms;
             histograms.send_ns.saturating_record(ended_ns - send_ns);
             histograms.visit_ns.saturating_record(ended_ns - started_ns);
+            if let Some(taken_ns) = visit.taken_ns {
+                histograms.visit_wait_ns.saturating_record(ended_ns.saturating_sub(taken_ns));
+            }
         }
         let counters = &mut self.tally.counters;
         match sent {

@@ -74,6 +74,9 @@ impl Collector<'_> {
         }
         for wildcard in 0..self.conn.wildcards().len() {
             let index = u32::try_from(wildcard).expect("one wildcard for each channel");
+            if self.conn.wildcards()[wildcard].class != class {
+                continue;
+            }
             for nth in 0..self.market.instruments.order().len() {
                 let at = At::All(index, self.market.instruments.order()[nth]);
                 let exact = self.topic(at).is_none_or(|topic| self.conn.find(topic).is_some());
@@ -105,7 +108,9 @@ impl Collector<'_> {
         let Some(topic) = self.topic(at) else { return Next::Nothing };
         let progress = self.progress(at);
         let known = self.market.topics.get(topic);
-        if known.head_seq <= progress.seq() || progress.has(Mark::InTransfer) {
+        let needs_state = progress.has(Mark::Fresh) || progress.has(Mark::NeedsBook);
+        let in_transfer = progress.has(Mark::InTransfer) && !needs_state;
+        if known.head_seq <= progress.seq() || in_transfer {
             return Next::Nothing;
         }
         if known.head == NOWHERE {
@@ -114,7 +119,6 @@ impl Collector<'_> {
                 Flow::Done | Flow::Wait => Next::Nothing,
             };
         }
-        let needs_state = progress.has(Mark::Fresh) || progress.has(Mark::NeedsBook);
         if needs_state || conflates && jumps(known.channel) {
             return Next::At(known.head);
         }

@@ -38,7 +38,8 @@ impl<'a> Message<'a> {
     pub(super) fn fits(&self, bytes: usize) -> bool {
         let gaps = self.gaps.len();
         let used = self.out.len() - self.start + gaps * self.gap_bytes();
-        (self.events == 0 && gaps == 0) || used + bytes <= self.budget
+        // A separator before it, and the end of the message.
+        (self.events == 0 && gaps == 0) || used + bytes + 2 <= self.budget
     }
 
     pub(super) const fn gap_bytes(&self) -> usize {
@@ -106,7 +107,7 @@ mod tests {
         assert!(message.fits(1000), "the first goes whatever its length");
         let none = |_| None;
         message.event(0, none, |out, _| out.extend_from_slice(b"1"));
-        assert!(message.fits(8) && !message.fits(9));
+        assert!(message.fits(6) && !message.fits(7));
         message.gap(GapEntry {
             instrument: 3,
             channel: Channel::Trade,

@@ -57,6 +57,8 @@ pub struct Visit {
     pub bytes: usize,
     /// Places looked at.
     pub examined: u32,
+    /// When the oldest live entry in it was taken from the ring; `None`: there is none.
+    pub taken_ns: Option<u64>,
     /// Whether there is more for this connection now.
     pub more: bool,
 }
@@ -104,6 +106,7 @@ impl Hub {
     pub fn collect(&mut self, conn: ConnId, now_ns: u64, out: &mut Vec<u8>) -> Visit {
         debug_assert!(self.scratch.awaited.is_none(), "commit or abandon the last visit first");
         self.settle();
+        self.renew(conn.0);
         let (status, status_number) = (self.peers.status, self.peers.status_number);
         let Some((connection, transfers)) = self.peers.visited(conn.0) else {
             self.peers.ready.remove(conn.0);
@@ -182,6 +185,18 @@ impl Hub {
         self.scratch.notes.clear();
     }
 
+    /// Brings the connection to the present epoch. Being bookkeeping, this is not taken back when a
+    /// visit is abandoned.
+    pub(crate) fn renew(&mut self, index: u32) {
+        let generation = self.market.generation;
+        let Some((conn, transfers)) = self.peers.visited(index) else { return };
+        if conn.generation != generation {
+            transfers.remove(std::mem::replace(&mut conn.transfer, NO_TRANSFER));
+            conn.reset(generation);
+            conn.lag_to = 0;
+        }
+    }
+
     /// A visit whose outcome was never told counts as delivered: its connection is about to change.
     pub(crate) fn settle(&mut self) {
         if let Some(awaited) = self.scratch.awaited {
@@ -241,14 +256,8 @@ impl Collector<'_> {
         }
     }
 
-    /// Brings the connection to the present epoch, and finds out whether it lags or fell off the
-    /// log. Being bookkeeping, an epoch's begin is not taken back when the visit is abandoned.
+    /// Finds out whether the connection lags or fell off the log.
     fn begin(&mut self) {
-        if self.conn.generation != self.market.generation {
-            self.transfers.remove(std::mem::replace(&mut self.conn.transfer, NO_TRANSFER));
-            self.conn.reset(self.market.generation);
-            self.conn.lag_to = 0;
-        }
         let (head, tail) = (self.market.log.head(), self.market.log.tail());
         if std::mem::take(&mut self.conn.was_blocked) && self.conn.behind_from != NOWHERE {
             let behind = head - self.conn.behind_from.min(head);
@@ -292,6 +301,7 @@ impl Collector<'_> {
             entries: self.tally.deliveries,
             bytes,
             examined: u32::try_from(self.examined).unwrap_or(u32::MAX),
+            taken_ns: self.tally.taken_ns,
             more: self.more,
         };
         (visit, self.tally, self.transfer_done)

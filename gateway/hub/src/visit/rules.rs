@@ -75,7 +75,8 @@ impl Collector<'_> {
         let definition = *self.market.definition(topic);
         let channel = self.market.topics.get(topic).channel;
         let market = &mut *self.market;
-        let seq = market.log.entry(position).seq;
+        let entry = market.log.entry(position);
+        let (seq, taken_ns) = (entry.seq, entry.taken_ns);
         let count = seq - progress.seq() - 1;
         let encoding = self.message.encoding;
         let bytes = market.log.encoded(position, encoding, channel, &definition, self.counters);
@@ -96,6 +97,8 @@ impl Collector<'_> {
             |out, _| out.extend_from_slice(bytes),
         );
         self.tally.deliveries += 1;
+        let oldest_ns = self.tally.taken_ns.get_or_insert(taken_ns);
+        *oldest_ns = taken_ns.min(*oldest_ns);
         self.set(at, progress.with_seq(seq).without(Mark::Resumed), position);
         Flow::Done
     }

@@ -149,8 +149,10 @@ impl Collector<'_> {
         let (slot, hint) = (known.slot, known.head);
         let is_fresh = progress.has(Mark::Fresh);
         let book = self.market.instruments.get(slot).book.as_ref();
+        // One that was taken back half-way begins anew, if need be with the same number.
+        let least = progress.seq() + u64::from(!progress.has(Mark::InTransfer));
         let seq = book.and_then(|book| book.seq());
-        if seq.is_none_or(|seq| !is_fresh && seq <= progress.seq()) {
+        if seq.is_none_or(|seq| !is_fresh && seq < least) {
             return self.begin_empty(at, topic);
         }
         if self.conn.transfer != NO_TRANSFER {
@@ -210,7 +212,7 @@ impl Collector<'_> {
         }
         let mut progress = self.progress(at);
         if part == 0 {
-            if !progress.has(Mark::Fresh) {
+            if !progress.has(Mark::Fresh) && snapshot.seq > progress.seq() {
                 self.skip_to(topic, progress, snapshot.seq, reason_of(progress));
             }
             progress = settled(progress).with_seq(snapshot.seq).with(Mark::InTransfer);
@@ -254,7 +256,7 @@ impl Hub {
         let number = std::mem::replace(&mut conn.transfer, NO_TRANSFER);
         let Some(transfer) = transfers.remove(number) else { return };
         let anew = |progress: Progress| match progress.has(Mark::InTransfer) {
-            true => progress.without(Mark::InTransfer).with(Mark::NeedsBook),
+            true => progress.with(Mark::NeedsBook),
             // Nothing of it was sent yet.
             false => progress,
         };

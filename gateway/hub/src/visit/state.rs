@@ -40,6 +40,8 @@ pub(super) struct Tally {
     pub(super) book_snapshots: u32,
     pub(super) merges: u32,
     pub(super) resets: u32,
+    /// When the oldest live entry was taken from the ring.
+    pub(super) taken_ns: Option<u64>,
     skipped: [u64; 4],
 }
 
