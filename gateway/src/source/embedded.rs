@@ -1,8 +1,6 @@
 //! A feed in this process: the simulator, the pulse, or recordings, into a ring on the heap.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
 
 use feed_sim::derive::Derived;
 use feed_sim::market::{Market, MarketConfig};
@@ -15,13 +13,9 @@ use wire::FeedState;
 use crate::clock::realtime_ns;
 use crate::config::{self, Config, ReplayStart, Source, Switch};
 use crate::fleet::Fleet;
-use crate::source::readers::{Everybody, FirstSubscriber};
+use crate::source::readers::{Everybody, FirstSubscriber, wait_for_shards};
 use crate::source::status::FeedStatus;
 use crate::source::{Run, SourceError};
-
-/// How long shards may take to read what a feed has left behind when it ends, before clients are
-/// told that it ended.
-const CATCH_UP: Duration = Duration::from_secs(5);
 
 /// Opens the configured feed.
 pub(super) fn open(config: &Config, status: &Arc<FeedStatus>) -> Result<Run, SourceError> {
@@ -106,17 +100,4 @@ fn pacing(config: &Config, opened_ns: u64, fleet: &Arc<Fleet>, ring: &Ring) -> P
         }
     };
     Pacing { speed, start, ..Pacing::default() }
-}
-
-/// Waits until every shard has read the ring to its end, for a while.
-fn wait_for_shards(fleet: &Fleet, ring: &Ring, stop: &AtomicBool) {
-    let deadline = Instant::now() + CATCH_UP;
-    while Instant::now() < deadline && !stop.load(Ordering::Relaxed) {
-        let reports = fleet.report_blocking(0);
-        let head = ring.head();
-        if reports.iter().all(|report| report.ring.is_some_and(|ring| ring.position >= head)) {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }

@@ -1,8 +1,8 @@
-//! Whom a replay waits for: subscribers before it begins, and at full speed everybody who reads.
-//!
-//! Both ask the shards for reports. That is far too dear for each tick, so answers are kept for as
-//! long as they cannot mislead.
+//! Whom a replay waits for: subscribers before it begins, and at full speed everybody who reads,
+//! and when a feed has ended for the shards to read what it has left behind. All ask the shards for
+//! reports. That is far too dear for each tick, so answers are kept for as long as they cannot mislead.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,10 @@ use feed_sim::{Gate, Readers};
 use ring::Ring;
 
 use crate::fleet::Fleet;
+
+/// How long shards may take to read what a feed has left behind when it ends, before clients are
+/// told that it ended.
+const CATCH_UP: Duration = Duration::from_secs(5);
 
 /// How often shards are asked at most.
 const ASK_EVERY: Duration = Duration::from_millis(5);
@@ -87,5 +91,18 @@ impl Readers for Everybody {
         let slowest = self.ask();
         *known = slowest;
         slowest
+    }
+}
+
+/// Waits until every shard has read the ring to its end, for a while.
+pub(super) fn wait_for_shards(fleet: &Fleet, ring: &Ring, stop: &AtomicBool) {
+    let deadline = Instant::now() + CATCH_UP;
+    while Instant::now() < deadline && !stop.load(Ordering::Relaxed) {
+        let reports = fleet.report_blocking(0);
+        let head = ring.head();
+        if reports.iter().all(|report| report.ring.is_some_and(|ring| ring.position >= head)) {
+            return;
+        }
+        std::thread::sleep(ASK_EVERY);
     }
 }

@@ -15,6 +15,7 @@ use wire::FeedState;
 use crate::clock::{realtime_ns, saturating_ns};
 use crate::fleet::Fleet;
 use crate::source::Run;
+use crate::source::readers::wait_for_shards;
 use crate::source::status::FeedStatus;
 
 /// How often the ring's state is looked at: a quarter of the shortest `feed-silent-after` that makes
@@ -49,10 +50,8 @@ impl Supervisor {
         let Some(mut ring) = self.wait_for_ring(None, stop) else { return };
         let mut state = FeedState::Live;
         loop {
+            // Shards tell clients of the new epoch themselves, when they read that it has begun.
             self.fleet.attach(&ring);
-            if state == FeedState::Restarted {
-                self.fleet.tell_feed(state);
-            }
             self.status.attached(&ring, state);
             tracing::info!(
                 path = %self.path.display(), epoch = ring.epoch(), capacity = ring.capacity(),
@@ -79,6 +78,9 @@ impl Supervisor {
             }
             let state = self.judge(ring);
             if state != told {
+                if state == FeedState::Stopped {
+                    wait_for_shards(&self.fleet, ring, stop);
+                }
                 self.tell(state);
                 told = state;
             }

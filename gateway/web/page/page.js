@@ -49,12 +49,18 @@ function connect() {
       show("closed", `closed for good: ${why}`);
       return;
     }
-    // Random, so that a restarted gateway does not meet all its clients at once.
-    const waitMs = retryMs * (0.5 + Math.random());
-    retryMs = Math.min(retryMs * 2, RETRY_MAX_MS);
-    show("closed", `disconnected (${why}), again in ${(waitMs / 1000).toFixed(1)} s`);
-    setTimeout(start, waitMs);
+    retry(`disconnected (${why})`);
   };
+}
+
+/** Starts over after a pause that grows, and is random: a restarted gateway must not meet all its
+ *  clients at once. */
+function retry(why) {
+  const waitMs = retryMs * (0.5 + Math.random());
+  retryMs = Math.min(retryMs * 2, RETRY_MAX_MS);
+  element("feed").textContent = "–";
+  show("closed", `${why}, again in ${(waitMs / 1000).toFixed(1)} s`);
+  setTimeout(start, waitMs);
 }
 
 function command(fields) {
@@ -136,7 +142,8 @@ function handleGap(gap) {
 
 function handleFeed(event) {
   element("feed").textContent = event.state;
-  element("feed").classList.toggle("warn", event.state !== "live");
+  // Restarted is live again, with new sequence numbers.
+  element("feed").classList.toggle("warn", event.state === "silent" || event.state === "stopped");
   if (event.epoch && event.epoch !== element("epoch").textContent) {
     element("epoch").textContent = event.epoch;
     // A new epoch may define other instruments.
@@ -148,6 +155,7 @@ function handleFeed(event) {
 
 const COLUMNS = ["symbol", "bidQty", "bid", "ask", "askQty", "spread", "last", "change", "volume", "gaps"];
 const WIDE = new Set(["bidQty", "askQty", "spread", "volume", "gaps"]);
+const MIDDLE = new Set(["last"]);
 
 function newRow(symbol) {
   const line = document.createElement("tr");
@@ -156,6 +164,7 @@ function newRow(symbol) {
     const cell = line.insertCell();
     cell.textContent = column === "symbol" ? symbol : "–";
     if (WIDE.has(column)) cell.classList.add("wide");
+    if (MIDDLE.has(column)) cell.classList.add("middle");
     if (column === "bidQty" || column === "askQty" || column === "volume") cell.classList.add("size");
     cells[column] = cell;
   }
@@ -205,7 +214,7 @@ function draw() {
       cells.askQty.textContent = quote.ask_qty;
       const [bid, ask] = [Number(quote.bid), Number(quote.ask)];
       cells.spread.textContent = bid > 0 && ask > 0
-        ? `${((ask - bid) / (ask + bid) * 2e4).toFixed(2)} bp` : "–";
+        ? basisPoints((ask - bid) / (ask + bid) * 2e4) : "–";
     }
     if (ticker) {
       write(cells.last, ticker.last);
@@ -224,6 +233,8 @@ function draw() {
   element("lost").classList.toggle("warn", gaps.lost > 0n);
   requestAnimationFrame(draw);
 }
+
+const basisPoints = (bp) => `${bp < 1 ? bp.toPrecision(2) : bp.toFixed(1)} bp`;
 
 const compact = (number) =>
   number.toLocaleString("en", { notation: "compact", maximumFractionDigits: 2 });
@@ -244,9 +255,7 @@ async function start() {
   try {
     await loadInstruments();
   } catch (error) {
-    show("closed", `cannot reach the gateway: ${error.message}`);
-    setTimeout(start, retryMs);
-    retryMs = Math.min(retryMs * 2, RETRY_MAX_MS);
+    retry(`cannot reach the gateway (${error.message})`);
     return;
   }
   connect();
@@ -256,6 +265,8 @@ setInterval(() => {
   element("rate").textContent = events.toLocaleString("en");
   events = 0;
 }, 1000);
+// A search can be linked to: /?q=BTC
+element("search").value = new URLSearchParams(location.search).get("q") ?? "";
 element("search").addEventListener("input", layOut);
 requestAnimationFrame(draw);
 start();
