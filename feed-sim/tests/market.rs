@@ -34,8 +34,7 @@ fn hash(market: &mut Market, count: usize) -> u64 {
 #[test]
 fn a_million_ticks_of_one_seed_have_one_hash() {
     let config = MarketConfig { rate: 100_000, ..MarketConfig::default() };
-    let market = Market::new(&config).unwrap();
-    let first = hash(&mut market.clone(), 1_000_000);
+    let first = hash(&mut Market::new(&config).unwrap(), 1_000_000);
     assert_eq!(first, hash(&mut Market::new(&config).unwrap(), 1_000_000));
     let other = MarketConfig { seed: 2, ..config };
     assert_ne!(first, hash(&mut Market::new(&other).unwrap(), 1_000_000));
@@ -288,6 +287,20 @@ fn what_a_late_twin_says_first_is_what_readers_of_the_other_know() {
             assert!(twin.book.levels(side).eq(reader.book.levels(side)), "book of {id}");
         }
     }
+}
+
+#[test]
+fn a_live_market_is_at_the_present_when_it_is_started() {
+    let config = MarketConfig { rate: 5_000, ..Default::default() };
+    let now_ns = config.start_ns + 5_000 * SECOND_NS + 77;
+    let mut live = Market::live(&config).unwrap();
+    live.start(now_ns);
+    let mut joined = Market::join(&config, now_ns).unwrap();
+    assert_eq!(hash(&mut live, 50_000), hash(&mut joined, 50_000));
+    // One that follows its schedule does not care what time it is.
+    let mut scheduled = Market::new(&config).unwrap();
+    scheduled.start(now_ns);
+    assert_eq!(hash(&mut scheduled, 50_000), hash(&mut Market::new(&config).unwrap(), 50_000));
 }
 
 #[test]

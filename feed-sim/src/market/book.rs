@@ -199,74 +199,37 @@ impl Book {
         }
     }
 
-    /// Hands every level that changed since the last call to `tell`: bids from the best down, then
-    /// asks from the best up. A level that changed sides is told twice: gone here, there now.
+    /// Hands every level that changed since the last call to `tell`, from the lowest up. A level that
+    /// changed sides is told twice: gone here, there now.
     pub(super) fn publish_changes(&mut self, mut tell: impl FnMut(Change)) {
-        let mut level = self.changed.at_or_below(self.top());
-        while level != NO_LEVEL {
-            self.publish_side(Side::Bid, level, &mut tell);
-            level = match level {
-                0 => NO_LEVEL,
-                _ => self.changed.at_or_below(level - 1),
-            };
-        }
-        let mut level = self.changed.at_or_above(0);
-        while level != NO_LEVEL {
-            self.publish_side(Side::Ask, level, &mut tell);
-            let side = self.side_of(level);
-            let known = &mut self.levels[usize::from(level)];
-            known.published = known.quantity << 1 | u32::from(side == Side::Ask);
-            self.changed.remove(level);
-            level = self.changed.at_or_above(level);
-        }
-    }
-
-    /// The levels as the last depth group left them, bids from the best down, then asks.
-    pub(super) fn published(&self, mut tell: impl FnMut(Change)) {
-        let mut tell_if = |side: Side, level: u16| {
-            let known = self.levels[usize::from(level)].published;
-            let is_ask = known & 1 == 1;
-            if known >> 1 != 0 && is_ask == (side == Side::Ask) {
-                tell(Change { side, level, quantity: known >> 1 });
+        let (levels, best_bid) = (&mut self.levels, self.best_bid);
+        self.changed.drain(|level| {
+            let known = &mut levels[usize::from(level)];
+            let side = side_of(best_bid, level);
+            let (was, before) = (side_told(known.published), known.published >> 1);
+            if was != side && before != 0 {
+                tell(Change { side: was, level, quantity: 0 });
             }
-        };
+            let before = if was == side { before } else { 0 };
+            if before != known.quantity {
+                tell(Change { side, level, quantity: known.quantity });
+            }
+            known.published = known.quantity << 1 | u32::from(side == Side::Ask);
+        });
+    }
+
+    /// The levels as the last depth group left them, from the lowest up.
+    pub(super) fn published(&self, mut tell: impl FnMut(Change)) {
         // A level that was told of has orders now or has changed since.
-        let below = |from| {
-            let (one, two) = (self.occupied.at_or_below(from), self.changed.at_or_below(from));
-            // NO_LEVEL is the highest number, and must lose here.
-            if one == NO_LEVEL || (two != NO_LEVEL && two > one) { two } else { one }
-        };
-        let mut next = below(self.top());
-        while next != NO_LEVEL {
-            tell_if(Side::Bid, next);
-            next = if next == 0 { NO_LEVEL } else { below(next - 1) };
-        }
         let above = |from| self.occupied.at_or_above(from).min(self.changed.at_or_above(from));
-        let mut next = above(0);
-        while next != NO_LEVEL {
-            tell_if(Side::Ask, next);
-            next = above(next + 1);
+        let mut level = above(0);
+        while level != NO_LEVEL {
+            let known = self.levels[usize::from(level)].published;
+            if known >> 1 != 0 {
+                tell(Change { side: side_told(known), level, quantity: known >> 1 });
+            }
+            level = above(level + 1);
         }
-    }
-
-    /// The highest level.
-    fn top(&self) -> u16 {
-        u16::try_from(self.levels.len() - 1).unwrap_or(NO_LEVEL)
-    }
-
-    fn publish_side(&self, side: Side, level: u16, tell: &mut impl FnMut(Change)) {
-        let known = &self.levels[usize::from(level)];
-        let published_side = if known.published & 1 == 0 { Side::Bid } else { Side::Ask };
-        let before = if published_side == side { known.published >> 1 } else { 0 };
-        let now = if self.side_of(level) == side { known.quantity } else { 0 };
-        if before != now {
-            tell(Change { side, level, quantity: now });
-        }
-    }
-
-    /// The side a level is on. Where nothing rests it does not matter: its quantity is 0.
-    const fn side_of(&self, level: u16) -> Side {
-        if self.best_bid != NO_LEVEL && level <= self.best_bid { Side::Bid } else { Side::Ask }
     }
 
     fn is_free_for(&self, side: Side, level: u16) -> bool {
@@ -313,5 +276,154 @@ impl Book {
         } else if level == self.best_ask {
             self.best_ask = self.occupied.at_or_above(level);
         }
+    }
+}
+
+/// The side a level is on. Where nothing rests it does not matter: its quantity is 0.
+const fn side_of(best_bid: u16, level: u16) -> Side {
+    if best_bid != NO_LEVEL && level <= best_bid { Side::Bid } else { Side::Ask }
+}
+
+/// The side that was published with a level.
+const fn side_told(published: u32) -> Side {
+    if published & 1 == 0 { Side::Bid } else { Side::Ask }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, VecDeque};
+
+    use super::*;
+    use crate::market::random::Dice;
+
+    const LEVELS: u16 = 300;
+
+    /// The same book in the plainest way: a queue of quantities per level.
+    #[derive(Default)]
+    struct Plain {
+        bids: BTreeMap<u16, VecDeque<u32>>,
+        asks: BTreeMap<u16, VecDeque<u32>>,
+    }
+
+    impl Plain {
+        fn side(&mut self, side: Side) -> &mut BTreeMap<u16, VecDeque<u32>> {
+            match side {
+                Side::Bid => &mut self.bids,
+                Side::Ask => &mut self.asks,
+            }
+        }
+
+        fn best(&mut self, side: Side) -> u16 {
+            let best = match side {
+                Side::Bid => self.bids.keys().next_back(),
+                Side::Ask => self.asks.keys().next(),
+            };
+            best.copied().unwrap_or(NO_LEVEL)
+        }
+
+        fn take(&mut self, side: Side, level: u16, from_front: bool, lots: u32) -> u32 {
+            let queue = self.side(side).get_mut(&level).expect("has orders");
+            let index = if from_front { 0 } else { queue.len() - 1 };
+            let taken = lots.min(queue[index]);
+            queue[index] -= taken;
+            if queue[index] == 0 {
+                queue.remove(index);
+            }
+            if queue.is_empty() {
+                self.side(side).remove(&level);
+            }
+            taken
+        }
+
+        fn quantity(&self, level: u16) -> u32 {
+            let queue = self.bids.get(&level).or_else(|| self.asks.get(&level));
+            queue.map_or(0, |queue| queue.iter().sum())
+        }
+    }
+
+    /// Random orders, cancellations, amendments and fills to both; a reader follows the changes.
+    #[test]
+    fn it_agrees_with_the_plainest_book_and_tells_every_change() {
+        let (mut book, mut plain) = (Book::new(LEVELS, 400), Plain::default());
+        let mut told: BTreeMap<(u16, bool), u32> = BTreeMap::new();
+        let mut dice = Dice::new(11);
+        for step in 0..60_000 {
+            let side = if dice.below(2) == 0 { Side::Bid } else { Side::Ask };
+            let best = book.best(side);
+            // The middle wanders, so that levels change sides.
+            let middle = 150 + u16::try_from((step / 40) % 100).unwrap() - 50;
+            let distance = 1 + u16::try_from(dice.below(40)).unwrap();
+            let lots = 1 + dice.below(50);
+            match dice.below(6) {
+                0..=2 => {
+                    let wanted =
+                        if side == Side::Bid { middle - distance } else { middle + distance };
+                    let level = match side {
+                        Side::Bid if book.best(Side::Ask) <= wanted => continue,
+                        Side::Ask
+                            if book.best(Side::Bid) != NO_LEVEL
+                                && book.best(Side::Bid) >= wanted =>
+                        {
+                            continue;
+                        }
+                        _ => wanted,
+                    };
+                    if book.rest(side, level, lots) {
+                        plain.side(side).entry(level).or_default().push_back(lots);
+                    }
+                }
+                3 if best != NO_LEVEL => {
+                    let fill = book.fill(side, lots, best).expect("somebody rests there");
+                    assert_eq!(fill.quantity, plain.take(side, best, true, lots));
+                }
+                4 => {
+                    let level = book.next_behind(side, middle);
+                    let side = if level <= book.best(Side::Bid) && book.best(Side::Bid) != NO_LEVEL
+                    {
+                        Side::Bid
+                    } else {
+                        Side::Ask
+                    };
+                    if book.cancel_youngest(level) {
+                        plain.take(side, level, false, u32::MAX);
+                    }
+                }
+                _ => {
+                    if book.amend_oldest(best, lots) {
+                        assert_eq!(plain.take(side, best, true, lots), lots);
+                    }
+                }
+            }
+            assert_eq!(book.best(Side::Bid), plain.best(Side::Bid));
+            assert_eq!(book.best(Side::Ask), plain.best(Side::Ask));
+            if step % 50 == 0 {
+                book.publish_changes(|change| {
+                    let key = (change.level, change.side == Side::Ask);
+                    match change.quantity {
+                        0 => assert!(told.remove(&key).is_some(), "gone though never told"),
+                        quantity => assert_ne!(told.insert(key, quantity), Some(quantity)),
+                    }
+                });
+                let levels = (0..LEVELS).filter(|&level| plain.quantity(level) > 0);
+                let truth: Vec<((u16, bool), u32)> =
+                    levels.map(|l| ((l, plain.asks.contains_key(&l)), plain.quantity(l))).collect();
+                assert!(told.iter().map(|(&key, &lots)| (key, lots)).eq(truth));
+                let mut published = Vec::new();
+                book.published(|c| published.push(((c.level, c.side == Side::Ask), c.quantity)));
+                assert!(told.iter().map(|(&key, &lots)| (key, lots)).eq(published));
+            }
+        }
+    }
+
+    #[test]
+    fn a_full_book_refuses_orders_and_stays_whole() {
+        let mut book = Book::new(10, 3);
+        assert!(
+            book.rest(Side::Bid, 3, 5) && book.rest(Side::Bid, 3, 6) && book.rest(Side::Ask, 5, 7)
+        );
+        assert!(!book.rest(Side::Ask, 6, 1), "there is no room for a fourth");
+        assert_eq!((book.quantity(3), book.quantity(5), book.quantity(6)), (11, 7, 0));
+        assert_eq!(book.fill(Side::Bid, 100, 3), Some(Fill { level: 3, quantity: 5 }));
+        assert!(book.rest(Side::Ask, 6, 1), "a filled order's place is free again");
     }
 }

@@ -99,7 +99,7 @@ struct Tier {
 /// Memory per listing is 12 bytes for each tick of the band, four depths, and each order: 0.8 MiB for
 /// the first tier at most, 9 KiB for the last.
 const TIERS: [Tier; 4] = [
-    Tier { from_rank: 0, levels: 1_000, depth_ticks_max: 16_256 },
+    Tier { from_rank: 0, levels: 700, depth_ticks_max: 16_256 },
     Tier { from_rank: 4, levels: 400, depth_ticks_max: 2_048 },
     Tier { from_rank: 64, levels: 150, depth_ticks_max: 512 },
     Tier { from_rank: 1_024, levels: 50, depth_ticks_max: 128 },
@@ -144,8 +144,8 @@ pub(super) fn listing(seed: u64, rank: u32) -> Listing {
     let tier = TIERS.iter().rev().find(|tier| rank >= tier.from_rank).unwrap_or(&TIERS[0]);
     let depth = (price_ticks * DEPTH_PART).clamp(DEPTH_TICKS_MIN, f64::from(tier.depth_ticks_max));
     let depth_ticks = u16::try_from(whole(depth)).unwrap_or(tier.depth_ticks_max);
-    // 1.1 to 1.7 basis points a second, as the recordings; the tail of the list is wilder.
-    let relative = 1.1e-4 * (1.0 + 0.5 * dice.unit() + 0.2 * f64::from(rank.min(10)) / 10.0);
+    // Market orders move prices too: with them it is 1.1 to 1.7 basis points a second, as recorded.
+    let relative = 1.0e-4 * (1.0 + 0.5 * dice.unit() + 0.02 * f64::from(rank.min(10)));
     Listing {
         instrument,
         seed,
@@ -156,6 +156,13 @@ pub(super) fn listing(seed: u64, rank: u32) -> Listing {
         depth_ticks,
         gap_ticks: (depth / f64::from(tier.levels)).max(1.2),
         size_shift_q8: size_shift_q8(&grid, rank),
+    }
+}
+
+impl Listing {
+    /// Levels kept on each side, about.
+    pub(super) fn levels(&self) -> f64 {
+        f64::from(self.depth_ticks) / self.gap_ticks
     }
 }
 

@@ -16,13 +16,13 @@ pub(super) const PLACES: u32 = 16;
 const TICK: f64 = 65_536.0;
 
 /// One event in this many moves the fair value.
-const EVENTS_PER_JUMP: u32 = 90;
+pub(super) const EVENTS_PER_JUMP: u32 = 110;
 
 /// The jump sizes' tail index: between the recordings' own (Hill: 1.6 to 4).
-const TAIL_INDEX: f64 = 3.0;
+const TAIL_INDEX: f64 = 2.6;
 
-/// The root mean square of a Pareto variate with [`TAIL_INDEX`] 3 and least value 1.
-const TAIL_RMS: f64 = 1.732;
+/// The root mean square of a Pareto variate with [`TAIL_INDEX`] and least value 1.
+const TAIL_RMS: f64 = 2.08;
 
 /// A jump is at most this many times its scale, so that one never leaves the band.
 const JUMP_MAX: f64 = 24.0;
@@ -55,16 +55,14 @@ pub(super) struct Fair {
     value: i64,
     from: i64,
     to: i64,
-    /// Base-2 logarithm of the volatility relative to its mean, in 1/256.
+    /// Base-2 logarithm of the volatility relative to its mean, in 1/256; it reverts to 0.
     nervousness: i32,
-    /// The same of the activity; both revert to 0.
-    activity: i32,
     events: u32,
 }
 
 impl Fair {
     pub(super) fn new(traits: FairTraits) -> Self {
-        Self { traits, value: 0, from: 0, to: 0, nervousness: 0, activity: 0, events: 0 }
+        Self { traits, value: 0, from: 0, to: 0, nervousness: 0, events: 0 }
     }
 
     /// Goes to the begin of a chapter.
@@ -74,7 +72,6 @@ impl Fair {
         self.value = self.from;
         let noise = mix([self.traits.seed, chapter, 0x6E65_7276, 0]);
         self.nervousness = (noise.count_ones().cast_signed() - 32) * 24;
-        self.activity = ((noise >> 7) as u32).count_ones().cast_signed() * 16 - 256;
         self.events = 0;
     }
 
@@ -83,18 +80,16 @@ impl Fair {
         self.value
     }
 
-    /// The present base intensity relative to its mean.
-    pub(super) fn activity(&self) -> f64 {
-        // The mean of 2^x is above 1 for a spread-out x of mean 0: without this the rate would be.
-        exp2_q8(self.activity - 40)
+    /// The market has agreed on this value.
+    pub(super) const fn settle(&mut self, value: i64) {
+        self.value = value;
     }
 
     /// One event passed, with this fraction of the chapter over. Says if the value jumped.
     pub(super) fn step(&mut self, dice: &mut Dice, elapsed: f64) -> bool {
         self.events += 1;
-        if self.events % 64 == 0 {
+        if self.events.is_multiple_of(64) {
             self.nervousness += dice.coins() * 12 - (self.nervousness >> 4);
-            self.activity += dice.coins() * 10 - (self.activity >> 4);
         }
         if !dice.happens(Chance::new(1, EVENTS_PER_JUMP)) {
             return false;

@@ -25,12 +25,14 @@ impl LevelSet {
         }
     }
 
+    #[inline]
     pub(super) fn insert(&mut self, level: u16) {
         let word = usize::from(level) / WORD;
         self.words[word] |= 1 << (level % 64);
         self.summary[word / WORD] |= 1 << (word % WORD);
     }
 
+    #[inline]
     pub(super) fn remove(&mut self, level: u16) {
         let word = usize::from(level) / WORD;
         self.words[word] &= !(1 << (level % 64));
@@ -40,6 +42,7 @@ impl LevelSet {
     }
 
     /// The lowest level of the set that is at least `from`, or [`NO_LEVEL`].
+    #[inline]
     pub(super) fn at_or_above(&self, from: u16) -> u16 {
         let word = usize::from(from) / WORD;
         let Some(&bits) = self.words.get(word) else { return NO_LEVEL };
@@ -62,6 +65,7 @@ impl LevelSet {
     }
 
     /// The highest level of the set that is at most `from`, or [`NO_LEVEL`].
+    #[inline]
     pub(super) fn at_or_below(&self, from: u16) -> u16 {
         let word = usize::from(from) / WORD;
         let here = self.words[word] & (u64::MAX >> (63 - from % 64));
@@ -82,6 +86,22 @@ impl LevelSet {
             }
             mask = u64::MAX;
             index -= 1;
+        }
+    }
+
+    /// Takes every level out, from the lowest up, and hands it to `take`.
+    #[inline]
+    pub(super) fn drain(&mut self, mut take: impl FnMut(u16)) {
+        for (index, summary) in self.summary.iter_mut().enumerate() {
+            while *summary != 0 {
+                let word = index * WORD + bit_index(summary.trailing_zeros());
+                *summary &= *summary - 1;
+                let mut bits = std::mem::take(&mut self.words[word]);
+                while bits != 0 {
+                    take(at(word, bits.trailing_zeros()));
+                    bits &= bits - 1;
+                }
+            }
         }
     }
 
@@ -128,6 +148,9 @@ mod tests {
             let below = truth.range(..=probe).next_back().copied().unwrap_or(NO_LEVEL);
             assert_eq!((set.at_or_above(probe), set.at_or_below(probe)), (above, below));
         }
+        let mut drained = Vec::new();
+        set.clone().drain(|level| drained.push(level));
+        assert!(drained.iter().eq(truth.iter()));
         set.clear();
         assert_eq!((set.at_or_above(0), set.at_or_below(bound - 1)), (NO_LEVEL, NO_LEVEL));
     }

@@ -15,9 +15,11 @@
 
 mod book;
 mod catalog;
+mod changes;
 mod config;
 mod fair;
 mod level_set;
+mod pace;
 mod pit;
 mod random;
 mod schedule;
@@ -29,9 +31,10 @@ mod traders;
 pub use config::{DepthCadence, INSTRUMENTS_MAX, MarketConfig, MarketError, RATE_MAX};
 pub use schedule::{Halts, Sessions};
 
-use wire::{Instrument, Level, Tick};
+use wire::{Instrument, Tick};
 
 use crate::{Feed, Next};
+use changes::Changes;
 use pit::Pit;
 use random::{exp2_neg, log2, to_f64};
 use tournament::Tournament;
@@ -43,22 +46,20 @@ const BATCH_NS: u64 = 20_000;
 /// A batch ends with the event that brings it to this many ticks.
 const BATCH_TICKS: usize = 256;
 
-/// Ticks a second of one instrument at the venue's pace, by the pace's base-2 logarithm from 0 down:
-/// slow instruments have fewer changes in a depth group, which fill its ticks less well. Measured by
-/// `feed-sim stats`; the recorded BTCUSDT has 204.
-const TICKS_PER_SECOND: [f64; 1] = [200.0];
-
 /// A venue's market: a [`Feed`] of all its instruments.
 #[derive(Clone, Debug)]
 pub struct Market {
     instruments: Vec<Instrument>,
     pits: Vec<Pit>,
     order: Tournament,
+    clock: Clock,
+    /// Where the schedule starts, ns since the epoch.
+    start_ns: u64,
     /// Where the feed's time begins, ns since the epoch.
     origin_ns: u64,
     /// Whether readers know the books.
     introduction: Introduction,
-    changes: Vec<Level>,
+    changes: Changes,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,57 +68,96 @@ enum Introduction {
     Made,
 }
 
+/// What the feed's time is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Clock {
+    /// The schedule's, from where the market was begun.
+    Schedule,
+    /// The present: the market joins its schedule when it is started.
+    Present,
+}
+
 impl Market {
-    /// The market from the start of its schedule.
+    /// The market from the start of its schedule, whatever the time is now.
     ///
     /// # Errors
     /// If the configuration is not valid.
     pub fn new(config: &MarketConfig) -> Result<Self, MarketError> {
-        Self::join(config, config.start_ns)
-    }
-
-    /// The market from `now_ns` (since the epoch) on: from the next event on it produces exactly the
-    /// ticks of one that was created at the start of the schedule, after an introduction of status,
-    /// quote and book. The feed's time begins at `now_ns`.
-    ///
-    /// Costs half a chapter of each instrument in the mean, about 2 ms each, however late it is.
-    ///
-    /// # Errors
-    /// If the configuration is not valid.
-    pub fn join(config: &MarketConfig, now_ns: u64) -> Result<Self, MarketError> {
         config.validate()?;
-        let now_ns = now_ns.max(config.start_ns);
         let shares: Vec<f64> =
             (1..=config.instruments).map(|n| exp2_neg(config.zipf * log2(f64::from(n)))).collect();
         let whole: f64 = shares.iter().sum();
         let (mut instruments, mut pits) = (Vec::new(), Vec::new());
-        let (mut ticks, mut changes) = (Vec::new(), Vec::new());
         for (rank, share) in (0..config.instruments).zip(&shares) {
             let listing = catalog::listing(config.seed, rank);
-            let mut pit = Pit::new(&listing, config, pace_of(to_f64(config.rate) * share / whole));
+            let rate = to_f64(config.rate) * share / whole;
+            pits.push(Pit::new(&listing, config, pace::of(rate, listing.levels())));
+            instruments.push(listing.instrument);
+        }
+        let mut market = Self {
+            instruments,
+            pits,
+            order: Tournament::new(&[]),
+            clock: Clock::Schedule,
+            start_ns: config.start_ns,
+            origin_ns: config.start_ns,
+            introduction: Introduction::Owed,
+            changes: Changes::default(),
+        };
+        market.enter(config.start_ns);
+        Ok(market)
+    }
+
+    /// The market from `now_ns` (since the epoch) on: after an introduction of status, quote and book it
+    /// produces exactly the ticks of one that was begun at the start of the schedule. The feed's time
+    /// begins at `now_ns`.
+    ///
+    /// Costs half a chapter of each instrument in the mean, a few ms each, however late it is.
+    ///
+    /// # Errors
+    /// If the configuration is not valid.
+    pub fn join(config: &MarketConfig, now_ns: u64) -> Result<Self, MarketError> {
+        let mut market = Self::new(config)?;
+        market.enter(now_ns);
+        Ok(market)
+    }
+
+    /// The market as it is at present: it joins when [`Feed::start`] says what time it is. What passes
+    /// until it has joined, it tells at once.
+    ///
+    /// # Errors
+    /// If the configuration is not valid.
+    pub fn live(config: &MarketConfig) -> Result<Self, MarketError> {
+        Ok(Self { clock: Clock::Present, ..Self::new(config)? })
+    }
+
+    /// Brings every instrument to the state just before `now_ns` and owes an introduction.
+    fn enter(&mut self, now_ns: u64) {
+        let now_ns = now_ns.max(self.start_ns);
+        let mut untold = Vec::new();
+        for pit in &mut self.pits {
             pit.enter(now_ns);
             while pit.due_ns() < now_ns {
-                pit.wake(&mut ticks, &mut changes);
-                ticks.clear();
+                pit.wake(&mut untold, &mut self.changes);
+                untold.clear();
             }
-            instruments.push(listing.instrument);
-            pits.push(pit);
         }
-        let times: Vec<u64> = pits.iter().map(Pit::due_ns).collect();
-        Ok(Self {
-            instruments,
-            order: Tournament::new(&times),
-            pits,
-            origin_ns: now_ns,
-            introduction: Introduction::Owed,
-            changes,
-        })
+        let times: Vec<u64> = self.pits.iter().map(Pit::due_ns).collect();
+        self.order = Tournament::new(&times);
+        self.origin_ns = now_ns;
+        self.introduction = Introduction::Owed;
     }
 }
 
 impl Feed for Market {
     fn instruments(&self) -> &[Instrument] {
         &self.instruments
+    }
+
+    fn start(&mut self, realtime_ns: u64) {
+        if self.clock == Clock::Present {
+            self.enter(realtime_ns);
+        }
     }
 
     fn next(&mut self, out: &mut Vec<Tick>) -> Next {
@@ -145,9 +185,4 @@ impl Feed for Market {
         }
         Next::At(due_ns - self.origin_ns)
     }
-}
-
-/// How fast an instrument runs to have this many ticks a second.
-fn pace_of(ticks_per_second: f64) -> f64 {
-    ticks_per_second / TICKS_PER_SECOND[0]
 }

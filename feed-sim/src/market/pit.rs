@@ -16,6 +16,7 @@
 use wire::{Level, Tick, TradingStatus};
 
 use super::catalog::Listing;
+use super::changes::Changes;
 use super::config::{DepthCadence, MarketConfig};
 use super::fair::{Fair, FairTraits, jump_ticks};
 use super::random::{mix, to_f64, whole};
@@ -25,10 +26,10 @@ use super::tempo::Tempo;
 use super::traders::{Traders, messages_behind, seconds};
 
 /// Messages to the best levels a second, at the venue's pace.
-const TURNS_PER_SECOND: f64 = 85.0;
+const TURNS_PER_SECOND: f64 = 80.0;
 
 /// Trades a second, at the venue's pace.
-const TRADES_PER_SECOND: f64 = 24.0;
+const TRADES_PER_SECOND: f64 = 22.0;
 
 /// Ns between depth groups, at the venue's pace.
 const DEPTH_INTERVAL_NS: u64 = 100_000_000;
@@ -100,7 +101,8 @@ pub(super) struct Pit {
 }
 
 impl Pit {
-    /// The pit of this listing, which runs `pace` times as fast as the venue; nothing has happened yet.
+    /// The pit of this listing, which runs `pace` times as fast as the venue. It is to be
+    /// [entered](Self::enter) before anything happens in it.
     pub(super) fn new(listing: &Listing, config: &MarketConfig, pace: f64) -> Self {
         let session_seconds = seconds(config.sessions.open_ns()) * pace;
         let trades_per_session = session_seconds * TRADES_PER_SECOND;
@@ -139,7 +141,7 @@ impl Pit {
         };
         let instrument = &listing.instrument;
         let session = schedule.session(0);
-        let mut pit = Self {
+        Self {
             traders: Traders::new(listing, fair, (jump_ticks * TOLERANCE_PART).max(0.5)),
             tempo: Tempo::new(TURNS_PER_SECOND, pace),
             tape: Tape::new(instrument.id, instrument.tick_size, instrument.lot_size),
@@ -157,9 +159,7 @@ impl Pit {
             turns_since_depth: 0,
             due: Due::Open,
             due_ns: config.start_ns,
-        };
-        pit.enter(config.start_ns);
-        pit
+        }
     }
 
     /// Begins the chapter that is on just before `now_ns`, telling nobody. From here on waking the pit
@@ -185,16 +185,16 @@ impl Pit {
     }
 
     /// What a reader who begins here has to know: status, best bid and offer, the whole book.
-    pub(super) fn introduce(&self, out: &mut Vec<Tick>, now_ns: u64, changes: &mut Vec<Level>) {
+    pub(super) fn introduce(&self, out: &mut Vec<Tick>, now_ns: u64, changes: &mut Changes) {
         self.tape.status(out, now_ns, self.status);
         self.tape.last_quote(out, now_ns);
         changes.clear();
         self.traders.book.published(|change| changes.push(self.tape.level(change)));
-        self.tape.whole_depth(out, now_ns, changes);
+        self.tape.whole_depth(out, now_ns, changes.ordered());
     }
 
     /// Lets happen what is due, appending its ticks. `changes` is scratch space.
-    pub(super) fn wake(&mut self, out: &mut Vec<Tick>, changes: &mut Vec<Level>) {
+    pub(super) fn wake(&mut self, out: &mut Vec<Tick>, changes: &mut Changes) {
         let now_ns = self.due_ns;
         match self.due {
             Due::Turn => self.take_turn(out, now_ns),
@@ -250,7 +250,7 @@ impl Pit {
         (left / time_left).powi(2).min(8.0)
     }
 
-    fn tell_depth(&mut self, out: &mut Vec<Tick>, now_ns: u64, changes: &mut Vec<Level>) {
+    fn tell_depth(&mut self, out: &mut Vec<Tick>, now_ns: u64, changes: &mut Changes) {
         let count = messages_behind(&mut self.traders.dice, self.turns_since_depth);
         if self.tape.has_update_ids(4_096) {
             self.traders.turn_over(count, &mut self.tape);
@@ -261,17 +261,19 @@ impl Pit {
             if self.depth_always { self.depth_after(self.next_depth_ns) } else { NEVER_NS };
     }
 
-    fn flush_depth(&mut self, out: &mut Vec<Tick>, now_ns: u64, changes: &mut Vec<Level>) {
-        self.gather_changes(changes);
-        if !changes.is_empty() {
-            self.tape.depth(out, now_ns, changes);
+    fn flush_depth(&mut self, out: &mut Vec<Tick>, now_ns: u64, changes: &mut Changes) {
+        let levels = self.gather_changes(changes);
+        if !levels.is_empty() {
+            self.tape.depth(out, now_ns, levels);
         }
     }
 
-    fn gather_changes(&mut self, changes: &mut Vec<Level>) {
+    /// What changed since the last group.
+    fn gather_changes<'a>(&mut self, changes: &'a mut Changes) -> &'a [Level] {
         changes.clear();
         let tape = &self.tape;
         self.traders.book.publish_changes(|change| changes.push(tape.level(change)));
+        changes.ordered()
     }
 
     fn tell_status(&mut self, out: &mut Vec<Tick>, now_ns: u64, status: TradingStatus) {
@@ -279,10 +281,10 @@ impl Pit {
         self.tape.status(out, now_ns, status);
     }
 
-    fn end_chapter(&mut self, out: &mut Vec<Tick>, now_ns: u64, changes: &mut Vec<Level>) {
+    fn end_chapter(&mut self, out: &mut Vec<Tick>, now_ns: u64, changes: &mut Changes) {
         self.traders.settle(out, now_ns, &mut self.tape);
-        self.gather_changes(changes);
-        self.tape.last_depth(out, now_ns, changes);
+        let levels = self.gather_changes(changes);
+        self.tape.last_depth(out, now_ns, levels);
         match self.schedule.chapter_after(&self.session, &self.chapter) {
             Some(next) => {
                 self.chapter = next;
@@ -299,19 +301,16 @@ impl Pit {
     }
 
     /// Begins the chapter in sight of the readers: one depth group leads from the old book to the new.
-    fn turn_page(&mut self, out: &mut Vec<Tick>, now_ns: u64, changes: &mut Vec<Level>) {
+    fn turn_page(&mut self, out: &mut Vec<Tick>, now_ns: u64, changes: &mut Changes) {
         changes.clear();
         self.traders.book.published(|change| changes.push(self.tape.level(change)));
         self.begin_chapter();
         self.tape.requote(out, now_ns, &self.traders.book);
         let (book, tape) = (&self.traders.book, &self.tape);
-        // What stays, is told once, with its new quantity.
-        changes.retain_mut(|level| {
-            level.quantity = 0;
-            !tape.is_on(book, level)
-        });
+        // What stays is told once, with its new quantity.
+        changes.remove_all(|level| tape.is_on(book, level));
         book.published(|change| changes.push(tape.level(change)));
-        self.tape.depth(out, now_ns, changes);
+        self.tape.depth(out, now_ns, changes.sorted());
     }
 
     fn begin_chapter(&mut self) {
@@ -323,7 +322,7 @@ impl Pit {
         let seed = mix([self.schedule.seed, chapter.number, 0x6368_6170, 0]);
         self.traders.open(seed, &mut self.tape);
         self.traders.book.publish_changes(|_| {});
-        self.tempo.rewind();
+        self.tempo.rewind(&mut self.traders.dice);
         self.turns_since_depth = 0;
         self.next_turn_ns = self.turn_after();
         self.next_depth_ns =
@@ -332,8 +331,7 @@ impl Pit {
 
     /// The next turn, ns of trading time.
     fn turn_after(&mut self) -> u64 {
-        let activity = self.traders.fair.activity();
-        self.chapter.begins_ns + self.tempo.next_ns(&mut self.traders.dice, activity)
+        self.chapter.begins_ns + self.tempo.next_ns(&mut self.traders.dice)
     }
 
     /// The next time on the depth grid, ns of trading time.
@@ -368,5 +366,89 @@ impl Pit {
         }
         let halted_ns = if self.halt == HaltState::Past { halt.1 } else { 0 };
         (self.due, self.due_ns) = (next.0, self.session.open_ns + next.1 + halted_ns);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wire::{Channel, Kind, Side};
+
+    use super::*;
+    use crate::market::catalog::listing;
+    use crate::market::random::Dice;
+
+    /// Plays a pit, showing each event's ticks with the pit before the event.
+    fn play(rank: u32, events: usize, mut show: impl FnMut(&Pit, &[Tick])) {
+        let config = MarketConfig::default();
+        let mut pit = Pit::new(&listing(7, rank), &config, 1.0);
+        pit.enter(config.start_ns);
+        let (mut ticks, mut changes) = (Vec::new(), Changes::default());
+        for _ in 0..events {
+            let before = pit.clone();
+            ticks.clear();
+            pit.wake(&mut ticks, &mut changes);
+            show(&before, &ticks);
+        }
+    }
+
+    /// Every trade is made of what the book had when its order arrived: at the best price that was
+    /// left, and no more than there was.
+    #[test]
+    fn trades_walk_the_book_that_was_there() {
+        let (mut walks, mut checked) = (0, 0);
+        play(40, 60_000, |before, ticks| {
+            // When a chapter ends, two orders may arrive at once; they are in the test of the stream.
+            if before.due != Due::Turn {
+                return;
+            }
+            let mut book = before.traders.book.clone();
+            let mut levels = std::collections::HashSet::new();
+            for tick in ticks.iter().filter(|t| t.kind() == Ok(Kind::Data(Channel::Trade))) {
+                let trade = tick.trade();
+                let maker = if trade.buyer_is_maker { Side::Bid } else { Side::Ask };
+                let level = book.best(maker);
+                let price = before.tape.level(super::super::book::Change {
+                    side: maker,
+                    level,
+                    quantity: 0,
+                });
+                assert_eq!(trade.price, price.price, "the best price that is left");
+                let limit = if maker == Side::Bid { 0 } else { u16::MAX - 1 };
+                let lots = u32::try_from(trade.quantity / before.tape.lot_size()).unwrap();
+                let fill = book.fill(maker, lots, limit).expect("somebody rests there");
+                assert_eq!(fill.quantity, lots, "a fill is of one order");
+                levels.insert(level);
+                checked += 1;
+            }
+            walks += usize::from(levels.len() > 1);
+        });
+        assert!(checked > 3_000 && walks > 100, "{checked} trades, {walks} walks");
+    }
+
+    /// The parts of a day that are told once are told when they should be.
+    #[test]
+    fn an_entered_pit_is_where_a_played_one_is() {
+        let config = MarketConfig::default();
+        let new = || Pit::new(&listing(3, 70), &config, 40.0);
+        let (mut played, mut dice) = (new(), Dice::new(1));
+        played.enter(config.start_ns);
+        let (mut ticks, mut changes) = (Vec::new(), Changes::default());
+        for _ in 0..20 {
+            let until_ns = played.due_ns() + u64::from(dice.below(2_000_000_000));
+            while played.due_ns() < until_ns {
+                played.wake(&mut ticks, &mut changes);
+            }
+            let mut entered = new();
+            entered.enter(until_ns);
+            while entered.due_ns() < until_ns {
+                entered.wake(&mut ticks, &mut changes);
+            }
+            let (mut one, mut two) = (Vec::new(), Vec::new());
+            played.introduce(&mut one, until_ns, &mut changes);
+            entered.introduce(&mut two, until_ns, &mut changes);
+            assert!(one == two);
+            assert_eq!((played.due, played.due_ns), (entered.due, entered.due_ns));
+            ticks.clear();
+        }
     }
 }

@@ -170,6 +170,11 @@ impl Tape {
         })
     }
 
+    #[cfg(test)]
+    pub(super) const fn lot_size(&self) -> i64 {
+        self.lot_size
+    }
+
     fn best_of(&self, book: &Book) -> Quote {
         let side = |side: Side| match book.best(side) {
             NO_LEVEL => (0, 0),

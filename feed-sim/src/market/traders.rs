@@ -11,24 +11,24 @@ use wire::{Side, Tick};
 
 use super::book::Book;
 use super::catalog::Listing;
-use super::fair::{Fair, PLACES};
+use super::fair::{EVENTS_PER_JUMP, Fair, PLACES};
 use super::level_set::NO_LEVEL;
-use super::random::{Chance, Dice, Quantiles, exp2_neg, to_f64, whole};
+use super::random::{Chance, Dice, Quantiles, exp2_q8, to_f64, whole};
 use super::tape::Tape;
 
 /// Sizes of market orders, lots: the recorded BTCUSDT's.
 const MARKET_ORDERS: Quantiles = Quantiles {
     log2_q8: [
-        820, 1080, 1130, 1230, 1320, 1500, 1700, 1950, 2170, 2400, 2560, 2700, 2820, 3000, 3300,
-        3700, 4900,
+        820, 1080, 1130, 1230, 1320, 1500, 1700, 1950, 2170, 2400, 2560, 2700, 2820, 3000, 3280,
+        3600, 4700,
     ],
 };
 
 /// Sizes of orders at the best levels, lots.
 const BEST_ORDERS: Quantiles = Quantiles {
     log2_q8: [
-        800, 1100, 1300, 1450, 1600, 1800, 2100, 2450, 2800, 3100, 3400, 3650, 3850, 4050, 4250,
-        4450, 4800,
+        700, 800, 850, 900, 950, 1100, 1300, 1500, 1800, 2300, 2800, 3300, 3600, 3850, 4100, 4300,
+        4650,
     ],
 };
 
@@ -47,11 +47,19 @@ const SAME_SIDE: Chance = Chance::new(3, 4);
 /// When the best price is wrong, an informed trader takes it, or its owners withdraw it.
 const TAKEN: Chance = Chance::new(1, 4);
 /// Somebody quotes inside a wide spread.
-const NARROWED: Chance = Chance::new(3, 5);
+const NARROWED: Chance = Chance::new(11, 20);
 /// An order that goes inside goes all the way.
 const NARROWED_FULLY: Chance = Chance::new(1, 2);
-/// What one jump of the fair value excites, in ordinary events.
+/// When the best price is wrong, somebody quotes next to it from the other side.
+const FOLLOWED: Chance = Chance::new(2, 5);
+/// Who withdraws, withdraws from all mispriced levels at once.
+const WITHDRAWN_FULLY: Chance = Chance::new(1, 4);
+/// How much of the way that a market order moved the best price the fair value follows.
+const IMPACT_PERCENT: i64 = 60;
+/// What a turn excites when the fair value jumps.
 const JUMP_EXCITES: f64 = 6.0;
+/// What any other turn excites: so much that the mean is 1 and the tempo's rate holds.
+const TURN_EXCITES: f64 = (EVENTS_PER_JUMP as f64 - JUMP_EXCITES) / (EVENTS_PER_JUMP as f64 - 1.0);
 
 /// Book, fair value and habits.
 #[derive(Clone, Debug)]
@@ -67,6 +75,8 @@ pub(super) struct Traders {
     depth_log2_q8: u32,
     gap_ticks: f64,
     size_shift_q8: i32,
+    /// The quantity market makers aim at on a best level, lots.
+    usual_best_lots: u64,
     /// The side the last market order took from.
     taken: Side,
 }
@@ -84,6 +94,7 @@ impl Traders {
             depth_log2_q8: u32::try_from(whole(depth_log2 * 256.0)).unwrap_or_default(),
             gap_ticks: listing.gap_ticks,
             size_shift_q8: listing.size_shift_q8,
+            usual_best_lots: usual_best_lots(listing.size_shift_q8),
             taken: Side::Bid,
         }
     }
@@ -145,8 +156,25 @@ impl Traders {
         } else {
             self.refill_or_thin(bid, ask, tape);
         }
+        self.settle_fair(bid, ask, tape);
         tape.quote(out, now_ns, &self.book);
-        if jumped { JUMP_EXCITES } else { 1.0 }
+        if jumped { JUMP_EXCITES } else { TURN_EXCITES }
+    }
+
+    /// What is nearly fair becomes fair: where the prices have settled, gaps are closed again, and do
+    /// not lead farther.
+    fn settle_fair(&mut self, bid: u16, ask: u16, tape: &Tape) {
+        if bid == NO_LEVEL || ask == NO_LEVEL {
+            return;
+        }
+        let floor = tape.floor_ticks() << PLACES;
+        let (low, high) = (i64::from(bid) << PLACES, i64::from(ask) << PLACES);
+        let fair = self.fair.value() - floor;
+        if fair >= high && fair <= high + self.tolerance {
+            self.fair.settle(floor + high - 1);
+        } else if fair < low && fair >= low - self.tolerance {
+            self.fair.settle(floor + low);
+        }
     }
 
     /// Makes the trades that the chapter still owes, one resting order at a time.
@@ -156,9 +184,9 @@ impl Traders {
                 self.restore(tape);
             }
             self.take(self.taken, 1, self.farthest(self.taken), out, now_ns, tape);
+            tape.quote(out, now_ns, &self.book);
             self.taken = opposite(self.taken);
         }
-        tape.quote(out, now_ns, &self.book);
     }
 
     /// `count` messages behind the best levels.
@@ -188,6 +216,8 @@ impl Traders {
         }
     }
 
+    /// The best price of one side is wrong: it is taken, or the other side follows it, or its owners
+    /// withdraw together.
     fn reprice(
         &mut self,
         wrong: Side,
@@ -196,22 +226,52 @@ impl Traders {
         now_ns: u64,
         tape: &mut Tape,
     ) {
-        if self.dice.happens(TAKEN.scaled(eagerness)) {
+        let (bid, ask) = (self.book.best(Side::Bid), self.book.best(Side::Ask));
+        if ask - bid > 1 && self.dice.happens(FOLLOWED) {
+            self.narrow(bid, ask, tape);
+        } else if self.dice.happens(TAKEN.scaled(eagerness)) {
             let limit = self.fair_level(tape).clamp(0, i64::from(self.band) - 1);
             let limit = u16::try_from(limit).unwrap_or_default();
-            let lots = MARKET_ORDERS.draw(&mut self.dice, self.size_shift_q8 + 1_024);
+            let lots = MARKET_ORDERS.draw(&mut self.dice, self.size_shift_q8 + 512);
             self.take(wrong, lots, limit, out, now_ns, tape);
-        } else if self.book.cancel_youngest(self.book.best(wrong)) {
-            tape.updated();
+        } else {
+            self.withdraw(wrong, tape);
         }
     }
 
+    /// The owners of mispriced levels withdraw: from all of them, or from the first few.
+    fn withdraw(&mut self, wrong: Side, tape: &mut Tape) {
+        let best = self.book.best(wrong);
+        let fair = self.fair_level(tape).clamp(0, i64::from(self.band) - 1);
+        let way = best.abs_diff(u16::try_from(fair).unwrap_or(best));
+        let way = if self.dice.happens(WITHDRAWN_FULLY) {
+            way
+        } else {
+            u16::try_from(self.dice.below(u32::from(way) + 1)).unwrap_or(way)
+        };
+        let mut level = best;
+        while level != NO_LEVEL && level.abs_diff(best) <= way {
+            while self.book.cancel_youngest(level) {
+                tape.updated();
+            }
+            level = self.book.best(wrong);
+        }
+    }
+
+    /// Somebody trades for reasons of their own. Others suspect that they know something: the fair value
+    /// follows part of the way.
     fn market_order(&mut self, out: &mut Vec<Tick>, now_ns: u64, tape: &mut Tape) {
         if !self.dice.happens(SAME_SIDE) {
             self.taken = opposite(self.taken);
         }
         let lots = MARKET_ORDERS.draw(&mut self.dice, self.size_shift_q8);
+        let before = self.book.best(self.taken);
         self.take(self.taken, lots, self.farthest(self.taken), out, now_ns, tape);
+        let after = self.book.best(self.taken);
+        if after != NO_LEVEL && after != before {
+            let way = i64::from(after) - i64::from(before);
+            self.fair.settle(self.fair.value() + (way << PLACES) * IMPACT_PERCENT / 100);
+        }
     }
 
     /// A market order: walks the book until it is filled, at its limit, or the chapter's trades are made.
@@ -255,10 +315,10 @@ impl Traders {
     fn refill_or_thin(&mut self, bid: u16, ask: u16, tape: &mut Tape) {
         let bits = self.dice.bits();
         let (side, level) = if bits >> 63 == 0 { (Side::Bid, bid) } else { (Side::Ask, ask) };
-        let usual = self.usual_best_lots();
+        let usual = self.usual_best_lots;
         let lots = u64::from(self.book.quantity(level));
-        // Even odds at the usual quantity, 7 to 1 against thinning an empty one.
-        let adds = (bits & 0xFFFF) * (lots + usual / 7) < 0x1_0000 * usual;
+        // An empty level is always added to, one of the usual size two times in three.
+        let adds = (bits & 0xFFFF) * (lots + usual) * 3 < 0x1_0000 * usual * 4;
         if adds {
             self.rest_best(side, level, tape);
             return;
@@ -300,13 +360,6 @@ impl Traders {
         }
     }
 
-    /// The quantity market makers aim at on a best level, lots.
-    fn usual_best_lots(&self) -> u64 {
-        let shift = f64::from(self.size_shift_q8.abs()) / 256.0;
-        let factor = exp2_neg(shift);
-        whole(if self.size_shift_q8 < 0 { 1.2e5 * factor } else { 1.2e5 / factor }).max(2)
-    }
-
     /// How far behind the best an order is placed, ticks: 2 to the larger of two uniform numbers.
     fn distance(&self, bits: u64) -> u16 {
         let (one, two) = (bits & 0xFFFF, (bits >> 16) & 0xFFFF);
@@ -344,10 +397,16 @@ const fn opposite(side: Side) -> Side {
     }
 }
 
+/// The usual quantity at a best price, lots.
+fn usual_best_lots(size_shift_q8: i32) -> u64 {
+    whole(9e4 * exp2_q8(size_shift_q8)).max(2)
+}
+
 /// How many changes of level behind the best one touch of the best levels comes with, in the mean.
 pub(super) fn messages_behind(dice: &mut Dice, touches: u32) -> u32 {
-    let mean = 10.0 + 3.2 * f64::from(touches);
-    u32::try_from(whole(mean * (0.5 + 0.5 * dice.exponential()))).unwrap_or(0)
+    let burst = dice.exponential();
+    let mean = 4.5 + 1.75 * f64::from(touches);
+    u32::try_from(whole(mean * (0.4 + 0.3 * burst * burst * burst))).unwrap_or(0)
 }
 
 /// Seconds as ns.
