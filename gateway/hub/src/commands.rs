@@ -64,6 +64,7 @@ impl Hub {
         if self.peers.get(conn.0).is_none() {
             return;
         }
+        self.renew(conn.0);
         match command {
             Command::Subscribe(subscribe) => self.subscribe(conn, subscribe, reply),
             Command::Unsubscribe(unsubscribe) => self.unsubscribe(conn, unsubscribe, reply),
@@ -139,6 +140,8 @@ impl Hub {
         state.class_mut(class).cursor = state.class(class).cursor.min(from);
         state.sweep();
         self.end_transfer(conn, Target::Exact { topic });
+        // Nor does a wildcard go on with what the exact subscription has precedence over.
+        self.end_transfer(conn, Target::All { channel: channel.code(), slot });
         self.market.topics.get_mut(topic).subscribers.insert(conn.0, slots);
         self.counters.resumes += u64::from(progress.has(Mark::Resumed));
         Ok(seq)

@@ -40,6 +40,8 @@ pub(crate) struct Intake {
     partial: Vec<Tick>,
     /// Until when recovery may go on; `None`: there is nothing to recover.
     pub(crate) recovering_until_ns: Option<u64>,
+    /// The epoch is known from an image only: its own record may still come.
+    is_adopted: bool,
 }
 
 impl Hub {
@@ -68,7 +70,7 @@ impl Hub {
             }
             Kind::Epoch => {
                 self.break_group();
-                self.begin_epoch(tick.epoch());
+                self.handle_epoch(tick.epoch());
             }
         }
     }
@@ -95,6 +97,7 @@ impl Hub {
                 return;
             }
             self.begin_epoch(image.epoch);
+            self.intake.is_adopted = true;
         }
         self.counters.images += 1;
         self.intake.recovering_until_ns = Some(now_ns.saturating_add(RECOVERY_MAX_NS));
@@ -161,11 +164,17 @@ impl Hub {
         if valid { slot.topic(channel) } else { None }
     }
 
-    fn begin_epoch(&mut self, epoch: u64) {
-        if epoch == self.market.epoch {
-            // The same record again, as when a reader starts over: not a restart.
-            return;
+    fn handle_epoch(&mut self, epoch: u64) {
+        let is_adopted = std::mem::take(&mut self.intake.is_adopted);
+        let has_entries = self.market.log.head() > self.market.log.tail();
+        // An image was first to tell of this epoch, and that is fine, unless data was taken since:
+        // that was of an older one. All there is of this epoch follows, from its first numbers.
+        if epoch != self.market.epoch || is_adopted && has_entries {
+            self.begin_epoch(epoch);
         }
+    }
+
+    fn begin_epoch(&mut self, epoch: u64) {
         let is_restart = self.market.epoch != 0;
         self.market.begin_epoch(epoch);
         self.counters.epochs += 1;

@@ -36,7 +36,8 @@ pub(crate) enum Mark {
     NeedsBook = 1 << 4,
     /// Depth: and it was the shard that missed them.
     Lapped = 1 << 5,
-    /// Depth: a snapshot is in transfer; its number is the last delivered.
+    /// Depth: a snapshot is in transfer; its number is the last delivered. Together with
+    /// `NeedsBook`: it was taken back half-way, another has to begin.
     InTransfer = 1 << 6,
 }
 

@@ -114,7 +114,8 @@ impl Collector<'_> {
             return Next::Nothing;
         }
         if known.head == NOWHERE {
-            return match self.catch_up(at, topic) {
+            // The sweep would come to it too; it may be cut off before it does.
+            return match self.inspect(at) {
                 Flow::Full => Next::Full,
                 Flow::Done | Flow::Wait => Next::Nothing,
             };

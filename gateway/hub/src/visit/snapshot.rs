@@ -169,6 +169,12 @@ impl Collector<'_> {
         self.pump()
     }
 
+    /// The number of the topic's book, if it can be sent.
+    pub(super) fn book_seq(&self, topic: u32) -> Option<u64> {
+        let slot = self.market.topics.get(topic).slot;
+        self.market.instruments.get(slot).book.as_ref()?.seq()
+    }
+
     /// The encoded book, shared; `None` if there is no memory for it.
     fn snapshot_of(&mut self, slot: u32) -> Option<Rc<Snapshot>> {
         let encoding = self.message.encoding;
@@ -206,7 +212,17 @@ impl Collector<'_> {
             self.conn.transfer = NO_TRANSFER;
             return Flow::Done;
         };
+        if part == 0 && self.book_seq(topic) != Some(snapshot.seq) {
+            // It could not be sent at once, and the book has moved on.
+            self.transfers.remove(number);
+            self.conn.transfer = NO_TRANSFER;
+            return self.present(at, topic);
+        }
         self.more = true;
+        // The visit in which the transfer began may have been abandoned, and the definition with it.
+        if part == 0 && self.introduce(at, topic) == Flow::Full {
+            return Flow::Full;
+        }
         if self.room(snapshot.part(part).len() + self.message.gap_bytes()) == Flow::Full {
             return Flow::Full;
         }

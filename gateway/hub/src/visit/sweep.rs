@@ -75,7 +75,7 @@ impl Collector<'_> {
     }
 
     /// Does for one topic what its entries in the log will not bring about.
-    fn inspect(&mut self, at: At) -> Flow {
+    pub(super) fn inspect(&mut self, at: At) -> Flow {
         let Some(topic) = self.topic(at) else { return Flow::Done };
         let slot = self.market.topics.get(topic).slot;
         if !self.market.instruments.get(slot).is_defined {
@@ -97,7 +97,7 @@ impl Collector<'_> {
 
     /// Applies the rule for entries that are no longer in the log, if none of the topic's that the
     /// client misses is. If some are, live delivery comes to them and sees what is missing before.
-    pub(super) fn catch_up(&mut self, at: At, topic: u32) -> Flow {
+    fn catch_up(&mut self, at: At, topic: u32) -> Flow {
         let progress = self.progress(at);
         let known = self.market.topics.get(topic);
         let (channel, tail, head_seq) = (known.channel, known.tail, known.head_seq);
@@ -107,6 +107,10 @@ impl Collector<'_> {
         if head_seq <= progress.seq() || tail != NOWHERE {
             return Flow::Done;
         }
+        if self.introduce(at, topic) == Flow::Full {
+            return Flow::Full;
+        }
+        let progress = self.progress(at);
         let reason = match channel {
             _ if progress.has(Mark::Resumed) => GapReason::Resume,
             Channel::Trade | Channel::Bar(_) => GapReason::Lost,
@@ -132,9 +136,8 @@ impl Collector<'_> {
     fn catch_up_book(&mut self, at: At, topic: u32) -> Flow {
         let progress = self.progress(at);
         let known = self.market.topics.get(topic);
-        let (head_seq, tail, slot) = (known.head_seq, known.tail, known.slot);
-        let book = self.market.instruments.get(slot).book.as_ref();
-        let book_seq = book.and_then(|book| book.seq()).unwrap_or(0);
+        let (head_seq, tail) = (known.head_seq, known.tail);
+        let book_seq = self.book_seq(topic).unwrap_or(0);
         let left_the_log = head_seq > progress.seq() && tail == NOWHERE;
         // The ring lapped the shard, an image brought the book up to date, and no group came since.
         let is_behind_image =

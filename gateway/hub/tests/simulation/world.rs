@@ -1,0 +1,525 @@
+//! One simulated world: a feed, a ring, a hub in a shell, and clients.
+
+use std::num::NonZeroU32;
+
+use serde_json::Value;
+use tickcast_hub::{ConnId, Counters, Hub, Limits};
+use wire::command::{Command, Mode, Resume, SnapshotPolicy, Subscribe, Unsubscribe};
+use wire::{Channel, Encoding, FeedState, Pattern, Symbol, Tick};
+
+use crate::client::{Client, View};
+use crate::feed::{CHANNELS, Feed};
+use crate::random::Random;
+use crate::ring::Ring;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    Tiny,
+    Roomy,
+    Wide,
+}
+
+/// What happened in one world, or in many.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    pub counters: Counters,
+    /// Topics of strict clients that were complete in the end.
+    pub strict_topics: u64,
+    pub digest: u64,
+}
+
+impl Outcome {
+    pub fn add(&mut self, other: &Self) {
+        self.counters.add(&other.counters);
+        self.strict_topics += other.strict_topics;
+    }
+}
+
+struct Seat {
+    client: Client,
+    conn: ConnId,
+    is_blocked: bool,
+}
+
+pub struct World {
+    family: Family,
+    random: Random,
+    limits: Limits,
+    hub: Hub,
+    feed: Feed,
+    ring: Ring,
+    seats: Vec<Seat>,
+    /// Clients that left, with what they knew.
+    gone: Vec<Client>,
+    now_ns: u64,
+    out: Vec<u8>,
+    digest: u64,
+    last_visit: Option<(ConnId, tickcast_hub::Visit)>,
+}
+
+fn limits(family: Family, random: &mut Random) -> Limits {
+    let power = |random: &mut Random, low, high| 1usize << random.range(low, high);
+    let mut limits = Limits {
+        connections_max: 12,
+        instruments_max: 64,
+        log_entries: power(random, 3, 8),
+        log_ticks: power(random, 4, 9),
+        arena_bytes: [power(random, 8, 12), power(random, 8, 12)],
+        group_levels_max: 60,
+        book_levels_max: 40,
+        topics_per_connection_max: 12,
+        classes_per_connection_max: 3,
+        wildcard_states_max: 400,
+        visit_entries: random.range(8, 80) as usize,
+        visit_bytes: random.range(256, 3000) as usize,
+        lag_entries_max: random.range(0, 60),
+        lag_age_max_ns: random.range(1, 200) * 1_000_000,
+        slow_age_max_ns: random.range(1, 40) * 50_000_000,
+        slow_entries_max: if random.chance(30) { random.range(50, 500) } else { u64::MAX },
+        merge_levels_max: random.range(1, 80) as usize,
+        snapshot_bytes_max: random.range(100, 6000) as usize,
+        rate_max: 1000,
+    };
+    match family {
+        Family::Tiny => {}
+        Family::Roomy => {
+            limits.log_entries = 1 << 14;
+            limits.log_ticks = 1 << 16;
+            limits.snapshot_bytes_max = 1 << 20;
+        }
+        Family::Wide => {
+            limits.instruments_max = 400;
+            limits.wildcard_states_max = 100_000;
+            limits.log_entries = power(random, 5, 11);
+            limits.log_ticks = limits.log_entries * 2;
+        }
+    }
+    limits
+}
+
+impl World {
+    pub fn new(family: Family, seed: u64) -> Self {
+        let mut random = Random::new(seed.wrapping_mul(3).wrapping_add(family as u64));
+        let limits = limits(family, &mut random);
+        let instruments_max = if family == Family::Wide { 150 } else { random.range(1, 6) };
+        let mut feed = Feed::new(random.next(), instruments_max, 60);
+        let capacity = match family {
+            Family::Tiny => random.range(100, 600),
+            Family::Roomy => 1 << 20,
+            Family::Wide => 4096,
+        };
+        let mut ring = Ring::new(capacity as usize);
+        let mut batch = Vec::new();
+        feed.restart(&mut batch);
+        ring.publish(&mut batch, &mut feed);
+        Self {
+            family,
+            random,
+            limits,
+            hub: Hub::new(limits),
+            feed,
+            ring,
+            seats: Vec::new(),
+            gone: Vec::new(),
+            now_ns: 1_000_000,
+            out: Vec::new(),
+            digest: 0xCBF2_9CE4_8422_2325,
+            last_visit: None,
+        }
+    }
+
+    pub fn run(mut self) -> Outcome {
+        let steps = if self.family == Family::Wide { 150 } else { 400 };
+        // Often the shard starts late.
+        if self.random.chance(30) {
+            (0..self.random.below(40)).for_each(|_| self.feed());
+        }
+        for _ in 0..steps {
+            self.step();
+        }
+        self.settle();
+        let mut outcome =
+            Outcome { counters: *self.hub.counters(), strict_topics: 0, digest: self.digest };
+        for seat in &self.seats {
+            let complete = seat.client.check_complete(&self.feed);
+            outcome.strict_topics += if seat.client.is_strict { complete } else { 0 };
+        }
+        outcome
+    }
+
+    fn step(&mut self) {
+        match self.random.below(100) {
+            0..30 => self.feed(),
+            30..55 => self.drain(),
+            55..78 => (0..self.random.range(1, 12)).for_each(|_| drop(self.visit())),
+            78..84 => self.subscribe(),
+            84..86 => self.unsubscribe(),
+            86..90 => self.connect(),
+            90..91 => self.disconnect(),
+            91..93 => self.writable(),
+            93..97 => self.time(),
+            97..98 => self.news(),
+            98..99 => self.list(),
+            _ => self.nonsense(),
+        }
+        self.closes();
+    }
+
+    fn feed(&mut self) {
+        let mut batch = Vec::new();
+        // An epoch's end drops what was not delivered of it, so that strict worlds have only one.
+        if self.family != Family::Roomy && self.random.chance(1) {
+            self.feed.restart(&mut batch);
+            self.ring.publish(&mut batch, &mut self.feed);
+        } else if self.random.chance(2) {
+            self.feed.list(&mut batch);
+            self.ring.publish(&mut batch, &mut self.feed);
+        }
+        for _ in 0..self.random.range(1, if self.family == Family::Tiny { 25 } else { 60 }) {
+            self.feed.event(&mut batch);
+            if self.random.chance(50) {
+                self.ring.publish(&mut batch, &mut self.feed);
+            }
+        }
+        self.ring.publish(&mut batch, &mut self.feed);
+    }
+
+    fn drain(&mut self) {
+        let most = if self.random.chance(20) { u64::MAX } else { self.random.range(1, 80) };
+        self.ring.drain(&mut self.hub, most, self.now_ns);
+    }
+
+    /// One turn of whose turn it is; `false` if it is nobody's.
+    fn visit(&mut self) -> bool {
+        let Some(conn) = self.hub.next_visit(self.now_ns) else { return false };
+        self.out.clear();
+        if std::env::var("HUB_TRACE").is_ok() { eprintln!("visit {} {:?}", conn.0, self.hub.debug(conn)); }
+        let visit = self.hub.collect(conn, self.now_ns, &mut self.out);
+        self.last_visit = Some((conn, visit));
+        assert_eq!(visit.bytes, self.out.len());
+        assert!(visit.examined as usize <= self.limits.visit_entries);
+        let seat = self.seats.iter_mut().find(|seat| seat.conn == conn).expect("it is connected");
+        assert!(!seat.is_blocked, "a blocked connection is not visited");
+        if visit.bytes == 0 {
+            self.hub.commit(conn);
+            return true;
+        }
+        if !seat.client.is_strict && self.random.chance(12) {
+            self.hub.abandon(conn);
+            self.hub.handle_blocked(conn, self.now_ns);
+            seat.is_blocked = true;
+            return true;
+        }
+        self.hub.commit(conn);
+        for byte in &self.out {
+            self.digest = (self.digest ^ u64::from(*byte)).wrapping_mul(0x100_0000_01B3);
+        }
+        seat.client.laps_seen = self.hub.counters().laps;
+        seat.client.read(&self.out, &self.feed, self.limits.visit_bytes);
+        if !seat.client.is_strict && self.random.chance(6) {
+            // A short write.
+            self.hub.handle_blocked(conn, self.now_ns);
+            seat.is_blocked = true;
+        }
+        true
+    }
+
+    fn connect(&mut self) {
+        let encoding = if self.random.chance(70) { Encoding::Sbe } else { Encoding::Json };
+        let Ok(conn) = self.hub.connect(encoding, self.now_ns) else {
+            assert_eq!(self.seats.len(), self.limits.connections_max as usize);
+            return;
+        };
+        let mut client = Client::new(encoding, self.hub.epoch());
+        client.is_strict = self.family == Family::Roomy && self.random.chance(50);
+        self.seats.push(Seat { client, conn, is_blocked: false });
+        if !self.gone.is_empty() && self.random.chance(60) {
+            self.resume();
+        } else {
+            self.subscribe_at(self.seats.len() - 1);
+        }
+    }
+
+    fn disconnect(&mut self) {
+        if !self.seats.is_empty() {
+            let at = self.random.below(self.seats.len() as u64) as usize;
+            let seat = self.seats.swap_remove(at);
+            self.hub.disconnect(seat.conn);
+            self.gone.push(seat.client);
+        }
+    }
+
+    fn closes(&mut self) {
+        while let Some((conn, code)) = self.hub.next_close() {
+            assert_eq!(code, wire::CloseCode::SlowConsumer);
+            let at = self.seats.iter().position(|seat| seat.conn == conn).unwrap();
+            assert!(self.seats[at].is_blocked, "only who does not read is closed");
+            let seat = self.seats.swap_remove(at);
+            self.hub.disconnect(conn);
+            self.gone.push(seat.client);
+        }
+    }
+
+    fn writable(&mut self) {
+        for seat in &mut self.seats {
+            if seat.is_blocked && self.random.chance(60) {
+                self.hub.handle_writable(seat.conn, self.now_ns);
+                seat.is_blocked = false;
+            }
+        }
+    }
+
+    fn time(&mut self) {
+        self.now_ns += self.random.below(60_000_000);
+        if self.random.chance(80) {
+            self.hub.handle_timers(self.now_ns);
+        }
+    }
+
+    fn news(&mut self) {
+        let state = *self.random.pick(&[FeedState::Live, FeedState::Silent, FeedState::Stopped]);
+        self.hub.handle_feed(state, self.now_ns);
+    }
+
+    fn list(&mut self) {
+        let mut batch = Vec::new();
+        self.feed.list(&mut batch);
+        self.ring.publish(&mut batch, &mut self.feed);
+    }
+
+    /// Records that no feed of ours would write. Not within a group: that would break it.
+    fn nonsense(&mut self) {
+        if self.ring.is_within_group() {
+            return;
+        }
+        let mut tick = Tick::from_epoch(0, 0);
+        tick.kind = self.random.below(256) as u8;
+        tick.instrument = self.random.below(100) as u32 + 64;
+        tick.seq = 0;
+        tick.levels = self.random.below(256) as u8;
+        tick.body = [self.random.next(); 11];
+        if !matches!(tick.kind(), Ok(wire::Kind::Epoch | wire::Kind::Definition)) {
+            self.hub.handle_record(&tick, self.now_ns);
+        }
+    }
+
+    fn send(&mut self, at: usize, subscribe: Subscribe) -> Vec<Value> {
+        let mut reply = Vec::new();
+        let command = Command::Subscribe(subscribe);
+        self.hub.handle_command(self.seats[at].conn, &command, self.now_ns, &mut reply);
+        let reply: Value = serde_json::from_slice(&reply).unwrap();
+        assert_eq!(reply["op"], "ack");
+        reply["results"].as_array().unwrap().clone()
+    }
+
+    fn subscribe(&mut self) {
+        if !self.seats.is_empty() {
+            let at = self.random.below(self.seats.len() as u64) as usize;
+            self.subscribe_at(at);
+        }
+    }
+
+    fn channel(&mut self) -> Channel {
+        let partial = [Channel::Depth5, Channel::Depth10, Channel::Depth20];
+        if self.random.chance(20) { *self.random.pick(&partial) } else { *self.random.pick(&CHANNELS) }
+    }
+
+    fn subscribe_at(&mut self, at: usize) {
+        let is_strict = self.seats[at].client.is_strict;
+        let count = if is_strict { 2 } else { self.random.range(1, 5) };
+        for _ in 0..count {
+            let channel = self.channel();
+            let symbols: Vec<Symbol> = self.hub.instruments().map(|i| i.symbol).collect();
+            if symbols.is_empty() {
+                return;
+            }
+            let symbol = *self.random.pick(&symbols);
+            let all = self.random.chance(if self.family == Family::Wide { 60 } else { 25 });
+            let pattern = if all { Pattern::All(channel) } else { Pattern::One(symbol, channel) };
+            let conflates = !is_strict && self.random.chance(30);
+            let rated = !is_strict && self.random.chance(15);
+            let rate = self.random.range(1, 1000) as u32;
+            let subscribe = Subscribe {
+                id: None,
+                topics: vec![Ok(pattern.clone())],
+                mode: if conflates { Mode::Conflate } else { Mode::Every },
+                max_rate: if rated { NonZeroU32::new(rate) } else { None },
+                snapshot: if self.random.chance(75) {
+                    SnapshotPolicy::Send
+                } else {
+                    SnapshotPolicy::Skip
+                },
+                resume: None,
+            };
+            self.subscribe_with(at, &pattern, subscribe);
+        }
+    }
+
+    fn subscribe_with(&mut self, at: usize, pattern: &Pattern, subscribe: Subscribe) {
+        let (snapshot, resume) = (subscribe.snapshot, subscribe.resume.clone());
+        let mode = subscribe.mode;
+        let results = self.send(at, subscribe);
+        let epoch = self.hub.epoch();
+        let client = &mut self.seats[at].client;
+        let ok = results[0]["ok"].as_bool().unwrap();
+        let seq: u64 = results[0]["seq"].as_str().map_or(0, |seq| seq.parse().unwrap());
+        if !ok {
+            return;
+        }
+        let begins = |symbol: Symbol, channel: Channel, known: Option<u64>| {
+            let resumed = resume.as_ref().and_then(|r| Some((r.epoch, r.seq(&symbol, channel)?)));
+            match resumed {
+                Some((of, seq)) if of == epoch => View::resumed(epoch, seq),
+                Some(_) => View::foreign(epoch),
+                None => match known {
+                    Some(seq) if snapshot == SnapshotPolicy::Skip && channel != Channel::Depth => {
+                        View::at(epoch, seq)
+                    }
+                    Some(seq) => View::fresh(epoch, seq),
+                    None if snapshot == SnapshotPolicy::Skip && channel != Channel::Depth => {
+                        View::unknown(epoch)
+                    }
+                    None => View::fresh(epoch, 0),
+                },
+            }
+        };
+        match pattern {
+            Pattern::One(symbol, channel) => {
+                let topic = (*symbol, *channel);
+                let is_new = client.exact.insert(topic, mode).is_none();
+                let old = client.views.insert(topic, begins(*symbol, *channel, Some(seq)));
+                if is_new && client.wildcards.contains_key(channel) {
+                    // A topic that the wildcard has not come to yet begins with its first number.
+                    let shadow = old.unwrap_or_else(|| View::at(client.epoch, 0));
+                    client.shadows.insert(topic, shadow);
+                }
+            }
+            Pattern::All(channel) => {
+                client.wildcards.insert(*channel, mode);
+                let exact = &client.exact;
+                client.views.retain(|topic, _| topic.1 != *channel || exact.contains_key(topic));
+                client.shadows.retain(|topic, _| topic.1 != *channel);
+                for instrument in self.hub.instruments().filter(|i| i.has(*channel)) {
+                    let topic = (instrument.symbol, *channel);
+                    let view = begins(instrument.symbol, *channel, None);
+                    if client.exact.contains_key(&topic) {
+                        client.shadows.insert(topic, view);
+                    } else {
+                        client.views.insert(topic, view);
+                    }
+                }
+                for topic in client.exact.keys().filter(|topic| topic.1 == *channel) {
+                    client.shadows.entry(*topic).or_insert_with(|| View::at(epoch, 0));
+                }
+            }
+        }
+    }
+
+    fn unsubscribe(&mut self) {
+        if self.seats.is_empty() {
+            return;
+        }
+        let at = self.random.below(self.seats.len() as u64) as usize;
+        let client = &mut self.seats[at].client;
+        let mut all: Vec<Pattern> =
+            client.exact.keys().map(|(symbol, channel)| Pattern::One(*symbol, *channel)).collect();
+        all.extend(client.wildcards.keys().map(|channel| Pattern::All(*channel)));
+        all.sort_by_key(|pattern| pattern.to_string());
+        if all.is_empty() {
+            return;
+        }
+        let pattern = self.random.pick(&all).clone();
+        match &pattern {
+            Pattern::One(symbol, channel) => {
+                let topic = (*symbol, *channel);
+                client.exact.remove(&topic);
+                let shadow = client.shadows.remove(&topic);
+                match (client.views.get(&topic).is_some_and(View::is_bound), shadow) {
+                    // The wildcard goes on where the exact subscription ended.
+                    (true, Some(_)) => {}
+                    (false, Some(shadow)) => drop(client.views.insert(topic, shadow)),
+                    (_, None) => drop(client.views.remove(&topic)),
+                }
+            }
+            Pattern::All(channel) => {
+                client.wildcards.remove(channel);
+                let exact = &client.exact;
+                client.views.retain(|topic, _| topic.1 != *channel || exact.contains_key(topic));
+                client.shadows.retain(|topic, _| topic.1 != *channel);
+            }
+        }
+        let unsubscribe = Unsubscribe { id: None, topics: vec![Ok(pattern)] };
+        let mut reply = Vec::new();
+        let command = Command::Unsubscribe(unsubscribe);
+        self.hub.handle_command(self.seats[at].conn, &command, self.now_ns, &mut reply);
+        let reply: Value = serde_json::from_slice(&reply).unwrap();
+        assert_eq!(reply["results"][0]["ok"], true, "{reply}");
+    }
+
+    /// The newest client comes back as one that left, and resumes.
+    fn resume(&mut self) {
+        let at = self.seats.len() - 1;
+        let which = self.random.below(self.gone.len() as u64) as usize;
+        let old = self.gone.swap_remove(which);
+        let positions = old.positions();
+        let resume = Resume::new(old.epoch, positions.clone()).unwrap();
+        let is_present = old.epoch == self.hub.epoch();
+        let mut patterns: Vec<Pattern> =
+            old.exact.keys().map(|(symbol, channel)| Pattern::One(*symbol, *channel)).collect();
+        patterns.extend(old.wildcards.keys().map(|channel| Pattern::All(*channel)));
+        patterns.sort_by_key(|pattern| pattern.to_string());
+        for pattern in patterns {
+            let subscribe = Subscribe {
+                id: None,
+                topics: vec![Ok(pattern.clone())],
+                mode: Mode::Every,
+                max_rate: None,
+                snapshot: SnapshotPolicy::Send,
+                resume: Some(resume.clone()),
+            };
+            self.subscribe_with(at, &pattern, subscribe);
+        }
+        self.seats[at].client.take_books_from(&old);
+        // What is not yet given out cannot be resumed.
+        if let (true, Some((symbol, channel, seq))) = (is_present, positions.first()) {
+            let ahead = Resume::new(old.epoch, vec![(*symbol, *channel, seq + 100_000)]).unwrap();
+            let subscribe = Subscribe {
+                id: None,
+                topics: vec![Ok(Pattern::One(*symbol, *channel))],
+                mode: Mode::Every,
+                max_rate: None,
+                snapshot: SnapshotPolicy::Send,
+                resume: Some(ahead),
+            };
+            let results = self.send(at, subscribe);
+            assert_eq!(results[0]["ok"], false, "a resume from the future");
+        }
+    }
+
+    /// The feed is silent, everybody reads, time passes.
+    fn settle(&mut self) {
+        self.ring.drain(&mut self.hub, u64::MAX, self.now_ns);
+        assert_eq!(self.ring.backlog(), 0);
+        let (mut quiet, mut visits) = (0, 0);
+        while quiet < 5 {
+            self.now_ns += 1_000_000;
+            for seat in &mut self.seats {
+                if std::mem::take(&mut seat.is_blocked) {
+                    self.hub.handle_writable(seat.conn, self.now_ns);
+                }
+            }
+            if quiet > 2 {
+                self.now_ns += 1_000_000_000;
+            }
+            self.hub.handle_timers(self.now_ns);
+            self.closes();
+            let mut was_quiet = true;
+            while self.visit() {
+                was_quiet = false;
+                visits += 1;
+                assert!(visits < 100_000, "the hub does not come to rest: {:?} {:#?}", self.last_visit, self.hub);
+            }
+            quiet = if was_quiet { quiet + 1 } else { 0 };
+        }
+    }
+}
