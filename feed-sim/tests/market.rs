@@ -290,17 +290,20 @@ fn what_a_late_twin_says_first_is_what_readers_of_the_other_know() {
 }
 
 #[test]
-fn a_live_market_is_at_the_present_when_it_is_started() {
-    let config = MarketConfig { rate: 5_000, ..Default::default() };
-    let now_ns = config.start_ns + 5_000 * SECOND_NS + 77;
-    let mut live = Market::live(&config).unwrap();
-    live.start(now_ns);
-    let mut joined = Market::join(&config, now_ns).unwrap();
-    assert_eq!(hash(&mut live, 50_000), hash(&mut joined, 50_000));
-    // One that follows its schedule does not care what time it is.
-    let mut scheduled = Market::new(&config).unwrap();
-    scheduled.start(now_ns);
-    assert_eq!(hash(&mut scheduled, 50_000), hash(&mut Market::new(&config).unwrap(), 50_000));
+fn nothing_is_allocated_once_it_runs() {
+    let config = MarketConfig { rate: 500_000, sessions: SHORT, ..Default::default() };
+    let mut market = Market::new(&config).unwrap();
+    let mut ticks = Vec::with_capacity(1 << 16);
+    market.next(&mut ticks);
+    let mut seen = 0;
+    let allocated = allocation_counter::measure(|| {
+        while seen < 1_000_000 {
+            ticks.clear();
+            market.next(&mut ticks);
+            seen += ticks.len();
+        }
+    });
+    assert_eq!(allocated.count_total, 0, "{allocated:?} in {seen} ticks");
 }
 
 #[test]

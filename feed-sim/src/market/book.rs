@@ -103,6 +103,11 @@ impl Book {
         }
     }
 
+    /// How many orders can rest at once.
+    pub(super) fn room(&self) -> usize {
+        self.orders.len()
+    }
+
     /// The best level of a side, or [`NO_LEVEL`].
     pub(super) const fn best(&self, side: Side) -> u16 {
         match side {

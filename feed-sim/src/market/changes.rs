@@ -14,6 +14,11 @@ pub(super) struct Changes {
 }
 
 impl Changes {
+    /// Scratch space for this many changes at once.
+    pub(super) fn with_room_for(changes: usize) -> Self {
+        Self { bids: Vec::with_capacity(changes), asks: Vec::with_capacity(changes) }
+    }
+
     pub(super) fn clear(&mut self) {
         self.bids.clear();
         self.asks.clear();

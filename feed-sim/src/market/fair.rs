@@ -81,8 +81,9 @@ impl Fair {
     }
 
     /// The market has agreed on this value.
-    pub(super) const fn settle(&mut self, value: i64) {
-        self.value = value;
+    pub(super) fn settle(&mut self, value: i64) {
+        let reach = signed(self.traits.reach_ticks * TICK);
+        self.value = value.clamp(self.from - reach, self.from + reach).max(1 << PLACES);
     }
 
     /// One event passed, with this fraction of the chapter over. Says if the value jumped.
@@ -103,9 +104,7 @@ impl Fair {
         let direction = if self.to >= self.value { 1.0 } else { -1.0 };
         let jump_share = self.share_of_one_jump(scale, elapsed);
         let ticks = sign * scale * tail + direction * left * jump_share;
-        let reach = signed(self.traits.reach_ticks * TICK);
-        let next = self.value + signed(ticks * TICK);
-        self.value = next.clamp(self.from - reach, self.from + reach).max(1 << PLACES);
+        self.settle(self.value + signed(ticks * TICK));
         true
     }
 

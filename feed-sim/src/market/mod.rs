@@ -52,7 +52,6 @@ pub struct Market {
     instruments: Vec<Instrument>,
     pits: Vec<Pit>,
     order: Tournament,
-    clock: Clock,
     /// Where the schedule starts, ns since the epoch.
     start_ns: u64,
     /// Where the feed's time begins, ns since the epoch.
@@ -66,15 +65,6 @@ pub struct Market {
 enum Introduction {
     Owed,
     Made,
-}
-
-/// What the feed's time is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Clock {
-    /// The schedule's, from where the market was begun.
-    Schedule,
-    /// The present: the market joins its schedule when it is started.
-    Present,
 }
 
 impl Market {
@@ -94,15 +84,16 @@ impl Market {
             pits.push(Pit::new(&listing, config, pace::of(rate, listing.levels())));
             instruments.push(listing.instrument);
         }
+        // A chapter's first group may tell that all orders' levels are gone and that as many came.
+        let room = pits.iter().map(|pit| 2 * pit.orders()).max().unwrap_or(0);
         let mut market = Self {
             instruments,
             pits,
             order: Tournament::new(&[]),
-            clock: Clock::Schedule,
             start_ns: config.start_ns,
             origin_ns: config.start_ns,
             introduction: Introduction::Owed,
-            changes: Changes::default(),
+            changes: Changes::with_room_for(room),
         };
         market.enter(config.start_ns);
         Ok(market)
@@ -120,15 +111,6 @@ impl Market {
         let mut market = Self::new(config)?;
         market.enter(now_ns);
         Ok(market)
-    }
-
-    /// The market as it is at present: it joins when [`Feed::start`] says what time it is. What passes
-    /// until it has joined, it tells at once.
-    ///
-    /// # Errors
-    /// If the configuration is not valid.
-    pub fn live(config: &MarketConfig) -> Result<Self, MarketError> {
-        Ok(Self { clock: Clock::Present, ..Self::new(config)? })
     }
 
     /// Brings every instrument to the state just before `now_ns` and owes an introduction.
@@ -152,12 +134,6 @@ impl Market {
 impl Feed for Market {
     fn instruments(&self) -> &[Instrument] {
         &self.instruments
-    }
-
-    fn start(&mut self, realtime_ns: u64) {
-        if self.clock == Clock::Present {
-            self.enter(realtime_ns);
-        }
     }
 
     fn next(&mut self, out: &mut Vec<Tick>) -> Next {

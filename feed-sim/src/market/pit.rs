@@ -179,6 +179,11 @@ impl Pit {
         self.find_due();
     }
 
+    /// How many orders its book has room for.
+    pub(super) fn orders(&self) -> usize {
+        self.traders.book.room()
+    }
+
     /// When something next happens, ns since the epoch.
     pub(super) const fn due_ns(&self) -> u64 {
         self.due_ns
