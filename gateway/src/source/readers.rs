@@ -18,6 +18,9 @@ const CATCH_UP: Duration = Duration::from_secs(5);
 /// How often shards are asked at most.
 const ASK_EVERY: Duration = Duration::from_millis(5);
 
+/// How long the slowest position is taken for true: as long as a run waits between two looks.
+const KNOWN_FOR: Duration = Duration::from_millis(1);
+
 /// Opens when somebody has subscribed to something.
 pub(super) struct FirstSubscriber {
     fleet: Arc<Fleet>,
@@ -58,8 +61,9 @@ pub(super) struct Everybody {
     lag_entries_max: u64,
     /// How far the slowest may be behind, in records; as the run's own window.
     window: u64,
-    /// The slowest position known. Positions only grow, so an old one errs on the safe side.
-    known: Mutex<Option<u64>>,
+    /// The slowest position known, and since when. Positions only grow, so an old one errs on the
+    /// safe side; but who waits for it to grow must get a new one.
+    known: Mutex<Option<(u64, Instant)>>,
 }
 
 impl Everybody {
@@ -83,13 +87,14 @@ impl Everybody {
 impl Readers for Everybody {
     fn slowest(&self) -> Option<u64> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(slowest) = *known
+        if let Some((slowest, since)) = *known
+            && since.elapsed() < KNOWN_FOR
             && self.ring.head().saturating_sub(slowest) <= self.window / 2
         {
             return Some(slowest);
         }
         let slowest = self.ask();
-        *known = slowest;
+        *known = slowest.map(|slowest| (slowest, Instant::now()));
         slowest
     }
 }
