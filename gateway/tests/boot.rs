@@ -273,6 +273,8 @@ fn a_shared_ring_that_is_missing_is_waited_for() {
         ready(&gateway).1["reasons"][0].as_str().unwrap().contains("ring").then_some(())
     });
     assert_eq!(body["feed"], "none");
+    let mut subscriber = Subscriber::connect(gateway.listen, JSON);
+    assert_eq!(feed_states(&subscriber.next_text(Duration::from_secs(30))), ["silent"]);
     std::fs::write(&path, "this is no ring").unwrap();
     until("a second reason", || {
         (gateway.process.log().matches("no usable ring yet").count() >= 2).then_some(())

@@ -132,6 +132,8 @@ keys! {
         ping_interval "ping-interval": Span<100, 3_600_000> = "20s";
         /// How long a client says nothing, pings notwithstanding, before it is disconnected; more than `ping-interval`.
         pong_timeout "pong-timeout": Span<100, 3_600_000> = "60s";
+        /// How long a client of the native protocol may be without a subscription before it is disconnected with code 4005.
+        idle_timeout "idle-timeout": Span<100, 86_400_000> = "10m";
         /// Commands and control frames a second that a client may send, in bursts of twice as many; a client that keeps on sending more is disconnected.
         command_rate "command-rate": Count<1, 1_000_000> = "100";
         /// How long ago a client that cannot take data may last have been up to date before its channels' rules apply: conflation where the channel allows it.

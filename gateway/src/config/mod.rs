@@ -1,6 +1,6 @@
 //! Configuration: from texts in three places to one value that is known to be good.
 //!
-//! [`keys`] is the one table. [`layers`] is what was written, raw; [`Config`] is what it means.
+//! `keys` is the one table. `layers` is what was written, raw; [`Config`] is what it means.
 //! Whoever holds a [`Config`] need not check it again. It does not touch the system: whether a port
 //! is free or a certificate can be read shows when [`crate::boot`] uses it.
 

@@ -148,7 +148,14 @@ impl Supervisor {
                         self.said = None;
                         return Some(ring);
                     }
-                    Err(error) => self.report(&error),
+                    Err(error) => {
+                        self.report(&error);
+                        // Without this, clients that come now would take the silence for a quiet market.
+                        if told.is_none() {
+                            self.fleet.tell_feed(FeedState::Silent);
+                            told = Some(FeedState::Silent);
+                        }
+                    }
                 }
                 next_try = Instant::now() + pause;
                 pause = (pause * 2).min(RETRY_MAX);
