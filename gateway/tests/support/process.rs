@@ -1,0 +1,194 @@
+//! Real processes under test: gateways and feeds on free ports, ended with the test.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+/// How long anything may take to come up before the test gives up. Generous: machines are shared.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until `probe` says yes.
+///
+/// # Panics
+/// After [`PATIENCE`], naming what was waited for.
+pub fn until<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = probe() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited {PATIENCE:?} for {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// A port that nothing listens on. Another process may take it first; tests that need one try again.
+#[must_use]
+pub fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
+    listener.local_addr().expect("a bound socket has an address")
+}
+
+/// A child process whose standard error is kept, and which is killed when this is dropped.
+pub struct Process {
+    child: Child,
+    log: Arc<Mutex<String>>,
+}
+
+impl Process {
+    fn spawn(mut command: Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+        let stderr = child.stderr.take().expect("piped above");
+        let log = Arc::new(Mutex::new(String::new()));
+        let sink = Arc::clone(&log);
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                let mut log = sink.lock().expect("no holder panics");
+                log.push_str(&line);
+                log.push('\n');
+            }
+        });
+        Self { child, log }
+    }
+
+    /// What the process has written to standard error so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.log.lock().expect("no holder panics").clone()
+    }
+
+    /// The process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Ends it as a crash would.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Asks it to end, as an operator would, and waits for its exit code.
+    pub fn terminate(&mut self) -> Option<i32> {
+        let pid = i32::try_from(self.child.id()).expect("process ids are positive");
+        let status = Command::new("kill").args(["-TERM", &pid.to_string()]).status();
+        assert!(status.is_ok_and(|status| status.success()), "cannot signal {pid}");
+        self.wait()
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> Option<i32> {
+        let child = &mut self.child;
+        until("the process to end", || child.try_wait().expect("our own child")).code()
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("our own child").is_none()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            eprintln!("--- standard error of process {} ---\n{}", self.pid(), self.log());
+        }
+    }
+}
+
+/// A gateway.
+pub struct Gateway {
+    /// The process.
+    pub process: Process,
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// Where operators connect.
+    pub admin: SocketAddr,
+}
+
+impl Gateway {
+    /// Starts a gateway with these arguments on free ports and waits until it is ready.
+    #[must_use]
+    pub fn start(arguments: &[&str]) -> Self {
+        let gateway = Self::spawn(free_address(), arguments);
+        gateway.wait_until("/readyz");
+        gateway
+    }
+
+    /// Starts a gateway at this address and waits until it serves operators, ready or not.
+    #[must_use]
+    pub fn spawn(listen: SocketAddr, arguments: &[&str]) -> Self {
+        let admin = free_address();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gateway"));
+        command.args(["--listen", &listen.to_string(), "--admin-listen", &admin.to_string()]);
+        command.args(arguments);
+        let gateway = Self { process: Process::spawn(command), listen, admin };
+        gateway.wait_until("/healthz");
+        gateway
+    }
+
+    fn wait_until(&self, path: &str) {
+        until(&format!("200 from {path}; log:\n{}", self.process.log()), || {
+            get(self.admin, path).filter(|(status, _)| *status == 200)
+        });
+    }
+
+    /// The value of one metric, summed over its labels; 0 if it is not there.
+    #[must_use]
+    pub fn metric(&self, name: &str) -> f64 {
+        let (_, text) = get(self.admin, "/metrics").expect("operators' port answers");
+        text.lines()
+            .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{'])))
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum()
+    }
+}
+
+/// A plain HTTP GET: status and body, if anything answers.
+#[must_use]
+pub fn get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").ok()?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).ok()?;
+    let (head, body) = text.split_once("\r\n\r\n")?;
+    Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
+}
+
+/// Starts a `feed-sim` with these arguments.
+#[must_use]
+pub fn feed_sim(arguments: &[&str]) -> Process {
+    let mut command = Command::new(feed_sim_binary());
+    command.args(arguments);
+    Process::spawn(command)
+}
+
+/// The `feed-sim` that stands beside the gateway under test; built first if need be, because cargo
+/// builds the binaries of other packages only when asked.
+fn feed_sim_binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        let gateway = Path::new(env!("CARGO_BIN_EXE_gateway"));
+        let folder = gateway.parent().expect("a binary lies in a folder");
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "--package", "feed-sim", "--bin", "feed-sim"]);
+        if folder.file_name().is_some_and(|name| name == "release") {
+            build.arg("--release");
+        }
+        build.arg("--target-dir").arg(folder.parent().expect("a profile lies in a target folder"));
+        let built = build.status().expect("cargo runs");
+        assert!(built.success(), "feed-sim does not build");
+        folder.join("feed-sim")
+    })
+}
