@@ -35,6 +35,7 @@ pub(super) fn settings(config: &Config) -> Result<ShardSettings, LimitsError> {
         heartbeat: config.heartbeat,
         ping_interval: config.ping_interval,
         pong_timeout: config.pong_timeout,
+        idle_timeout: config.idle_timeout,
         command_rate: u32::try_from(config.command_rate).unwrap_or(u32::MAX),
         close_grace: config.close_grace,
         visit_connections: size(config.visit_connections),

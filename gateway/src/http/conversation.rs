@@ -2,7 +2,9 @@
 
 use std::cell::RefCell;
 use std::convert::Infallible;
+use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use fastwebsockets::upgrade::UpgradeFut;
@@ -13,9 +15,12 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ServerConfig;
+use rustls::server::Acceptor;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::front::Front;
@@ -31,7 +36,7 @@ type Granted = Rc<RefCell<Option<(UpgradeFut, Face)>>>;
 /// Serves a new connection.
 pub(super) async fn converse(front: &Rc<Front>, socket: TcpStream) {
     let handshake_timeout = front.settings.handshake_timeout;
-    let Some(acceptor) = front.acceptor() else {
+    let Some(tls) = front.tls() else {
         if let Some((stream, early, face)) = serve(front, socket).await
             && let Ok(socket) = stream.into_std()
         {
@@ -39,7 +44,7 @@ pub(super) async fn converse(front: &Rc<Front>, socket: TcpStream) {
         }
         return;
     };
-    let stream = match timeout(handshake_timeout, acceptor.accept(socket)).await {
+    let stream = match timeout(handshake_timeout, shake_hands(front, tls, socket)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
             tracing::debug!(shard = front.index, %error, "TLS handshake failed");
@@ -54,6 +59,18 @@ pub(super) async fn converse(front: &Rc<Front>, socket: TcpStream) {
             front.arrive(Arrival { socket, tls, face, early });
         }
     }
+}
+
+/// The TLS handshake. What it costs us is computed when the client has shown that it means it, and not
+/// with everybody else's at once.
+async fn shake_hands(
+    front: &Front,
+    tls: Arc<ServerConfig>,
+    socket: TcpStream,
+) -> io::Result<TlsStream<TcpStream>> {
+    let begun = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
+    front.tls_turn().await;
+    begun.into_stream(tls).await
 }
 
 /// Answers requests until one of them is an upgrade; then gives the stream back.

@@ -8,13 +8,12 @@ use std::sync::Arc;
 
 use hub::Hub;
 use rustls::ServerConfig;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::AbortHandle;
-use tokio_rustls::TlsAcceptor;
 
 use crate::session::Arrival;
 use crate::shard::counters::{Counter, Counters};
-use crate::shard::limits::{HANDSHAKES_MAX, ROOM_TO_REOPEN};
+use crate::shard::limits::{HANDSHAKES_MAX, ROOM_TO_REOPEN, TLS_HANDSHAKES_PER_TURN};
 use crate::shard::settings::ShardSettings;
 use crate::shard::{Answer, Routes, ShardQuery};
 
@@ -24,11 +23,14 @@ pub(crate) struct Front {
     pub(crate) settings: Arc<ShardSettings>,
     routes: Arc<dyn Routes>,
     hub: Rc<RefCell<Hub>>,
-    tls: RefCell<Option<TlsAcceptor>>,
+    tls: RefCell<Option<Arc<ServerConfig>>>,
     counters: RefCell<Counters>,
     arrivals: RefCell<VecDeque<Arrival>>,
     /// Wakes the loop for arrivals.
     arrived: Notify,
+    /// How many TLS handshakes may begin before the next turn.
+    tls_turn: Semaphore,
+    tls_waiting: Cell<usize>,
     handshakes: RefCell<BTreeMap<u64, AbortHandle>>,
     next_handshake: Cell<u64>,
     sessions: Cell<usize>,
@@ -52,10 +54,12 @@ impl Front {
             settings,
             routes,
             hub,
-            tls: RefCell::new(tls.map(TlsAcceptor::from)),
+            tls: RefCell::new(tls),
             counters: RefCell::new(Counters::default()),
             arrivals: RefCell::default(),
             arrived: Notify::new(),
+            tls_turn: Semaphore::new(TLS_HANDSHAKES_PER_TURN),
+            tls_waiting: Cell::new(0),
             handshakes: RefCell::default(),
             next_handshake: Cell::new(0),
             sessions: Cell::new(0),
@@ -79,13 +83,14 @@ impl Front {
         self.routes.get(request, &ShardQuery { hub: &hub, index: self.index })
     }
 
-    pub(crate) fn acceptor(&self) -> Option<TlsAcceptor> {
+    /// What TLS handshakes are made with, if clients must speak TLS.
+    pub(crate) fn tls(&self) -> Option<Arc<ServerConfig>> {
         self.tls.borrow().clone()
     }
 
     /// New connections get this certificate.
     pub(crate) fn use_tls(&self, config: Arc<ServerConfig>) {
-        *self.tls.borrow_mut() = Some(TlsAcceptor::from(config));
+        *self.tls.borrow_mut() = Some(config);
     }
 
     /// New WebSocket connections are refused from now on.
@@ -95,6 +100,28 @@ impl Front {
 
     pub(crate) fn is_draining(&self) -> bool {
         self.is_draining.get()
+    }
+
+    /// Waits until a TLS handshake may begin: some between two turns, so that ticks do not wait for a
+    /// crowd of new connections.
+    pub(crate) async fn tls_turn(&self) {
+        let _waiting = Waiting::new(&self.tls_waiting);
+        // A loop that sleeps has to turn to let more begin.
+        self.arrived.notify_one();
+        if let Ok(permit) = self.tls_turn.acquire().await {
+            permit.forget();
+        }
+    }
+
+    /// Whether TLS handshakes wait for the next turn.
+    pub(crate) fn has_tls_waiting(&self) -> bool {
+        self.tls_waiting.get() > 0
+    }
+
+    /// Lets the next TLS handshakes begin. Told by the loop, every turn.
+    pub(crate) fn begin_tls_turn(&self) {
+        let left = self.tls_turn.available_permits();
+        self.tls_turn.add_permits(TLS_HANDSHAKES_PER_TURN.saturating_sub(left));
     }
 
     /// Hands a connection to the loop.
@@ -193,5 +220,21 @@ impl Drop for Place {
         if self.front.has_room_to_reopen() {
             self.front.has_room.notify_one();
         }
+    }
+}
+
+/// Counts one for as long as it lives, however its task ends.
+struct Waiting<'a>(&'a Cell<usize>);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a Cell<usize>) -> Self {
+        count.set(count.get() + 1);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
     }
 }

@@ -133,6 +133,7 @@ const fn counter_of(code: CloseCode) -> Counter {
         CloseCode::CommandFlood => Counter::CloseFlood,
         CloseCode::SlowConsumer => Counter::CloseSlow,
         CloseCode::PongTimeout => Counter::CloseTimeout,
+        CloseCode::Idle => Counter::CloseIdle,
         CloseCode::Draining | CloseCode::GoingAway => Counter::CloseDrain,
         _ => Counter::CloseOther,
     }

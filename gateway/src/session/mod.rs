@@ -71,6 +71,8 @@ pub(crate) struct Session {
     sent_ms: u32,
     /// When it was last pinged.
     pinged_ms: u32,
+    /// When it was last seen to have a subscription.
+    subscribed_ms: u32,
     /// When it is closed, answered or not: while it is closing.
     close_by_ms: u32,
     face: Face,

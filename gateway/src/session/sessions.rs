@@ -140,6 +140,7 @@ impl Sessions {
             heard_ms: now_ms,
             sent_ms: now_ms,
             pinged_ms: now_ms,
+            subscribed_ms: now_ms,
             close_by_ms: now_ms,
             face,
             phase: Phase::Open,

@@ -15,6 +15,7 @@ struct Spans {
     heartbeat: u32,
     ping: u32,
     pong: u32,
+    idle: u32,
 }
 
 impl Spans {
@@ -24,6 +25,7 @@ impl Spans {
             heartbeat: ms(settings.heartbeat).max(1),
             ping: ms(settings.ping_interval).max(1),
             pong: ms(settings.pong_timeout).max(1),
+            idle: ms(settings.idle_timeout).max(1),
         }
     }
 
@@ -34,8 +36,11 @@ impl Spans {
         // A ping is due an interval after the last sign of life, or after the last ping.
         let quiet = since(session.heard_ms).min(since(session.pinged_ms));
         next = next.min(self.ping.saturating_sub(quiet));
-        if matches!(session.face, Face::Native(_)) && !session.is_blocked {
-            next = next.min(self.heartbeat.saturating_sub(since(session.sent_ms)));
+        if matches!(session.face, Face::Native(_)) {
+            next = next.min(self.idle.saturating_sub(since(session.subscribed_ms)));
+            if !session.is_blocked {
+                next = next.min(self.heartbeat.saturating_sub(since(session.sent_ms)));
+            }
         }
         next.max(1)
     }
@@ -85,6 +90,14 @@ impl Sessions {
         let silent_ms = now_ms.wrapping_sub(session.heard_ms);
         if silent_ms >= spans.pong {
             self.close(slot, CloseCode::PongTimeout, Phase::AwaitingClose, hub, now_ns);
+            return;
+        }
+        if session.conn.is_some_and(|conn| hub.is_subscribed(conn)) {
+            session.subscribed_ms = now_ms;
+        } else if now_ms.wrapping_sub(session.subscribed_ms) >= spans.idle
+            && matches!(session.face, Face::Native(_))
+        {
+            self.close(slot, CloseCode::Idle, Phase::AwaitingClose, hub, now_ns);
             return;
         }
         self.replies.clear();

@@ -58,6 +58,7 @@ counters! {
     CloseFlood "closed_flood" "Sessions closed with 4501: too many commands, control frames or errors.";
     CloseSlow "closed_slow" "Sessions closed with 4000: too slow for too long.";
     CloseTimeout "closed_timeout" "Sessions closed with 4004: neither pong nor command in time.";
+    CloseIdle "closed_idle" "Sessions closed with 4005: without a subscription for too long.";
     CloseDrain "closed_drain" "Sessions closed with 4001 or 1001 because the gateway drains or stops.";
     CloseOther "closed_other" "Sessions closed by the gateway for another reason.";
     Resets "connections_reset" "Connections reset because the client did not read its close frame in time.";

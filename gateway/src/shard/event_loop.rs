@@ -148,8 +148,10 @@ impl EventLoop {
         // Relaxed: a number to look at, read by nobody who needs anything else of this turn.
         self.gauge.store(self.sessions.len(), Ordering::Relaxed);
         self.front.set_sessions(self.sessions.len());
+        self.front.begin_tls_turn();
 
-        if records + visits + events + arrivals == 0 && !self.sessions.has_queue() {
+        let is_waited_for = self.sessions.has_queue() || self.front.has_tls_waiting();
+        if records + visits + events + arrivals == 0 && !is_waited_for {
             return Turn::Idle;
         }
         let turn_ns = monotonic_ns() - started_ns;

@@ -26,6 +26,8 @@ pub struct ShardSettings {
     pub ping_interval: Duration,
     /// How long a client says nothing, pings notwithstanding, before it is disconnected.
     pub pong_timeout: Duration,
+    /// How long a native client may be without a subscription before it is disconnected.
+    pub idle_timeout: Duration,
     /// Commands and control frames a second that a client may send, in bursts of twice as many.
     pub command_rate: u32,
     /// From the close frame until the socket is closed, or reset if the client does not read.
@@ -73,6 +75,7 @@ impl Default for ShardSettings {
             heartbeat: Duration::from_secs(5),
             ping_interval: Duration::from_secs(20),
             pong_timeout: Duration::from_mins(1),
+            idle_timeout: Duration::from_mins(10),
             command_rate: 100,
             close_grace: Duration::from_secs(5),
             visit_connections: 64,

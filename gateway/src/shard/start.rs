@@ -20,7 +20,6 @@ use tokio::sync::oneshot;
 use wire::FeedState;
 
 use super::event_loop::EventLoop;
-use super::limits::STEPS_PER_TURN;
 use super::report::ShardReport;
 use super::routes::Routes;
 use super::settings::ShardSettings;
@@ -307,7 +306,6 @@ fn run(spec: ShardSpec, link: ShardLink, steps: &Receiver<Step>, done: &Sender<D
     // Whoever starts shards and is gone has given up: every failure to tell it ends the thread.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .event_interval(STEPS_PER_TURN)
         .build_local(tokio::runtime::LocalOptions::default());
     let runtime = match runtime {
         Ok(runtime) => runtime,

@@ -1,6 +1,6 @@
 //! What happens when something is used up.
 
-use std::io::Read;
+use std::io::{BufRead, Read};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -25,6 +25,63 @@ fn a_full_shard_stops_listening_and_listens_again_when_there_is_room() {
     assert!(again.is_some(), "it listens again");
     drop(again);
     Client::subscribed(rig.address, &["S0.quote"]);
+}
+
+#[test]
+fn without_descriptors_connections_are_refused_and_nothing_spins() {
+    let gateway = std::process::Command::new("sh")
+        .args(["-c", "ulimit -n 200; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_gateway")])
+        .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--shards", "1"])
+        .args(["--descriptor-tables", "shared", "--symbols", "2", "--rate", "1"])
+        .args(["--log-format", "json"])
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut gateway = Killed(gateway);
+    let address = announced_address(&mut gateway.0);
+    let mut clients = Vec::new();
+    while let Ok(client) = TcpStream::connect(address) {
+        clients.push(client);
+        assert!(clients.len() < 5000, "a full gateway goes on listening");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!(clients.len() >= 50, "{} connections", clients.len());
+    let before = cpu_ticks(gateway.0.id());
+    std::thread::sleep(Duration::from_secs(1));
+    let spent = cpu_ticks(gateway.0.id()) - before;
+    assert!(spent < 30, "{spent} hundredths of a second in one");
+}
+
+/// A process that ends with its test.
+struct Killed(std::process::Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Where a gateway says that it listens. Its later lines are thrown away.
+fn announced_address(gateway: &mut std::process::Child) -> std::net::SocketAddr {
+    let mut lines = std::io::BufReader::new(gateway.stderr.take().unwrap()).lines();
+    let address = lines
+        .by_ref()
+        .map_while(Result::ok)
+        .find_map(|line| {
+            let line: serde_json::Value = serde_json::from_str(&line).ok()?;
+            line["listen"].as_str()?.parse().ok()
+        })
+        .expect("it says where");
+    std::thread::spawn(move || lines.count());
+    address
+}
+
+/// User and system time of a process, in hundredths of seconds.
+fn cpu_ticks(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod delivery;
 mod echo;
 mod handshake;
 mod limits;
+mod shards;
 mod stalls;
 mod timing;
 mod tls;

@@ -29,11 +29,12 @@ fn now_ns() -> u64 {
 }
 
 impl Market {
-    fn new(instruments: u32) -> (Self, Ring) {
+    /// A market with so many instruments, and the ring that it publishes to.
+    pub(crate) fn new(instruments: u32, epoch: u64) -> (Self, Ring) {
         let shape = Shape { capacity: 1 << 16, images: 0, image_words: 0 };
-        let (publisher, ring) = Ring::heap(shape, EPOCH);
+        let (publisher, ring) = Ring::heap(shape, epoch);
         let mut market = Self { publisher, seqs: HashMap::new() };
-        market.publisher.publish(&Tick::from_epoch(EPOCH, now_ns()).to_words());
+        market.publisher.publish(&Tick::from_epoch(epoch, now_ns()).to_words());
         for id in 0..instruments {
             let instrument = Instrument {
                 id,
@@ -103,7 +104,7 @@ impl Market {
 }
 
 /// Answers every request with its path.
-struct Paths;
+pub(crate) struct Paths;
 
 impl Routes for Paths {
     fn get(&self, request: &Parts, _shard: &ShardQuery<'_>) -> Answer {
@@ -150,7 +151,7 @@ impl Rig {
             descriptors: DescriptorTable::Own,
         };
         let shard = start(vec![spec]).unwrap().pop().unwrap();
-        let (market, ring) = Market::new(10);
+        let (market, ring) = Market::new(10, EPOCH);
         shard.send(Control::Attach(ring));
         let address = shard.address();
         let rig = Self { shard: Some(shard), market, address };

@@ -52,6 +52,23 @@ fn silent_clients_are_pinged_and_those_that_do_not_answer_are_closed() {
 }
 
 #[test]
+fn a_client_without_a_subscription_is_closed_after_a_while() {
+    let rig = Rig::with(|settings| {
+        settings.heartbeat = Duration::from_millis(100);
+        settings.idle_timeout = Duration::from_millis(500);
+    });
+    let mut subscribed = Client::subscribed(rig.address, &["S0.quote"]);
+    let mut idle = Client::sbe(rig.address);
+    assert_eq!(idle.expect_close(), 4005);
+    assert_eq!(rig.count(Counter::CloseIdle), 1);
+    // One that has unsubscribed has as long again.
+    let began = Instant::now();
+    subscribed.send(super::client::TEXT, b"{\"op\":\"unsubscribe\",\"topics\":[\"S0.quote\"]}");
+    assert_eq!(subscribed.expect_close(), 4005);
+    assert!(began.elapsed() > Duration::from_millis(300), "{:?}", began.elapsed());
+}
+
+#[test]
 fn a_client_that_does_not_end_its_side_is_not_waited_for() {
     let rig = Rig::with(|settings| settings.close_grace = Duration::from_millis(300));
     let mut client = Client::sbe(rig.address);

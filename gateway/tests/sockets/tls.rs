@@ -124,3 +124,16 @@ fn handshakes_that_are_none_or_do_not_come_are_closed() {
     assert_eq!(rig.count(Counter::HandshakesTimedOut), 1);
     identity.connect(&rig).into_sbe();
 }
+
+#[test]
+fn a_crowd_of_handshakes_is_served_by_a_shard_that_was_asleep() {
+    let identity = Identity::new();
+    let rig = Rig::with_tls(Some(Arc::clone(&identity.server)), |_| {});
+    std::thread::scope(|scope| {
+        for _ in 0..64 {
+            scope.spawn(|| identity.connect(&rig).into_sbe());
+        }
+    });
+    assert_eq!(rig.count(Counter::SessionsOpened), 64);
+    assert_eq!(rig.count(Counter::HandshakesTimedOut), 0);
+}
