@@ -15,8 +15,12 @@ pub struct MarketConfig {
     pub seed: u64,
     /// How many instruments are listed, 1 to [`INSTRUMENTS_MAX`].
     pub instruments: u32,
-    /// Ticks a second over all instruments in the mean, 1 to [`RATE_MAX`]. A tick is one record of the
-    /// stream: a depth group counts as its ticks.
+    /// Ticks a second over all instruments in the mean, 1 to [`RATE_MAX`], at the venue's own depth
+    /// cadence. A tick is one record of the stream: a depth group counts as its ticks.
+    ///
+    /// The rate sets how fast time passes in the market. An instrument with 200 ticks a second is as busy
+    /// as a large one on a large exchange; with more, the same happens in time lapse, price moves
+    /// included.
     pub rate: u64,
     /// When the schedule starts, ns since the epoch: the first session opens then.
     pub start_ns: u64,
@@ -30,7 +34,7 @@ pub struct MarketConfig {
 }
 
 impl Default for MarketConfig {
-    /// Twenty instruments, 2,000 ticks a second, trading by the hour since the beginning of 2025 (UTC),
+    /// Twenty instruments, 2,000 ticks a second, trading by the day since the beginning of 2025 (UTC),
     /// so that twins that are told nothing agree.
     fn default() -> Self {
         Self {
@@ -38,7 +42,7 @@ impl Default for MarketConfig {
             instruments: 20,
             rate: 2_000,
             start_ns: 1_735_689_600_000_000_000,
-            sessions: Sessions::HOURLY,
+            sessions: Sessions::DAILY,
             depth: DepthCadence::VenuePace,
             zipf: 1.0,
         }

@@ -1,17 +1,31 @@
 //! The market: a believable venue, seeded and reproducible.
 //!
-//! Each instrument has a limit order book in price-time priority around a latent fair value
-//! ([`fair`]), traders who send it orders ([`traders`]) at the times of a self-exciting clock
-//! ([`tempo`]), and a schedule of sessions, halts and chapters ([`schedule`]). Trades, quotes and
-//! level changes come from that one book, so they agree with each other; [`pit`] says how exactly.
+//! Each instrument has a limit order book in price-time priority around a latent fair value (`fair`),
+//! traders who send it orders (`traders`) at the times of a self-exciting clock (`tempo`), and a
+//! schedule of sessions, halts and chapters (`schedule`). What comes of it is told by its `pit`.
 //!
 //! The stream is a function of [`MarketConfig`]: two markets of one configuration produce the same
-//! ticks, and one that [joins](Market::join) late produces those the first produces from then on. What
-//! a market is not: a clock (the caller waits) or a publisher (the caller numbers the ticks).
+//! ticks, and one that [joins](Market::join) late produces those that the first produces from then on.
+//! What a market is not: a clock (the caller waits) or a publisher (the caller numbers the ticks).
 //!
-//! Invariants: books never cross; every trade is at a price and for a quantity the book had; ids have
-//! no holes; times never go back; ticks of one instant are in the order of their instruments' ids;
-//! after creation nothing is allocated but the caller's vector.
+//! # How the channels agree
+//! Trades, quotes and level changes come from one book. Every change of it takes an update id, every
+//! fill a trade id, one more than the last.
+//! - A market order walks the book. Each resting order it meets makes a trade, at that order's price
+//!   and in the book's order; the first is at the best price of the last quote.
+//! - A quote is told whenever the best bid or offer (price or quantity) is not what the last quote
+//!   said: at once, behind the trades that caused it, with the update id the book had then.
+//! - A depth group is told at the cadence, with every level that changed since the last group and its
+//!   quantity now. It spans the update ids from behind the last group's to the book's newest one.
+//!
+//! So at each depth group a reader's book has the best bid and offer of the last quote whose update id
+//! is not above the group's last, as it is in recordings. The stream begins with each instrument's
+//! status, quote and whole book: a depth group that replaces the book. While an instrument is halted or
+//! closed there is nothing of it but the status, told when it changes.
+//!
+//! # Invariants
+//! Books never cross; times never go back; ticks of one instant are in the order of their instruments'
+//! ids; after creation nothing is allocated but the caller's vector.
 
 mod book;
 mod catalog;
@@ -103,7 +117,7 @@ impl Market {
     /// produces exactly the ticks of one that was begun at the start of the schedule. The feed's time
     /// begins at `now_ns`.
     ///
-    /// Costs half a chapter of each instrument in the mean, a few ms each, however late it is.
+    /// Costs half a chapter of each instrument in the mean, about 1 ms each, however late it is.
     ///
     /// # Errors
     /// If the configuration is not valid.

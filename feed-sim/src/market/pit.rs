@@ -4,14 +4,7 @@
 //! the ticks. Between it and the others there is nothing shared; [`super::Market`] only puts them in
 //! order of time.
 //!
-//! What is told, and when:
-//! - a trade for each resting order that a market order meets, at once;
-//! - a quote whenever the best bid or offer (price or quantity) is not what the last quote said, at
-//!   once, after the trades that caused it;
-//! - a depth group of all levels that changed since the last group, at the cadence.
-//!
-//! So at each depth group the reader's book has the best bid and offer of the last quote, whose update
-//! id is not above the group's last; the same holds in the recordings.
+//! What is told, and when, is in the header of [`super`].
 
 use wire::{Level, Tick, TradingStatus};
 
@@ -39,7 +32,7 @@ const DEPTH_INTERVAL_NS: u64 = 100_000_000;
 const CHAPTER_PART: f64 = 0.4;
 
 /// The most trades in a chapter. Joining late means playing half a chapter of each instrument.
-const CHAPTER_TRADES_MAX: f64 = 8_192.0;
+const CHAPTER_TRADES_MAX: f64 = 2_048.0;
 
 /// Ids a chapter spans for each of its trades: several times what it uses in the mean.
 const UPDATES_PER_TRADE: f64 = 100.0;

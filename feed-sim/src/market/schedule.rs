@@ -39,7 +39,11 @@ pub enum Halts {
 }
 
 impl Sessions {
-    /// An hour of trading, ten seconds closed, halts of 5 to 30 s.
+    /// A day of trading but for its last ten seconds, halts of 5 to 30 s.
+    pub const DAILY: Self = Self { length_ns: 86_400_000_000_000, ..Self::HOURLY };
+
+    /// An hour of trading but for its last ten seconds, halts of 5 to 30 s: for those who want to see
+    /// them.
     pub const HOURLY: Self = Self {
         length_ns: 3_600_000_000_000,
         closed_ns: 10_000_000_000,
