@@ -119,6 +119,13 @@ fn up_and_down(config: &Config) -> Result<(), BootError> {
     let tls = certificate(config)?;
     let source = source::open(config, &feed)?;
     probe("listen", config.listen)?;
+    probe("admin-listen", config.admin_listen)?;
+    if !config.admin_listen.ip().is_loopback() {
+        tracing::warn!(
+            admin = %config.admin_listen,
+            "the operators' port has no credentials and is not on loopback: keep others away from it"
+        );
+    }
 
     // 4. The main thread's runtime and signal handlers. A handler writes into a pipe from whichever
     //    thread the signal hits: the pipe must be in every table of open files, so it comes before

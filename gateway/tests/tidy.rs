@@ -250,6 +250,51 @@ fn unsafe_code_is_where_it_must_be_and_nowhere_else() {
 }
 
 #[test]
+fn every_counter_is_counted_somewhere() {
+    let sources = sources();
+    let text_without = |folder: &str, table: &str| -> String {
+        let others =
+            sources.iter().filter(|file| file.path.starts_with(folder) && file.path != table);
+        others.map(|file| file.text.as_str()).collect()
+    };
+    let mut offenders = Vec::new();
+    let shell = text_without("gateway/src/", "gateway/src/shard/counters.rs");
+    for counter in gateway::shard::counters::Counter::ALL {
+        let name = format!("Counter::{counter:?}");
+        if !has_word(&shell, &name) {
+            offenders.push(name);
+        }
+    }
+    let hub = text_without("gateway/hub/src/", "gateway/hub/src/counters.rs");
+    for (name, _, _) in hub::Counters::default().each() {
+        if !has_word(&hub, &format!(".{name}")) {
+            offenders.push(format!("hub {name}"));
+        }
+    }
+    assert_none(&offenders, "a counter that nobody counts shows a reassuring zero");
+}
+
+#[test]
+fn every_configuration_key_has_an_effect() {
+    let sources = sources();
+    let text: String = sources
+        .iter()
+        .filter(|file| file.path.starts_with("gateway/src/"))
+        .filter(|file| !file.path.starts_with("gateway/src/config/"))
+        .map(|file| file.text.as_str())
+        .collect();
+    // `bus` has one value so far, which does nothing; `loop` is a word of the language.
+    let silent = ["bus"];
+    let keys = gateway::config::KEYS.iter().map(|key| key.name.replace('-', "_"));
+    let offenders: Vec<String> = keys
+        .filter(|key| !silent.contains(&key.as_str()))
+        .map(|key| if key == "loop" { "replay_loop".to_owned() } else { key })
+        .filter(|key| !has_word(&text, &format!("config.{key}")))
+        .collect();
+    assert_none(&offenders, "a key without an effect misleads");
+}
+
+#[test]
 fn no_file_names_the_machine_it_was_written_on() {
     // Written in halves, so that this file does not find itself.
     let places = [

@@ -123,6 +123,15 @@ mod tests {
     }
 
     #[test]
+    fn the_configurations_defaults_are_the_shards_own() {
+        let mut settings = settings(&config(&["--shards", "1", "--spin", "never"])).unwrap();
+        // The one difference: a process takes what its table of open files has room for.
+        assert_eq!(settings.hub.connections_max, 1_000_000);
+        settings.hub.connections_max = Limits::default().connections_max;
+        assert_eq!(format!("{settings:#?}"), format!("{:#?}", ShardSettings::default()));
+    }
+
+    #[test]
     fn a_small_log_is_possible_and_its_limits_follow() {
         let settings = settings(&config(&["--shards", "1", "--log-entries", "5000"])).unwrap();
         assert_eq!(settings.hub.log_entries, 4096);

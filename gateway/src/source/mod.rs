@@ -14,6 +14,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
+use wire::FeedState;
+
 use crate::config::{Config, Source};
 use crate::fleet::Fleet;
 
@@ -43,6 +45,7 @@ type Run = Box<dyn FnOnce(Arc<Fleet>, &AtomicBool) + Send>;
 /// A source that could be opened and has not begun.
 pub struct Opened {
     run: Run,
+    status: Arc<FeedStatus>,
 }
 
 /// Opens the configured source: reads the head of recordings, checks numbers. Starts nothing.
@@ -55,7 +58,7 @@ pub fn open(config: &Config, status: &Arc<FeedStatus>) -> Result<Opened, SourceE
         Source::Shm(path) => shm::open(path, config.feed_silent_after, Arc::clone(status)),
         Source::Sim | Source::Pulse | Source::Replay(_) => embedded::open(config, status)?,
     };
-    Ok(Opened { run })
+    Ok(Opened { run, status: Arc::clone(status) })
 }
 
 impl Opened {
@@ -66,13 +69,32 @@ impl Opened {
     pub fn start(self, fleet: &Arc<Fleet>) -> Result<Running, SourceError> {
         let stop = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&stop);
+        let Self { run, status } = self;
         let fleet = Arc::clone(fleet);
-        let run = self.run;
         let thread = std::thread::Builder::new()
             .name("source".to_owned())
-            .spawn(move || run(fleet, &told))
+            .spawn(move || {
+                let _farewell = Farewell { fleet: Arc::clone(&fleet), status };
+                run(fleet, &told);
+            })
             .map_err(SourceError::Thread)?;
         Ok(Running { stop, thread })
+    }
+}
+
+/// Tells everybody if the source panics: without it they would wait for ticks in good faith.
+struct Farewell {
+    fleet: Arc<Fleet>,
+    status: Arc<FeedStatus>,
+}
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!("the source has panicked: there will be no more ticks");
+            self.status.changed(FeedState::Silent);
+            self.fleet.tell_feed(FeedState::Silent);
+        }
     }
 }
 
