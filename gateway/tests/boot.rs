@@ -2,13 +2,16 @@
 
 mod support;
 
-use std::net::{SocketAddr, TcpListener};
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use feed_sim::{Feed as _, Feeder};
 use ring::Ring;
+use rustls_pki_types::CertificateDer;
 use support::process::{Gateway, free_address, get, until};
 use support::recordings;
 use support::subscriber::{Message, Subscriber};
@@ -189,13 +192,37 @@ fn a_second_signal_ends_at_once() {
     assert_eq!(gateway.process.wait(), Some(130));
 }
 
+/// Writes a new self-signed certificate and its key, and returns it as clients know it.
+fn write_certificate(chain: &Path, key: &Path) -> CertificateDer<'static> {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    std::fs::write(chain, made.cert.pem()).unwrap();
+    std::fs::write(key, made.signing_key.serialize_pem()).unwrap();
+    made.cert.der().clone()
+}
+
+/// Whether a client that trusts only this certificate gets an answer.
+fn is_trusted(gateway: &Gateway, certificate: &CertificateDer<'static>) -> bool {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(certificate.clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = "localhost".try_into().unwrap();
+    let client = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
+    let mut stream = rustls::StreamOwned::new(client, TcpStream::connect(gateway.listen).unwrap());
+    let asked = stream.write_all(b"GET /v1/instruments HTTP/1.0\r\nHost: localhost\r\n\r\n");
+    let mut head = [0; 12];
+    asked.is_ok() && stream.read_exact(&mut head).is_ok() && head.ends_with(b" 200")
+}
+
 #[test]
 fn a_hangup_reads_the_certificate_again_and_a_bad_one_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let (chain, key) = (folder.path().join("chain.pem"), folder.path().join("key.pem"));
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    std::fs::write(&chain, made.cert.pem()).unwrap();
-    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let first = write_certificate(&chain, &key);
     let gateway = Gateway::start(&[
         "--source",
         "pulse",
@@ -206,16 +233,21 @@ fn a_hangup_reads_the_certificate_again_and_a_bad_one_changes_nothing() {
         "--tls-key",
         key.to_str().unwrap(),
     ]);
+    assert!(is_trusted(&gateway, &first));
+
+    let second = write_certificate(&chain, &key);
+    assert!(!is_trusted(&gateway, &second), "not before it is told");
     signal(&gateway, "-HUP");
-    until("a reload", || {
-        (gateway.metric("tickcast_certificate_reloads_total") == 1.0).then_some(())
-    });
+    until("the new certificate", || is_trusted(&gateway, &second).then_some(()));
+    assert!(!is_trusted(&gateway, &first));
+    assert_eq!(gateway.metric("tickcast_certificate_reloads_total"), 1.0);
+
     std::fs::write(&chain, "broken").unwrap();
     signal(&gateway, "-HUP");
     until("a failed reload", || {
         (gateway.metric("tickcast_certificate_failures_total") == 1.0).then_some(())
     });
-    assert_eq!(ready(&gateway).0, 200, "it goes on with the old one");
+    assert!(is_trusted(&gateway, &second), "it goes on with the one it has");
 }
 
 /// A pulse in a shared ring that the test publishes by hand.
