@@ -26,7 +26,7 @@ const MEASURED: [Measured; 4] = [
     Measured { pace: 1.0, shallow: 146.0, deep: 200.0 },
     Measured { pace: 0.1, shallow: 184.0, deep: 260.0 },
     Measured { pace: 0.01, shallow: 190.0, deep: 268.0 },
-    Measured { pace: 0.001, shallow: 190.0, deep: 430.0 },
+    Measured { pace: 0.001, shallow: 200.0, deep: 430.0 },
 ];
 
 /// The pace at which an instrument with so many levels a side makes this many ticks a second, if it

@@ -40,6 +40,15 @@ const UPDATES_PER_TRADE: f64 = 100.0;
 /// The part of the least jump by which the fair value may be outside the best prices.
 const TOLERANCE_PART: f64 = 0.35;
 
+/// From this many trades on, a chapter's tempo is steered so that they all happen.
+const STEERED_TRADES: u64 = 64;
+
+/// How much busier than usual a market behind its schedule gets at most.
+const HURRY_MAX: f64 = 32.0;
+
+/// How much keener its traders get to take liquidity at most.
+const EAGERNESS_MAX: f64 = 6.0;
+
 /// Never.
 const NEVER_NS: u64 = u64::MAX;
 
@@ -224,8 +233,8 @@ impl Pit {
     }
 
     fn take_turn(&mut self, out: &mut Vec<Tick>, now_ns: u64) {
-        let elapsed = to_f64(self.tempo.at_ns()) * self.chapter_rate;
-        let eagerness = self.eagerness(elapsed);
+        let elapsed = self.elapsed();
+        let eagerness = self.arrears(elapsed).powi(2).min(EAGERNESS_MAX);
         if self.tape.has_update_ids(4_096) {
             let weight = self.traders.turn(elapsed, eagerness, out, now_ns, &mut self.tape);
             self.tempo.excite(weight);
@@ -237,15 +246,24 @@ impl Pit {
         self.next_turn_ns = self.turn_after();
     }
 
-    /// How far the chapter's trades are behind schedule: 1 is on it, 2 is half of them missing. This
-    /// is what makes a chapter's trades a known number without anyone seeing it.
-    fn eagerness(&self, elapsed: f64) -> f64 {
+    /// How far the chapter's trades are behind schedule, with this fraction of it over: 1 is on it, 2 is
+    /// twice as many left as there should be.
+    fn arrears(&self, elapsed: f64) -> f64 {
         if self.tape.trades_left() == 0 {
             return 0.0;
         }
         let left = to_f64(self.tape.trades_left()) / to_f64(self.chapter.trades);
-        let time_left = (1.0 - elapsed).max(1e-6);
-        (left / time_left).powi(2).min(8.0)
+        left / (1.0 - elapsed).max(1e-6)
+    }
+
+    /// What makes a chapter's trades a known number without anyone seeing it: a market behind its
+    /// schedule gets busier, and its orders keener, bit by bit. Few trades need no such help; they are
+    /// made up for when the chapter ends.
+    fn hurry(&self, elapsed: f64) -> f64 {
+        if self.chapter.trades < STEERED_TRADES {
+            return 1.0;
+        }
+        self.arrears(elapsed).powi(2).clamp(0.5, HURRY_MAX)
     }
 
     fn tell_depth(&mut self, out: &mut Vec<Tick>, now_ns: u64, changes: &mut Changes) {
@@ -329,7 +347,13 @@ impl Pit {
 
     /// The next turn, ns of trading time.
     fn turn_after(&mut self) -> u64 {
-        self.chapter.begins_ns + self.tempo.next_ns(&mut self.traders.dice)
+        let hurry = self.hurry(self.elapsed());
+        self.chapter.begins_ns + self.tempo.next_ns(&mut self.traders.dice, hurry)
+    }
+
+    /// The part of the chapter that is over.
+    fn elapsed(&self) -> f64 {
+        to_f64(self.tempo.at_ns()) * self.chapter_rate
     }
 
     /// The next time on the depth grid, ns of trading time.
@@ -448,5 +472,25 @@ mod tests {
             assert_eq!((played.due, played.due_ns), (entered.due, entered.due_ns));
             ticks.clear();
         }
+    }
+
+    /// The trades that a chapter still owes at its end are so few that nobody sees a rush.
+    #[test]
+    fn chapters_have_their_trades_in_time() {
+        let (mut chapters, mut owed, mut all) = (0, 0, 0);
+        let config = MarketConfig::default();
+        let mut pit = Pit::new(&listing(7, 5), &config, 1.0);
+        pit.enter(config.start_ns);
+        let (mut ticks, mut changes) = (Vec::new(), Changes::default());
+        while chapters < 40 {
+            if pit.due == Due::ChapterEnd {
+                chapters += 1;
+                owed += pit.tape.trades_left();
+                all += pit.chapter.trades;
+            }
+            ticks.clear();
+            pit.wake(&mut ticks, &mut changes);
+        }
+        assert!(owed * 200 < all, "{owed} of {all} trades came at the ends of chapters");
     }
 }

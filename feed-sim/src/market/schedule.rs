@@ -218,3 +218,78 @@ pub(super) fn chapters_per_session(trades_per_session: f64, trades_per_chapter: 
 pub(super) fn trades_per_chapter_q32(trades_per_session: f64, chapters_per_session: u64) -> u64 {
     super::random::whole(trades_per_session / to_f64(chapters_per_session) * 4_294_967_296.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn schedule(trades_per_session: f64, chapters: u64) -> Schedule {
+        let halts = Halts::Some { shortest_ns: 700, longest_ns: 90_000 };
+        Schedule {
+            seed: 9,
+            sessions: Sessions { length_ns: 1_000_003, closed_ns: 1_001, halts },
+            start_ns: 5_000,
+            chapters_per_session: chapters,
+            trades_per_chapter_q32: trades_per_chapter_q32(trades_per_session, chapters),
+            update_span_log2: 10,
+        }
+    }
+
+    /// Chapters fill their session, and ids go on from one to the next, over sessions too.
+    #[test]
+    fn chapters_leave_no_holes() {
+        for (trades, chapters) in [(700.0, 7), (1.5, 1), (0.3, 1), (12.0, 31)] {
+            let schedule = schedule(trades, chapters);
+            let (mut trade_id, mut update_id, mut halts) = (1, 1, 0);
+            for index in 0..200 {
+                let session = schedule.session(index);
+                halts += u64::from(session.halt.is_some());
+                let halted_ns = session.halt.map_or(0, |halt| halt.length_ns);
+                assert_eq!(session.trading_ns + halted_ns, 1_000_003 - 1_001);
+                assert_eq!(schedule.session_at(session.open_ns), index);
+                let mut chapter = schedule.chapter_at(&session, 0);
+                let mut at_ns = 0;
+                loop {
+                    assert_eq!(chapter.begins_ns, at_ns);
+                    assert_eq!(
+                        (chapter.first_trade_id, chapter.first_update_id),
+                        (trade_id, update_id)
+                    );
+                    for inside_ns in [chapter.begins_ns, chapter.ends_ns - 1] {
+                        assert_eq!(schedule.chapter_at(&session, inside_ns), chapter);
+                    }
+                    (trade_id, update_id) = (trade_id + chapter.trades, chapter.last_update_id + 1);
+                    at_ns = chapter.ends_ns;
+                    match schedule.chapter_after(&session, &chapter) {
+                        Some(next) => chapter = next,
+                        None => break,
+                    }
+                }
+                assert_eq!(at_ns, session.trading_ns);
+            }
+            let expected = trades * 200.0;
+            assert!((to_f64(trade_id - 1) - expected).abs() <= 1.0, "{trade_id} of {expected}");
+            assert!((25..75).contains(&halts), "{halts} halts in 200 sessions");
+        }
+    }
+
+    #[test]
+    fn trading_time_stands_still_in_a_halt() {
+        let halt = Some(Halt { at_ns: 100, length_ns: 40 });
+        let session = Session { index: 0, open_ns: 1_000, trading_ns: 960, halt };
+        let at = |now_ns| session.trading_at(now_ns);
+        assert_eq!([at(1_050), at(1_100), at(1_120), at(1_140)], [50, 100, 100, 100]);
+        assert_eq!([at(1_141), at(1_999), at(9_999), at(10)], [101, 959, 960, 0]);
+    }
+
+    #[test]
+    fn sessions_without_time_to_trade_are_not_valid() {
+        let halts = |shortest_ns, longest_ns| Halts::Some { shortest_ns, longest_ns };
+        let valid =
+            |length_ns, closed_ns, halts| Sessions { length_ns, closed_ns, halts }.is_valid();
+        assert!(Sessions::DAILY.is_valid() && Sessions::HOURLY.is_valid());
+        assert!(Sessions::CONTINUOUS.is_valid());
+        assert!(!valid(10_000, 10_000, Halts::None) && !valid(10_000, 0, halts(10, 6_000)));
+        assert!(!valid(10_000, 0, halts(11, 10)) && !valid(10, 0, Halts::None));
+    }
+}

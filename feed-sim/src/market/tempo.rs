@@ -21,11 +21,11 @@ const SLOW_DECAY: f64 = 0.9;
 /// The mood changes this often, seconds at the venue's pace, and forgets itself in sixteen changes.
 const MOOD_STEP_S: f64 = 1.0;
 /// By how much, in 1/256 of a doubling, for each of some four coins' deviation.
-const MOOD_STEP: i32 = 22;
+const MOOD_STEP: i32 = 27;
 /// The same for where a chapter begins: the stationary deviation, sqrt(8) times a step's.
-const MOOD_SPREAD: i32 = 62;
+const MOOD_SPREAD: i32 = 76;
 /// How much the mean of 2^x is above 1 for such moods, in 1/256 of a doubling.
-const MOOD_MEAN: i32 = 84;
+const MOOD_MEAN: i32 = 127;
 /// A decay's rate in halvings: intensities fall as powers of two here.
 const LOG2_E: f64 = std::f64::consts::LOG2_E;
 
@@ -84,10 +84,11 @@ impl Tempo {
         self.next_mood_ns = self.mood_step_ns;
     }
 
-    /// When the next event is, ns since the chapter's begin.
-    pub(super) fn next_ns(&mut self, dice: &mut Dice) -> u64 {
+    /// When the next event is, ns since the chapter's begin, if the base intensity is `hurry` times what
+    /// it is by itself.
+    pub(super) fn next_ns(&mut self, dice: &mut Dice, hurry: f64) -> u64 {
         // The mean of 2^x is above 1 for a spread-out x of mean 0: without this the rate would be.
-        let base = self.base * exp2_q8(self.mood - MOOD_MEAN);
+        let base = self.base * exp2_q8(self.mood - MOOD_MEAN) * hurry;
         loop {
             let bound = base + self.fast + self.slow;
             let wait_ns = dice.exponential() / bound;
@@ -137,7 +138,7 @@ mod tests {
         let mut tempo = Tempo::new(80.0, 2.0);
         let (mut previous, mut waits) = (0, Vec::new());
         for _ in 0..2_000_000 {
-            let at = tempo.next_ns(&mut dice);
+            let at = tempo.next_ns(&mut dice, 1.0);
             tempo.excite(1.0);
             waits.push(to_f64(at - previous));
             previous = at;
