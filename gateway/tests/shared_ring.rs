@@ -1,0 +1,334 @@
+//! Feeds and gateways as processes of their own, joined by a ring in shared memory: joining late,
+//! being lapped, and either of them dying.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use support::ledger::Ledger;
+use support::process::{Gateway, PATIENCE, Process, feed_sim, free_address, until};
+use support::subscriber::{Message, Subscriber};
+use wire::sbe::{self, Message as Event};
+use wire::{Book, Channel, FeedState, GapReason, Level, Side};
+
+const SBE: &str = "tickcast.v1.sbe";
+
+/// A ring's file that goes with the test.
+struct RingFile(PathBuf);
+
+impl RingFile {
+    fn new(name: &str) -> Self {
+        Self(PathBuf::from(format!("/dev/shm/tickcast-test-{}-{name}", std::process::id())))
+    }
+
+    fn url(&self) -> String {
+        format!("shm:{}", self.0.display())
+    }
+}
+
+impl Drop for RingFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// A market in this ring. Trades are one tick in several, so the rate is that of all ticks.
+fn market(ring: &RingFile, seed: u64, rate: u64, capacity: u64) -> Process {
+    let feed = feed_sim(&[
+        "--out",
+        &ring.url(),
+        "--symbols",
+        "4",
+        "--seed",
+        &seed.to_string(),
+        "--rate",
+        &rate.to_string(),
+        "--ring-capacity",
+        &capacity.to_string(),
+    ]);
+    until("the ring's file", || ring.0.exists().then_some(()));
+    feed
+}
+
+fn gateway(ring: &RingFile, more: &[&str]) -> Gateway {
+    let source = ring.url();
+    let mut arguments = vec!["--source", &source, "--shards", "1"];
+    arguments.extend_from_slice(more);
+    Gateway::start(&arguments)
+}
+
+/// What a subscriber knows, built only from what it was sent.
+#[derive(Default)]
+struct View {
+    ledger: Ledger,
+    epoch: u64,
+    symbols: BTreeMap<u32, String>,
+    states: Vec<(FeedState, u64)>,
+    book: Book,
+    /// The book after each depth number, as text: all levels, best first.
+    books: BTreeMap<u64, String>,
+    trades: u64,
+}
+
+impl View {
+    /// Enters events until `enough` says so. Panics if the connection ends first, or nothing comes.
+    fn follow(&mut self, subscriber: &mut Subscriber, mut enough: impl FnMut(&Self) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !enough(self) {
+            assert!(Instant::now() < deadline, "{PATIENCE:?} were not enough: {:?}", self.ledger);
+            match subscriber.next(Duration::from_secs(60)) {
+                Some(Message::Binary(bytes)) => self.enter(&bytes),
+                Some(Message::Text(_)) => {}
+                other => panic!("the stream stopped: {other:?}"),
+            }
+        }
+    }
+
+    fn enter(&mut self, bytes: &[u8]) {
+        for event in sbe::decode(bytes) {
+            let event = event.expect("the gateway's messages decode");
+            if let Event::FeedStatus { state, epoch, .. } = event {
+                self.states.push((state, epoch));
+                if epoch != self.epoch {
+                    self.ledger.clear();
+                    self.symbols.clear();
+                    self.epoch = epoch;
+                }
+            }
+            if let Event::Definition { instrument, epoch } = &event {
+                if *epoch != self.epoch {
+                    assert_eq!(self.epoch, 0, "a new epoch is announced before its definitions");
+                    self.epoch = *epoch;
+                }
+                self.symbols.insert(instrument.id, instrument.symbol.to_string());
+            }
+            if let Some(head) = event.head() {
+                assert!(self.symbols.contains_key(&head.instrument), "defined before first use");
+            }
+            self.ledger.enter(&event);
+            match event {
+                Event::Trade(..) => self.trades += 1,
+                Event::DepthSnapshot(part) => {
+                    if part.part.is_first() {
+                        self.book.clear();
+                    }
+                    self.change(part.bids, part.asks);
+                    if part.part.is_last() {
+                        self.books.insert(part.head.seq, self.book_text());
+                    }
+                }
+                Event::DepthUpdate(update) => {
+                    if update.replaces_book {
+                        self.book.clear();
+                    }
+                    self.change(update.bids, update.asks);
+                    self.books.insert(update.head.seq, self.book_text());
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn change(
+        &mut self,
+        bids: impl Iterator<Item = (i64, i64)>,
+        asks: impl Iterator<Item = (i64, i64)>,
+    ) {
+        let bids = bids.map(|(price, quantity)| Level { side: Side::Bid, price, quantity });
+        let asks = asks.map(|(price, quantity)| Level { side: Side::Ask, price, quantity });
+        for level in bids.chain(asks) {
+            self.book.apply(&level);
+        }
+        assert!(!self.book.is_crossed(), "books never cross");
+    }
+
+    fn book_text(&self) -> String {
+        let side = |side| self.book.levels(side).collect::<Vec<_>>();
+        format!("{:?} {:?}", side(Side::Bid), side(Side::Ask))
+    }
+
+    fn instrument(&self, symbol: &str) -> u32 {
+        let found = self.symbols.iter().find(|(_, name)| *name == symbol);
+        *found.unwrap_or_else(|| panic!("{symbol} is not among {:?}", self.symbols)).0
+    }
+}
+
+/// Books that both saw at the same number must be equal, level by level.
+fn assert_same_books(one: &View, other: &View) {
+    let mut compared = 0;
+    for (seq, book) in &one.books {
+        if let Some(same) = other.books.get(seq) {
+            assert_eq!(book, same, "books at number {seq}");
+            compared += 1;
+        }
+    }
+    assert!(compared > 5, "only {compared} numbers were seen by both");
+}
+
+#[test]
+fn a_gateway_that_joins_late_is_right_at_once() {
+    let ring = RingFile::new("late");
+    // The ring holds a few seconds; the book is older than that, so it must come from its image.
+    let _feed = market(&ring, 7, 4_000, 4_096);
+    let early = gateway(&ring, &[]);
+    let mut early_subscriber = Subscriber::connect(early.listen, SBE);
+    early_subscriber.subscribe(&["BTCUSDT.depth", "*.quote"], "");
+    let mut early_view = View::default();
+    early_view.follow(&mut early_subscriber, |view| view.books.len() > 30);
+
+    let late = gateway(&ring, &[]);
+    let mut late_subscriber = Subscriber::connect(late.listen, SBE);
+    late_subscriber.subscribe(&["BTCUSDT.depth", "*.quote"], "");
+    let mut late_view = View::default();
+    // Book and last values are there before anything new can have happened in a quiet instrument.
+    late_view.follow(&mut late_subscriber, |view| {
+        !view.books.is_empty()
+            && (0..4).all(|id| view.ledger.account(id, Channel::Quote).last_seq > 0)
+    });
+    late_view.follow(&mut late_subscriber, |view| view.books.len() > 20);
+    let newest = *late_view.books.keys().last().expect("just counted");
+    early_view.follow(&mut early_subscriber, |view| view.books.contains_key(&newest));
+    assert!(late_view.ledger.gaps.is_empty(), "{:?}", late_view.ledger.gaps);
+    assert_same_books(&early_view, &late_view);
+}
+
+#[test]
+fn a_lapped_shard_says_so_and_is_right_again() {
+    let ring = RingFile::new("lapped");
+    let _feed = market(&ring, 8, 30_000, 4_096);
+    let steady = gateway(&ring, &[]);
+    let lapped = gateway(&ring, &[]);
+    let topics = ["BTCUSDT.depth", "*.quote", "*.trade"];
+    let mut steady_subscriber = Subscriber::connect(steady.listen, SBE);
+    let mut lapped_subscriber = Subscriber::connect(lapped.listen, SBE);
+    steady_subscriber.subscribe(&topics, "");
+    lapped_subscriber.subscribe(&topics, "");
+    let (mut steady_view, mut lapped_view) = (View::default(), View::default());
+    lapped_view.follow(&mut lapped_subscriber, |view| view.trades > 20 && view.books.len() > 3);
+
+    // Stopped for ten times as long as the ring holds, the gateway cannot but be lapped.
+    signal(&lapped.process, "-STOP");
+    std::thread::sleep(Duration::from_millis(1_500));
+    signal(&lapped.process, "-CONT");
+
+    lapped_view.follow(&mut lapped_subscriber, |view| {
+        view.ledger.gaps.iter().any(|gap| gap.reason == GapReason::Lapped)
+    });
+    let at = lapped_view.books.len();
+    lapped_view.follow(&mut lapped_subscriber, |view| view.books.len() > at + 15);
+    let newest = *lapped_view.books.keys().last().expect("just counted");
+    steady_view.follow(&mut steady_subscriber, |view| view.books.contains_key(&newest));
+    // The ledger has checked on the way that every number is delivered or counted once.
+    let missed: u64 = lapped_view.ledger.accounts().map(|(_, account)| account.skipped).sum();
+    assert!(missed > 100, "a second of the market was missed: {missed}");
+    assert!(lapped.metric("tickcast_ring_lapped_total") > 0.0, "and it is counted");
+    assert_same_books(&steady_view, &lapped_view);
+}
+
+#[test]
+fn a_feed_that_is_killed_and_restarted_is_a_new_epoch() {
+    let ring = RingFile::new("feed");
+    let mut feed = market(&ring, 9, 2_000, 65_536);
+    let mut gateway = gateway(&ring, &["--feed-silent-after", "500ms"]);
+    let mut subscriber = Subscriber::connect(gateway.listen, SBE);
+    subscriber.subscribe(&["*.trade", "*.quote", "BTCUSDT.depth"], "");
+    let mut view = View::default();
+    view.follow(&mut subscriber, |view| view.trades > 20);
+    let first_epoch = view.epoch;
+
+    feed.kill();
+    view.follow(&mut subscriber, |view| view.states.iter().any(|s| s.0 == FeedState::Silent));
+    let _feed = market(&ring, 10, 2_000, 65_536);
+    view.follow(&mut subscriber, |view| view.states.iter().any(|s| s.0 == FeedState::Restarted));
+    let (before, books) = (view.trades, view.books.len());
+    view.follow(&mut subscriber, |view| view.trades > before + 20 && view.books.len() > books + 3);
+    assert_ne!(view.epoch, first_epoch, "numbers of the old epoch mean nothing in the new one");
+    assert!(gateway.process.is_running(), "the gateway was not restarted");
+}
+
+#[test]
+fn a_gateway_that_is_killed_loses_and_doubles_no_trade_that_the_ring_still_has() {
+    let ring = RingFile::new("gateway");
+    let _feed = market(&ring, 11, 2_000, 65_536);
+    let address = free_address();
+    let source = ring.url();
+    let arguments = ["--source", source.as_str(), "--shards", "1"];
+    let mut first = Gateway::spawn(address, &arguments);
+    let mut subscriber = until("a ready gateway", || {
+        support::process::get(first.admin, "/readyz")
+            .filter(|(status, _)| *status == 200)
+            .map(|_| Subscriber::connect(address, SBE))
+    });
+    subscriber.subscribe(&["*.trade"], "");
+    let mut view = View::default();
+    view.follow(&mut subscriber, |view| view.trades > 50);
+    first.process.kill();
+
+    let second = Gateway::spawn(address, &arguments);
+    until("a ready gateway", || {
+        support::process::get(second.admin, "/readyz").filter(|(status, _)| *status == 200)
+    });
+    let mut subscriber = Subscriber::connect(address, SBE);
+    subscriber.subscribe(&["*.trade"], &resume(&view));
+    let before = view.trades;
+    view.follow(&mut subscriber, |view| view.trades > before + 200);
+    // The ledger would have refused a doubled or a silently missing number.
+    assert!(view.ledger.gaps.is_empty(), "the ring still had them: {:?}", view.ledger.gaps);
+}
+
+#[test]
+fn what_the_ring_no_longer_has_is_in_an_announced_gap() {
+    let ring = RingFile::new("gone");
+    let _feed = market(&ring, 12, 30_000, 4_096);
+    let mut first = gateway(&ring, &[]);
+    let mut subscriber = Subscriber::connect(first.listen, SBE);
+    subscriber.subscribe(&["*.trade"], "");
+    let mut view = View::default();
+    view.follow(&mut subscriber, |view| view.trades > 50);
+    first.process.kill();
+    // The ring holds a seventh of a second at this rate.
+    std::thread::sleep(Duration::from_secs(1));
+
+    let second = gateway(&ring, &[]);
+    let mut subscriber = Subscriber::connect(second.listen, SBE);
+    subscriber.subscribe(&["*.trade"], &resume(&view));
+    let before = view.trades;
+    view.follow(&mut subscriber, |view| view.trades > before + 200);
+    let gaps = &view.ledger.gaps;
+    assert!(!gaps.is_empty() && gaps.iter().all(|gap| gap.count > 0), "{gaps:?}");
+    assert!(gaps.iter().all(|gap| gap.channel == Channel::Trade), "{gaps:?}");
+}
+
+/// The `resume` member of a subscribe command that goes on where the view ends.
+fn resume(view: &View) -> String {
+    let topics: Vec<String> = view
+        .symbols
+        .iter()
+        .map(|(id, symbol)| (symbol, view.ledger.account(*id, Channel::Trade).last_seq))
+        .filter(|(_, seq)| *seq > 0)
+        .map(|(symbol, seq)| format!(r#""{symbol}.trade":"{seq}""#))
+        .collect();
+    format!(r#","resume":{{"epoch":"{}","topics":{{{}}}}}"#, view.epoch, topics.join(","))
+}
+
+fn signal(process: &Process, signal: &str) {
+    let sent = Command::new("kill").args([signal, &process.pid().to_string()]).status();
+    assert!(sent.is_ok_and(|status| status.success()), "cannot send {signal}");
+}
+
+#[test]
+fn the_books_symbol_is_defined() {
+    let ring = RingFile::new("symbol");
+    let _feed = market(&ring, 13, 1_000, 65_536);
+    let gateway = gateway(&ring, &[]);
+    let mut subscriber = Subscriber::connect(gateway.listen, SBE);
+    let ack = subscriber.subscribe(&["BTCUSDT.quote", "NOSUCH.quote"], "");
+    assert!(ack.contains(r#""topic":"NOSUCH.quote","ok":false"#), "{ack}");
+    let mut view = View::default();
+    view.follow(&mut subscriber, |view| !view.symbols.is_empty());
+    let id = view.instrument("BTCUSDT");
+    view.follow(&mut subscriber, |view| view.ledger.account(id, Channel::Quote).last_seq > 0);
+}
