@@ -117,7 +117,7 @@ impl Market {
     /// produces exactly the ticks of one that was begun at the start of the schedule. The feed's time
     /// begins at `now_ns`.
     ///
-    /// Costs half a chapter of each instrument in the mean, about 1 ms each, however late it is.
+    /// Costs half a chapter of each instrument in the mean, about 2 ms each, however late it is.
     ///
     /// # Errors
     /// If the configuration is not valid.
