@@ -121,8 +121,14 @@ impl Sessions {
         }
     }
 
-    /// Takes a connection over from its handshake, and says hello.
-    pub(crate) fn open(&mut self, arrival: Arrival, poll: &PollSet, hub: &mut Hub, now_ns: u64) {
+    /// Takes a connection over from its handshake, and says hello. Returns the session's slot.
+    pub(crate) fn open(
+        &mut self,
+        arrival: Arrival,
+        poll: &PollSet,
+        hub: &mut Hub,
+        now_ns: u64,
+    ) -> u32 {
         let now_ms = to_ms(now_ns);
         let Arrival { socket, tls, face, early } = arrival;
         let conn = match face {
@@ -162,11 +168,11 @@ impl Sessions {
         if let Err(error) = poll.add(session.transport.socket(), token) {
             tracing::warn!(%error, "cannot watch a socket");
             self.lose(slot, hub);
-            return;
+            return slot;
         }
         if refused {
             self.close(slot, CloseCode::Overloaded, Phase::AwaitingClose, hub, now_ns);
-            return;
+            return slot;
         }
         self.schedule_open(slot, now_ns);
         if let Face::Native(encoding) = face {
@@ -187,6 +193,7 @@ impl Sessions {
         }
         // TLS may hold messages that came with the last bytes of the handshake: no edge tells of them.
         self.read(slot, hub, now_ns);
+        slot
     }
 
     /// Acts upon a report of the poll set.

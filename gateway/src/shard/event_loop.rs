@@ -190,7 +190,11 @@ impl EventLoop {
             && let Some(arrival) = self.front.next_arrival()
         {
             arrivals += 1;
-            self.sessions.open(arrival, self.readiness.inner(), hub, now_ns);
+            let slot = self.sessions.open(arrival, self.readiness.inner(), hub, now_ns);
+            if self.draining.is_some() {
+                // Its handshake had begun before, and the drain may have passed its slot already.
+                self.sessions.close_some(slot, 1, CloseCode::Draining, hub, now_ns);
+            }
         }
         arrivals
     }
