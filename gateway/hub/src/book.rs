@@ -14,9 +14,15 @@ use wire::{
 
 use crate::log::depth_head;
 
-/// Levels of one part of a snapshot: at 16 B each half a default visit, so that a part always finds
-/// room beside other messages.
-const PART_LEVELS: usize = 512;
+/// Levels of one part of a snapshot, so that a part takes half a visit and finds room beside other
+/// messages: a level has 16 B in SBE, and rarely more than 48 B in JSON.
+fn part_levels(encoding: Encoding, visit_bytes: usize) -> usize {
+    let level_bytes = match encoding {
+        Encoding::Sbe => 16,
+        Encoding::Json => 48,
+    };
+    (visit_bytes / 2 / level_bytes).max(2)
+}
 
 /// What applying a group did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,19 +183,21 @@ impl BookState {
         &mut self,
         encoding: Encoding,
         instrument: &Instrument,
+        visit_bytes: usize,
         meter: &Rc<Cell<usize>>,
     ) -> Rc<Snapshot> {
+        let part_levels = part_levels(encoding, visit_bytes);
         let bids: Vec<_> = self.levels.levels(Side::Bid).collect();
         let asks: Vec<_> = self.levels.levels(Side::Ask).collect();
-        let parts_len = (bids.len() + asks.len()).div_ceil(PART_LEVELS).max(1);
+        let parts_len = (bids.len() + asks.len()).div_ceil(part_levels).max(1);
         let (mut bytes, mut ends) = (Vec::new(), Vec::with_capacity(parts_len));
         let (mut bids_left, mut asks_left) = (&bids[..], &asks[..]);
         for part in 1..=parts_len {
             // Both sides advance together, so that the first part shows a market.
-            let bids_now = (PART_LEVELS / 2).max(PART_LEVELS.saturating_sub(asks_left.len()));
+            let bids_now = (part_levels / 2).max(part_levels.saturating_sub(asks_left.len()));
             let (bids_part, rest) = bids_left.split_at(bids_now.min(bids_left.len()));
             bids_left = rest;
-            let asks_now = PART_LEVELS - bids_part.len();
+            let asks_now = part_levels - bids_part.len();
             let (asks_part, rest) = asks_left.split_at(asks_now.min(asks_left.len()));
             asks_left = rest;
             let which = SnapshotPart::from_ends(part == 1, part == parts_len);
@@ -292,7 +300,7 @@ mod tests {
                 quantity: 1,
             }));
             book.apply(&group(1, &levels, 0), 10_000);
-            let snapshot = book.encode(Encoding::Sbe, &instrument, &meter);
+            let snapshot = book.encode(Encoding::Sbe, &instrument, 16_384, &meter);
             let whole: usize = (0..snapshot.parts()).map(|part| snapshot.part(part).len()).sum();
             assert_eq!(whole, meter.get());
             // Head 32, update id 8, flags 1, two group headers of 4, then 16 a level.

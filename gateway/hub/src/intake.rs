@@ -51,6 +51,10 @@ impl Hub {
         let Ok(kind) = tick.validate() else {
             return self.refuse_record();
         };
+        if self.market.epoch == 0 && kind != Kind::Epoch {
+            // Numbers without an epoch mean nothing: a late start without a single image.
+            return self.refuse_record();
+        }
         self.market.clock_ns = tick.ts_ring_ns.max(tick.ts_event_ns);
         match kind {
             Kind::Data(Channel::Depth) => self.handle_depth(tick, now_ns),

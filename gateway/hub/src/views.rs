@@ -47,7 +47,6 @@ impl Hub {
         self.market.epoch
     }
 
-    pub fn debug(&self, conn: ConnId) -> String { format!("{:?}", self.peers.get(conn.0)) }
     /// Open connections.
     #[must_use]
     pub const fn connections(&self) -> u32 {

@@ -58,7 +58,9 @@ fn run(family: Family, seeds: u64) -> Outcome {
         let outcome = std::panic::catch_unwind(|| World::new(family, seed).run());
         match outcome {
             Ok(outcome) => total.add(&outcome),
-            Err(_) => panic!("{family:?}: seed {seed} failed (HUB_SEED={seed} HUB_FAMILY={family:?})"),
+            Err(_) => {
+                panic!("{family:?}: seed {seed} failed (HUB_SEED={seed} HUB_FAMILY={family:?})")
+            }
         }
     }
     total

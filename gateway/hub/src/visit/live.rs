@@ -125,6 +125,9 @@ impl Collector<'_> {
         }
         let (tail, hint) = (known.tail, self.hint(at));
         let mut position = if self.market.log.holds(hint) { hint } else { tail };
+        // The step from the last delivered entry to the next is part of looking at the topic.
+        // Further ones are a search; if it is cut off, the hint keeps how far it came.
+        let mut is_search = false;
         loop {
             let entry = self.market.log.entry(position);
             if entry.seq > progress.seq() {
@@ -138,9 +141,10 @@ impl Collector<'_> {
                 return Next::Nothing;
             }
             position = next;
-            if self.look() == Flow::Full {
+            if is_search && self.look() == Flow::Full {
                 return Next::Full;
             }
+            is_search = true;
         }
     }
 

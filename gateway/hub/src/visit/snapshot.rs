@@ -163,10 +163,27 @@ impl Collector<'_> {
             self.wants_memory = true;
             return Flow::Wait;
         };
-        let transfer =
-            Transfer { snapshot, conn: self.index, target: self.target(at), hint, part: 0 };
-        self.conn.transfer = self.transfers.add(transfer);
-        self.pump()
+        if self.room(snapshot.part(0).len() + self.message.gap_bytes()) == Flow::Full {
+            return Flow::Full;
+        }
+        if !is_fresh && snapshot.seq > progress.seq() {
+            self.skip_to(topic, progress, snapshot.seq, reason_of(progress));
+        }
+        self.event(|out, _| out.extend_from_slice(snapshot.part(0)));
+        let progress = settled(progress).without(Mark::InTransfer).with_seq(snapshot.seq);
+        if snapshot.parts() == 1 {
+            self.tally.deliveries += 1;
+            self.tally.book_snapshots += 1;
+            self.set(at, progress, hint);
+        } else {
+            self.set(at, progress.with(Mark::InTransfer), hint);
+            let (conn, target) = (self.index, self.target(at));
+            self.conn.transfer =
+                self.transfers.add(Transfer { snapshot, conn, target, hint, part: 1 });
+            self.notes.push(Before::Begun);
+            self.more = true;
+        }
+        Flow::Done
     }
 
     /// The number of the topic's book, if it can be sent.
@@ -191,7 +208,8 @@ impl Collector<'_> {
         self.counters.book_snapshots_encoded += 1;
         let known = market.instruments.get_mut(slot);
         let definition = known.definition;
-        let snapshot = known.book.as_mut()?.encode(encoding, &definition, &market.snapshot_bytes);
+        let (visit_bytes, meter) = (self.limits.visit_bytes, &market.snapshot_bytes);
+        let snapshot = known.book.as_mut()?.encode(encoding, &definition, visit_bytes, meter);
         market.cached(slot);
         Some(snapshot)
     }
@@ -199,9 +217,6 @@ impl Collector<'_> {
     /// Sends the next part of the snapshot in transfer, if there is one.
     pub(super) fn pump(&mut self) -> Flow {
         let number = self.conn.transfer;
-        if self.transfer_done {
-            return Flow::Done;
-        }
         let Some(transfer) = self.transfers.get_mut(number) else { return Flow::Done };
         let (snapshot, part) = (Rc::clone(&transfer.snapshot), transfer.part);
         let (target, hint) = (transfer.target, transfer.hint);
@@ -212,40 +227,24 @@ impl Collector<'_> {
             self.conn.transfer = NO_TRANSFER;
             return Flow::Done;
         };
-        if part == 0 && self.book_seq(topic) != Some(snapshot.seq) {
-            // It could not be sent at once, and the book has moved on.
-            self.transfers.remove(number);
-            self.conn.transfer = NO_TRANSFER;
-            return self.present(at, topic);
-        }
-        self.more = true;
-        // The visit in which the transfer began may have been abandoned, and the definition with it.
-        if part == 0 && self.introduce(at, topic) == Flow::Full {
+        if self.room(snapshot.part(part).len()) == Flow::Full {
             return Flow::Full;
-        }
-        if self.room(snapshot.part(part).len() + self.message.gap_bytes()) == Flow::Full {
-            return Flow::Full;
-        }
-        let mut progress = self.progress(at);
-        if part == 0 {
-            if !progress.has(Mark::Fresh) && snapshot.seq > progress.seq() {
-                self.skip_to(topic, progress, snapshot.seq, reason_of(progress));
-            }
-            progress = settled(progress).with_seq(snapshot.seq).with(Mark::InTransfer);
-            self.set(at, progress, hint);
         }
         self.event(|out, _| out.extend_from_slice(snapshot.part(part)));
         self.notes.push(Before::Part(part));
         if let Some(transfer) = self.transfers.get_mut(number) {
             transfer.part += 1;
         }
-        if part + 1 == snapshot.parts() {
-            self.transfer_done = true;
-            self.tally.deliveries += 1;
-            self.tally.book_snapshots += 1;
-            self.set(at, progress.without(Mark::InTransfer), hint);
-            self.return_to(at, topic, hint);
+        if part + 1 < snapshot.parts() {
+            self.more = true;
+            return Flow::Done;
         }
+        self.transfer_done = true;
+        self.tally.deliveries += 1;
+        self.tally.book_snapshots += 1;
+        let progress = self.progress(at).without(Mark::InTransfer);
+        self.set(at, progress, hint);
+        self.return_to(at, topic, hint);
         Flow::Done
     }
 
@@ -258,6 +257,12 @@ impl Collector<'_> {
         } else {
             self.market.topics.get(topic).tail
         };
+        let known = self.market.topics.get(topic);
+        if next == NOWHERE && known.tail == NOWHERE && known.head_seq > self.progress(at).seq() {
+            // It has left the log already.
+            self.more = true;
+            self.ask_again(at);
+        }
         let class = self.class_of(at);
         if next < self.conn.class(class).cursor {
             self.set_class(class, |class| class.cursor = next);
@@ -273,7 +278,7 @@ impl Hub {
         let Some(transfer) = transfers.remove(number) else { return };
         let anew = |progress: Progress| match progress.has(Mark::InTransfer) {
             true => progress.with(Mark::NeedsBook),
-            // Nothing of it was sent yet.
+            // Subscribed anew in the meantime.
             false => progress,
         };
         match resolve(conn, transfer.target) {

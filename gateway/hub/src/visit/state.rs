@@ -9,7 +9,7 @@ use wire::GapReason;
 use crate::connection::Connection;
 use crate::counters::Counters;
 use crate::subscription::{Class, Progress};
-use crate::transfers::{Target, Transfers};
+use crate::transfers::{NO_TRANSFER, Target, Transfers};
 
 /// Where progress is kept: an exact subscription or an instrument under a wildcard, by index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,13 +23,28 @@ pub(super) enum At {
 /// What was there before.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Before {
-    Progress { at: At, progress: Progress, hint: u64 },
-    Class { class: u8, before: Class },
-    Walked { wildcard: u32, walked: u32 },
-    Sweep { left: u32, at: u32 },
+    Progress {
+        at: At,
+        progress: Progress,
+        hint: u64,
+    },
+    Class {
+        class: u8,
+        before: Class,
+    },
+    Walked {
+        wildcard: u32,
+        walked: u32,
+    },
+    Sweep {
+        left: u32,
+        at: u32,
+    },
     StatusTold(u32),
     LagTo(u64),
     Part(usize),
+    /// No transfer.
+    Begun,
 }
 
 /// What a visit did, to be counted if the socket takes it.
@@ -93,6 +108,10 @@ pub(super) fn restore(notes: &mut Vec<Before>, conn: &mut Connection, transfers:
             Before::Sweep { left, at } => (conn.sweep_left, conn.sweep_at) = (left, at),
             Before::StatusTold(number) => conn.status_told = number,
             Before::LagTo(position) => conn.lag_to = position,
+            // The next visit binds anew; meanwhile who does not read holds no memory.
+            Before::Begun => {
+                transfers.remove(std::mem::replace(&mut conn.transfer, NO_TRANSFER));
+            }
             Before::Part(part) => {
                 if let Some(transfer) = transfers.get_mut(conn.transfer) {
                     transfer.part = part;

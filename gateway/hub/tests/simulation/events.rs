@@ -2,9 +2,7 @@
 
 use serde_json::Value;
 use wire::sbe::Message;
-use wire::{
-    Channel, FeedState, GapReason, Instrument, SnapshotPart, Symbol, Tick, TradingStatus,
-};
+use wire::{Channel, FeedState, GapReason, Instrument, SnapshotPart, Symbol, Tick, TradingStatus};
 
 use crate::feed::Levels;
 
@@ -27,9 +25,23 @@ pub enum Event {
 pub enum Body {
     /// A value's fields in the order of the wire.
     Value(Vec<i64>),
-    Update { merged: bool, replaces: bool, first_id: u64, last_id: u64, bids: Levels, asks: Levels },
-    Partial { bids: Levels, asks: Levels },
-    Snapshot { part: SnapshotPart, bids: Levels, asks: Levels },
+    Update {
+        merged: bool,
+        replaces: bool,
+        first_id: u64,
+        last_id: u64,
+        bids: Levels,
+        asks: Levels,
+    },
+    Partial {
+        bids: Levels,
+        asks: Levels,
+    },
+    Snapshot {
+        part: SnapshotPart,
+        bids: Levels,
+        asks: Levels,
+    },
 }
 
 /// The fields that a client sees of a tick.
@@ -90,7 +102,12 @@ pub fn decode_sbe(bytes: &[u8]) -> Vec<Event> {
         let channel = message.channel();
         let data = |body| {
             let head = head.unwrap();
-            Event::Data { of: Named::Id(head.instrument), channel: channel.unwrap(), seq: head.seq, body }
+            Event::Data {
+                of: Named::Id(head.instrument),
+                channel: channel.unwrap(),
+                seq: head.seq,
+                body,
+            }
         };
         let value = |tick: Tick| data(Body::Value(fields(channel.unwrap(), &tick)));
         events.push(match &message {
@@ -168,7 +185,10 @@ pub fn decode_json(bytes: &[u8]) -> Vec<Event> {
             }),
             "feed" => events.push(Event::Feed {
                 epoch: number(event, "epoch"),
-                state: FeedState::ALL.into_iter().find(|s| s.name() == text(event, "state")).unwrap(),
+                state: FeedState::ALL
+                    .into_iter()
+                    .find(|s| s.name() == text(event, "state"))
+                    .unwrap(),
             }),
             "gap" => {
                 for gap in event["gaps"].as_array().unwrap() {
@@ -194,7 +214,8 @@ pub fn decode_json(bytes: &[u8]) -> Vec<Event> {
 fn data(name: &str, event: &Value) -> Event {
     let channel = if name == "snapshot" { Channel::Depth } else { Channel::parse(name).unwrap() };
     let flag = |key: &str| event[key].as_bool().unwrap();
-    let pick = |names: &[&str]| -> Vec<i64> { names.iter().map(|n| mantissa(&event[*n])).collect() };
+    let pick =
+        |names: &[&str]| -> Vec<i64> { names.iter().map(|n| mantissa(&event[*n])).collect() };
     let body = match channel {
         Channel::Depth if name == "snapshot" => Body::Snapshot {
             part: SnapshotPart::from_ends(flag("first"), flag("last")),

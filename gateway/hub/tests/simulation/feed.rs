@@ -16,7 +16,11 @@ pub type Levels = Vec<(i64, i64)>;
 pub enum Truth {
     Tick(Tick),
     /// A depth group and the book after it, best first.
-    Group { ticks: Vec<Tick>, bids: Levels, asks: Levels },
+    Group {
+        ticks: Vec<Tick>,
+        bids: Levels,
+        asks: Levels,
+    },
 }
 
 /// Epoch, symbol, channel's code.
@@ -165,51 +169,68 @@ impl Feed {
         let ts_ns = self.now_ns;
         let mut value = || self.random.range(1, 1_000_000) as i64;
         match channel {
-            Channel::Trade => Tick::from_trade(id, ts_ns, &Trade {
-                price: value(),
-                quantity: value(),
-                trade_id: 1000 + seq,
-                ts_trade_ns: ts_ns - 1,
-                buyer_is_maker: value() % 2 == 0,
-            }),
-            Channel::Quote => Tick::from_quote(id, ts_ns, &Quote {
-                bid_price: value(),
-                bid_quantity: value(),
-                ask_price: value(),
-                ask_quantity: value(),
-                update_id: 0,
-            }),
-            Channel::Ticker => Tick::from_ticker(id, ts_ns, &Ticker {
-                open: value(),
-                high: value(),
-                low: value(),
-                last: value(),
-                last_quantity: value(),
-                volume: value(),
-                quote_volume: value(),
-                previous_close: value(),
-                first_trade_id: value() as u64,
-                last_trade_id: value() as u64,
-                trades: value() as u64,
-            }),
+            Channel::Trade => Tick::from_trade(
+                id,
+                ts_ns,
+                &Trade {
+                    price: value(),
+                    quantity: value(),
+                    trade_id: 1000 + seq,
+                    ts_trade_ns: ts_ns - 1,
+                    buyer_is_maker: value() % 2 == 0,
+                },
+            ),
+            Channel::Quote => Tick::from_quote(
+                id,
+                ts_ns,
+                &Quote {
+                    bid_price: value(),
+                    bid_quantity: value(),
+                    ask_price: value(),
+                    ask_quantity: value(),
+                    update_id: 0,
+                },
+            ),
+            Channel::Ticker => Tick::from_ticker(
+                id,
+                ts_ns,
+                &Ticker {
+                    open: value(),
+                    high: value(),
+                    low: value(),
+                    last: value(),
+                    last_quantity: value(),
+                    volume: value(),
+                    quote_volume: value(),
+                    previous_close: value(),
+                    first_trade_id: value() as u64,
+                    last_trade_id: value() as u64,
+                    trades: value() as u64,
+                },
+            ),
             Channel::Status => {
                 let all = [TradingStatus::Trading, TradingStatus::Halted, TradingStatus::Closed];
                 Tick::from_status(id, ts_ns, all[value() as usize % 3])
             }
-            _ => Tick::from_bar(channel, id, ts_ns, &Bar {
-                ts_open_ns: ts_ns / 1000,
-                open: value(),
-                high: value(),
-                low: value(),
-                close: value(),
-                volume: value(),
-                quote_volume: value(),
-                taker_volume: value(),
-                taker_quote_volume: value(),
-                first_trade_id: value() as u64,
-                trades: value() as u64,
-                is_final: value() % 8 == 0,
-            }),
+            _ => Tick::from_bar(
+                channel,
+                id,
+                ts_ns,
+                &Bar {
+                    ts_open_ns: ts_ns / 1000,
+                    open: value(),
+                    high: value(),
+                    low: value(),
+                    close: value(),
+                    volume: value(),
+                    quote_volume: value(),
+                    taker_volume: value(),
+                    taker_quote_volume: value(),
+                    first_trade_id: value() as u64,
+                    trades: value() as u64,
+                    is_final: value() % 8 == 0,
+                },
+            ),
         }
     }
 
@@ -259,16 +280,19 @@ impl Feed {
             if std::mem::take(&mut listed.stale) {
                 let mut last: Vec<Tick> = listed.last.values().copied().collect();
                 last.sort_by_key(|tick| tick.kind);
-                write(slot, InstrumentImage {
-                    epoch: self.epoch,
-                    definition: listed.definition,
-                    last,
-                    depth_seq: listed.depth_seq,
-                    update_id: listed.depth_seq * 10 + 9,
-                    ts_event_ns: listed.depth_ts_ns,
-                    bids: listed.bids.iter().rev().map(|(p, q)| (*p, *q)).collect(),
-                    asks: listed.asks.iter().map(|(p, q)| (*p, *q)).collect(),
-                });
+                write(
+                    slot,
+                    InstrumentImage {
+                        epoch: self.epoch,
+                        definition: listed.definition,
+                        last,
+                        depth_seq: listed.depth_seq,
+                        update_id: listed.depth_seq * 10 + 9,
+                        ts_event_ns: listed.depth_ts_ns,
+                        bids: listed.bids.iter().rev().map(|(p, q)| (*p, *q)).collect(),
+                        asks: listed.asks.iter().map(|(p, q)| (*p, *q)).collect(),
+                    },
+                );
             }
         }
     }

@@ -12,6 +12,7 @@ pub struct Ring {
     records: VecDeque<Tick>,
     base: u64,
     capacity: usize,
+    images_max: u64,
     images: Vec<Option<(u64, InstrumentImage)>>,
     checkpointed: u64,
     // The reader.
@@ -25,11 +26,17 @@ impl Ring {
         self.is_within_group
     }
 
-    pub fn new(capacity: usize) -> Self {
+    /// Instruments from this number on have no image.
+    pub fn images_max(&self) -> u64 {
+        self.images_max
+    }
+
+    pub fn new(capacity: usize, images_max: u64) -> Self {
         Self {
             records: VecDeque::new(),
             base: 0,
             capacity,
+            images_max,
             images: Vec::new(),
             checkpointed: 0,
             position: 0,
@@ -48,7 +55,9 @@ impl Ring {
 
     /// Publishes a batch, then images if it is time, as the feeder does.
     pub fn publish(&mut self, batch: &mut Vec<Tick>, feed: &mut Feed) {
-        let begins = batch.iter().any(|tick| tick.kind() != Ok(Kind::Data(wire::Channel::Trade)) && tick.seq == 0);
+        let begins = batch
+            .iter()
+            .any(|tick| tick.kind() != Ok(Kind::Data(wire::Channel::Trade)) && tick.seq == 0);
         self.records.extend(batch.drain(..));
         while self.records.len() > self.capacity {
             self.records.pop_front();
@@ -58,6 +67,9 @@ impl Ring {
             self.checkpointed = self.head();
             let head = self.head();
             feed.checkpoint(|slot, image| {
+                if slot as u64 >= self.images_max {
+                    return;
+                }
                 if self.images.len() <= slot {
                     self.images.resize(slot + 1, None);
                 }
