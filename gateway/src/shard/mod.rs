@@ -2,7 +2,7 @@
 //!
 //! Shards share nothing on the way of a tick: each reads the ring by itself, and a connection lives
 //! and dies on the shard that accepted it. [`start()`] brings them up; [`Control`] is how the rest of
-//! the process speaks to them; the loop is in [`event_loop`], and the order within one of its turns is
+//! the process speaks to them; the loop is in `event_loop`, and the order within one of its turns is
 //! the design (`docs/ARCHITECTURE.md`).
 
 pub mod counters;

@@ -1,5 +1,5 @@
 //! What an operator can set about a shard. Fixed bounds, with their derivations, are in
-//! [`limits`](super::limits).
+//! `limits.rs`.
 //!
 //! Built by boot from the configuration; the defaults here are the configuration's.
 
