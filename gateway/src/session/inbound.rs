@@ -300,6 +300,7 @@ enum Taken {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const MASK: [u8; 4] = [0x11, 0x22, 0x33, 0x44];
 
@@ -410,6 +411,34 @@ mod tests {
                     assert_eq!(verdict, Err(fault), "reads of {read_bytes}, {units:?}");
                 }
             }
+        }
+    }
+
+    /// Streams that are mostly frames and sometimes not: header bytes are drawn from those that mean
+    /// something more often than chance would.
+    fn streams() -> impl Strategy<Value = Vec<u8>> {
+        let opcodes = [0x00, 0x01, 0x02, 0x80, 0x81, 0x82, 0x88, 0x89, 0x8A, 0x83, 0xC1, 0x09];
+        let valid =
+            (prop::sample::select(opcodes.to_vec()), prop::collection::vec(any::<u8>(), 0..200))
+                .prop_map(|(first, payload)| frame(first, &payload));
+        let text = (prop::sample::select(vec![0x01, 0x81, 0x00, 0x80]), "\\PC{0,60}")
+            .prop_map(|(first, text)| frame(first, text.as_bytes()));
+        let garbage = prop::collection::vec(any::<u8>(), 0..20);
+        prop::collection::vec(prop_oneof![4 => valid, 4 => text, 1 => garbage], 0..12)
+            .prop_map(|frames| frames.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn no_stream_depends_on_how_it_was_cut(
+            stream in streams(),
+            cut in 1usize..300,
+            units in prop::sample::select(vec![Units::Messages, Units::Fragments]),
+        ) {
+            let (whole, verdict, _) = feed(&stream, stream.len().max(1), units, 300);
+            let (pieces, same_verdict, _) = feed(&stream, cut, units, 300);
+            prop_assert_eq!(whole, pieces);
+            prop_assert_eq!(verdict, same_verdict);
         }
     }
 }

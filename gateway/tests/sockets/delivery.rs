@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use gateway::shard::Spin;
 use gateway::shard::counters::Counter;
 use wire::{Channel, CloseCode};
 
@@ -188,6 +189,27 @@ fn a_tick_wakes_a_sleeping_shard() {
     }
     assert!(rig.count(Counter::Parks) >= 50);
     assert!(worst < Duration::from_millis(500), "{worst:?}: it slept until a timer");
+}
+
+#[test]
+fn a_spinning_shard_serves_ticks_sockets_and_timers_and_sleeps_at_last() {
+    let mut rig = Rig::with(|settings| {
+        settings.spin = Spin::Adaptive(Duration::from_millis(1));
+        settings.heartbeat = Duration::from_millis(100);
+    });
+    let mut client = Client::subscribed(rig.address, &["S0.quote"]);
+    let mut follower = Follower::default();
+    for seq in 1..=200 {
+        rig.market.quote(0);
+        rig.market.wake();
+        follower.follow(&mut client, (0, Channel::Quote), seq);
+    }
+    client.send(PING, b"while it spins");
+    while client.frame().first != PONG {}
+    while follower.heartbeats < 2 {
+        follower.take(&client.frame());
+    }
+    assert!(rig.count(Counter::Parks) > 0);
 }
 
 #[test]

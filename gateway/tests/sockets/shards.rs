@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gateway::shard::counters::Counter;
 use gateway::shard::{Control, DescriptorTable, ShardHandle, ShardSettings, ShardSpec, StartError};
-use wire::Channel;
+use wire::{Channel, GapReason};
 
 use super::client::Client;
 use super::follower::Follower;
@@ -95,7 +95,7 @@ fn a_ring_with_another_epoch_replaces_the_first_and_clients_go_on() {
     rig.market.quote(1);
     rig.market.wake();
     anew.follow(&mut client, (1, Channel::Quote), 2);
-    assert!(anew.reasons.contains(&wire::GapReason::Reset), "{:?}", anew.reasons);
+    assert!(anew.reasons.contains(&GapReason::Reset), "{:?}", anew.reasons);
     assert_eq!(rig.count(Counter::ConnectionsLost), 0);
 }
 
@@ -117,5 +117,7 @@ fn a_shard_that_is_lapped_says_how_much_is_missing() {
     let seen = follower.topic(0, Channel::Trade);
     assert_eq!(seen.delivered + seen.skipped, last);
     assert!(rig.count(Counter::RingLapped) > 0);
-    assert!(follower.reasons.contains(&wire::GapReason::Lapped), "{:?}", follower.reasons);
+    // Which of the two depends on whether the hole itself was still in the log at the next visit.
+    let is_told = |reason: &GapReason| matches!(reason, GapReason::Lapped | GapReason::Lost);
+    assert!(!follower.reasons.is_empty() && follower.reasons.iter().all(is_told));
 }
