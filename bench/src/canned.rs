@@ -95,6 +95,7 @@ pub(crate) fn run(args: &CannedArgs) -> Result<Report, CannedError> {
         patience: 10.0,
         stall: None,
         stall_after: 0.0,
+        stall_buffer: None,
         resume_after: None,
         reconnect: false,
         idle: false,

@@ -34,8 +34,8 @@ pub(crate) struct LoadArgs {
     /// Connections in all.
     #[arg(short = 'n', long, default_value_t = 1)]
     pub(crate) connections: u64,
-    /// Topics, separated by commas; {n} is the connection's number, {k} counts its topics, both may
-    /// be reckoned with: S{n%100}.quote, S{(n*10+k)%1000}.quote.
+    /// Topics, separated by commas. In braces, n is the connection's number and k counts its topics,
+    /// and both may be reckoned with: S{n%100}.quote, S{(n*10+k)%1000}.quote.
     #[arg(short, long, required_unless_present = "idle")]
     pub(crate) topics: Option<String>,
     /// Topics per connection: how far {k} counts.
@@ -86,6 +86,10 @@ pub(crate) struct LoadArgs {
     /// Seconds from the measurement's begin until they read on; never if not given.
     #[arg(long, requires = "stall")]
     pub(crate) resume_after: Option<f64>,
+    /// Receive buffer of the connections that stop reading; the kernel's own choice swallows megabytes
+    /// before the server can notice.
+    #[arg(long, value_name = "BYTES", requires = "stall")]
+    pub(crate) stall_buffer: Option<usize>,
     /// Connect again when the server closes a connection.
     #[arg(long)]
     pub(crate) reconnect: bool,
@@ -203,6 +207,7 @@ pub(crate) fn plans(args: &LoadArgs) -> Result<Vec<Plan>, LoadError> {
                 connections,
                 after_ms: ms(seconds("stall-after", args.stall_after)?),
                 resume_ms: resume.map(ms),
+                receive_buffer: args.stall_buffer,
             })
         }
     };

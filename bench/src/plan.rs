@@ -57,6 +57,9 @@ pub(crate) struct Stall {
     pub(crate) after_ms: u64,
     /// After the window's begin; none: never.
     pub(crate) resume_ms: Option<u64>,
+    /// Their sockets' receive buffers, bytes; none: as the kernel sees fit, which is megabytes that a
+    /// stalled reader swallows before the server notices.
+    pub(crate) receive_buffer: Option<usize>,
 }
 
 /// What a worker does about a connection that the server ended.

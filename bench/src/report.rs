@@ -258,9 +258,16 @@ impl fmt::Display for Report {
         }
         writeln!(
             f,
-            "accounting   {} skipped, {} lost (both announced); {} missing, {} doubled, \
-             {} reordered, {} misaccounted, {} malformed",
-            a.skipped, a.lost, a.missing, a.doubled, a.reordered, a.misaccounted, a.malformed
+            "accounting   {} skipped, {} lost (both announced; {} of them at connections that never \
+             stalled); {} missing, {} doubled, {} reordered, {} misaccounted, {} malformed",
+            a.skipped,
+            a.lost,
+            a.healthy_skipped,
+            a.missing,
+            a.doubled,
+            a.reordered,
+            a.misaccounted,
+            a.malformed
         )?;
         writeln!(
             f,

@@ -64,6 +64,8 @@ pub(crate) struct Accounting {
     pub(crate) malformed: u64,
     /// Announced changes of the epoch, per topic.
     pub(crate) resets: u64,
+    /// Of those skipped or lost, the ones at connections that never stopped reading.
+    pub(crate) healthy_skipped: u64,
 }
 
 impl Traffic {
@@ -86,6 +88,7 @@ impl Accounting {
         self.misaccounted += other.misaccounted;
         self.malformed += other.malformed;
         self.resets += other.resets;
+        self.healthy_skipped += other.healthy_skipped;
     }
 
     /// Whether the server broke its promise: every number delivered once, in order, or announced.
@@ -167,6 +170,9 @@ impl Tally {
                         return ledger.reset(topic);
                     }
                     _ => accounting.lost += count,
+                }
+                if cohort == Cohort::Healthy {
+                    accounting.healthy_skipped += count;
                 }
                 match ledger.announce(topic, first_seq, count) {
                     Announced::Fits => {}

@@ -235,7 +235,9 @@ impl Worker {
                 });
             }
             let target = &self.plan.target;
-            let connected = ramp::connect(target.address, target.source(number));
+            let stall = self.plan.stall.filter(|_| is_stalling);
+            let receive_buffer = stall.and_then(|stall| stall.receive_buffer);
+            let connected = ramp::connect(target.address, target.source(number), receive_buffer);
             let registered = connected.and_then(|mut socket| {
                 let both = Interest::READABLE | Interest::WRITABLE;
                 self.poll.registry().register(&mut socket, Token(index), both)?;

@@ -110,10 +110,18 @@ impl Ramp {
     }
 }
 
-/// Begins a connect, from `source` if given; it is under way when this returns.
-pub(super) fn connect(address: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream> {
+/// Begins a connect, from `source` if given; it is under way when this returns. A receive buffer in
+/// bytes is set before, because the window is negotiated with the connection.
+pub(super) fn connect(
+    address: SocketAddr,
+    source: Option<IpAddr>,
+    receive_buffer: Option<usize>,
+) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
+    if let Some(bytes) = receive_buffer {
+        socket.set_recv_buffer_size(bytes)?;
+    }
     if let Some(source) = source {
         // Without it the kernel looks for a port free for all destinations at bind already.
         setsockopt(&socket, sockopt::IpBindAddressNoPort, &true)?;
