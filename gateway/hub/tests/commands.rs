@@ -226,6 +226,84 @@ fn an_exact_topic_has_precedence_over_a_wildcard_and_hands_over_to_it() {
 }
 
 #[test]
+fn a_wildcard_takes_over_what_an_exact_topic_had_not_delivered() {
+    let mut bench = Bench::new(small(), 2);
+    let conn = bench.client(Encoding::Sbe, &["*.trade"], "");
+    bench.command(conn, r#"{"op":"subscribe","topics":["S0.trade"],"max_rate":1}"#);
+    bench.see(conn);
+    let data = |id, seq| Seen::Data(id, Channel::Trade, seq);
+    bench.trade(0);
+    assert_eq!(bench.see(conn), [data(0, 1)]);
+    // The exact subscription waits for its next round; the wildcard's cursor goes on.
+    bench.trade(0);
+    bench.trade(1);
+    assert_eq!(bench.see(conn), [data(1, 1)]);
+    bench.command(conn, r#"{"op":"unsubscribe","topics":["S0.trade"]}"#);
+    assert_eq!(bench.see(conn), [data(0, 2)]);
+}
+
+#[test]
+fn a_wildcard_is_told_of_quiet_instruments_in_every_epoch() {
+    let mut bench = Bench::new(small(), 3);
+    let conn = bench.client(Encoding::Sbe, &["*.quote"], "");
+    bench.see(conn);
+    bench.epoch(8, 2, &harness::ALL);
+    let reset = |id| Seen::Gap(id, Channel::Quote, GapReason::Reset, 1, 0);
+    let restarted = Seen::Feed(FeedState::Restarted);
+    // Gap entries wait for the next event or the end, whichever comes first.
+    assert_eq!(
+        bench.see(conn),
+        [restarted, Seen::Definition(0), reset(0), Seen::Definition(1), reset(1)]
+    );
+    bench.hub.handle_record(&Tick::from_definition(&instrument(2, &harness::ALL), 0), 0);
+    assert_eq!(bench.see(conn)[0], Seen::Definition(2));
+}
+
+#[test]
+fn an_image_may_tell_of_an_epoch_before_its_record_comes() {
+    let mut bench = Bench::new(small(), 1);
+    let conn = bench.client(Encoding::Sbe, &["S0.trade"], "");
+    bench.trade(0);
+    bench.see(conn);
+    let definition = instrument(0, &harness::ALL);
+    let mut image = InstrumentImage {
+        epoch: 8,
+        definition,
+        last: vec![],
+        depth_seq: 0,
+        update_id: 0,
+        ts_event_ns: 0,
+        bids: vec![],
+        asks: vec![],
+    };
+    bench.hub.handle_lapped(1, 0);
+    bench.hub.handle_image(&image, 0);
+    assert_eq!(bench.hub.epoch(), 8);
+    // A shell that does not look for the epoch's beginning in the ring lets through what is older.
+    (0..40).for_each(|_| bench.trade(0));
+    bench.see(conn);
+    // When the record comes, everything of the epoch follows: what was taken is put right.
+    bench.epoch(8, 1, &harness::ALL);
+    bench.trade(0);
+    assert_eq!(
+        bench.see(conn),
+        [
+            Seen::Feed(FeedState::Restarted),
+            Seen::Definition(0),
+            Seen::Gap(0, Channel::Trade, GapReason::Reset, 1, 0),
+            Seen::Data(0, Channel::Trade, 1),
+        ]
+    );
+    // The same record again means nothing, and an image of what is over is ignored.
+    bench.hub.handle_record(&Tick::from_epoch(8, 0), 0);
+    image.epoch = 7;
+    bench.hub.handle_image(&image, 0);
+    assert_eq!((bench.hub.epoch(), bench.hub.counters().images_ignored), (8, 1));
+    bench.trade(0);
+    assert_eq!(bench.see(conn), [Seen::Data(0, Channel::Trade, 2)]);
+}
+
+#[test]
 fn the_state_of_the_feed_is_told_to_everybody() {
     let mut bench = Bench::new(small(), 1);
     let conn = bench.client(Encoding::Sbe, &["S0.quote"], "");
