@@ -55,6 +55,9 @@ fn replay(file: &str, speed: &str, channel: &str) -> (Gateway, Subscriber) {
         "first-subscriber",
         "--shards",
         "1",
+        // A slow test machine must not make the gateway merge what it should compare one by one.
+        "--lag-age",
+        "1h",
     ]);
     let mut subscriber = Subscriber::connect(gateway.listen, "tickcast.v1.sbe");
     let ack = subscriber.subscribe(&[&format!("*.{channel}")], "");
