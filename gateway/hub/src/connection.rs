@@ -72,7 +72,7 @@ struct More {
     wildcards: Vec<Wildcard>,
 }
 
-const _: () = assert!(size_of::<Connection>() <= 176);
+const _: () = assert!(size_of::<Connection>() <= 184);
 
 impl Connection {
     pub(crate) const FREE: Self = Self {
@@ -245,7 +245,7 @@ impl Connection {
         if found.is_some() {
             return found;
         }
-        let class = Class { cursor: head, due_ns: 0, interval_ns, mode };
+        let class = Class { cursor: head, round_to: 0, due_ns: 0, interval_ns, mode };
         if let Some(at) = unused {
             *self.class_mut(at) = class;
             return Some(at);

@@ -123,17 +123,14 @@ impl Hub {
         if conn.phase != Phase::Open || !conn.classes().iter().any(|class| class.is_throttled()) {
             return;
         }
-        let waits = |due_ns: u64| due_ns > now_ns;
-        let due_ns =
-            conn.classes().iter().map(|class| class.due_ns).filter(|&due| waits(due)).min();
-        let Some(due_ns) = due_ns else { return };
-        let all_wait = conn.classes().iter().all(|class| waits(class.due_ns));
+        let waiting = || conn.classes().iter().filter(|class| class.waits(now_ns));
+        let Some(due_ns) = waiting().map(|class| class.due_ns).min() else { return };
+        let all_wait = waiting().count() == conn.classes().len();
         let order = self.market.instruments.order().len();
         let is_busy = conn.sweep_left > 0
             || conn.transfer != NO_TRANSFER
             || conn.wildcards().iter().any(|wildcard| (wildcard.walked as usize) < order);
-        let is_behind =
-            conn.classes().iter().any(|class| waits(class.due_ns) && class.cursor < head);
+        let is_behind = waiting().any(|class| class.cursor < head);
         if all_wait && !is_busy {
             self.peers.ready.remove(index);
             self.peers.arm(index, due_ns);

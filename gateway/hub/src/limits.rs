@@ -15,7 +15,7 @@ pub const CONNECTION_BYTES_MAX: usize = 250;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Connections. The kernel's limit on open files is usually 20,000 for a process or shard.
-    /// Memory: 176 B each, touched as they come. There: [`ConnectError::Full`](crate::ConnectError),
+    /// Memory: 184 B each, touched as they come. There: [`ConnectError::Full`](crate::ConnectError),
     /// `connects_refused`.
     pub connections_max: u32,
     /// Instruments, over all epochs since the start. Symbols keep their place across epochs, so that
@@ -44,7 +44,7 @@ pub struct Limits {
     /// Exact topics of one connection. Memory: 24 B each once there are two. There: the topic's
     /// result is an error.
     pub topics_per_connection_max: usize,
-    /// Delivery classes (mode and rate) of one connection. Memory: 24 B each beyond the first.
+    /// Delivery classes (mode and rate) of one connection. Memory: 32 B each beyond the first.
     /// There: the topic's result is an error.
     pub classes_per_connection_max: usize,
     /// Wildcard states of all connections together: a wildcard keeps 8 B for each instrument, so

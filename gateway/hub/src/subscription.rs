@@ -147,7 +147,9 @@ impl Wildcard {
 pub(crate) struct Class {
     /// Every entry before this position is delivered or accounted for.
     pub(crate) cursor: u64,
-    /// Not before this time.
+    /// With a rate: where the round ends that the cursor is in, or that it has ended.
+    pub(crate) round_to: u64,
+    /// With a rate: the next round does not begin before this time.
     pub(crate) due_ns: u64,
     /// Between two visits; 0: no limit.
     pub(crate) interval_ns: u32,
@@ -155,10 +157,15 @@ pub(crate) struct Class {
 }
 
 impl Class {
-    pub(crate) const NONE: Self = Self { cursor: 0, due_ns: 0, interval_ns: 0, mode: Mode::Every };
+    pub(crate) const NONE: Self = Self { cursor: 0, round_to: 0, due_ns: 0, interval_ns: 0, mode: Mode::Every };
 
     pub(crate) const fn is_throttled(&self) -> bool {
         self.interval_ns > 0
+    }
+
+    /// Whether it has nothing to do before its next round.
+    pub(crate) const fn waits(&self, now_ns: u64) -> bool {
+        self.due_ns > now_ns && self.cursor >= self.round_to
     }
 
     /// Whether only the newest counts, however fast the client is.

@@ -95,9 +95,7 @@ fn definitions_and_present_states_come_first_and_bind_when_sent() {
         [
             Seen::Definition(0),
             Seen::Data(0, Channel::Quote, 2),
-            Seen::Definition(0),
             Seen::Book(0, 2, true),
-            Seen::Definition(0),
             Seen::Data(0, Channel::Depth5, 2),
             Seen::Definition(1),
         ]
@@ -122,7 +120,6 @@ fn without_a_snapshot_the_next_one_is_the_first() {
         [
             Seen::Definition(0),
             // Changes of an unknown book say nothing: depth begins with one all the same.
-            Seen::Definition(0),
             Seen::Book(0, 1, true),
             Seen::Data(0, Channel::Quote, 2),
             Seen::Data(0, Channel::Quote, 3),

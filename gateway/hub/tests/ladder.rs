@@ -42,6 +42,36 @@ fn a_rate_is_kept_trades_are_complete_and_quotes_are_counted() {
 }
 
 #[test]
+fn a_round_of_many_visits_delivers_each_topic_once() {
+    const COUNT: u32 = 3_000;
+    let mut bench = Bench::with_channels(Limits::default(), COUNT, &[Channel::Quote]);
+    let conn = bench.client(Encoding::Sbe, &["*.quote"], r#","max_rate":1"#);
+    bench.see(conn);
+    for round in 0..3 {
+        bench.now_ns += 1_000 * MS;
+        bench.hub.handle_timers(bench.now_ns);
+        (0..COUNT).for_each(|id| bench.quote(id));
+        let mut counts = vec![0; COUNT as usize];
+        let mut visits = 0;
+        // The feed goes on while the round is delivered.
+        while let Some((visited, _)) = bench.visit() {
+            assert_eq!(visited, conn);
+            let mut seen = Vec::new();
+            harness::decode(&bench.out, &mut seen);
+            for seen in seen {
+                if let Seen::Data(id, ..) = seen {
+                    counts[id as usize] += 1;
+                }
+            }
+            visits += 1;
+            (0..200).for_each(|n| bench.quote(n * 7 % COUNT));
+        }
+        assert!(visits > 5, "{visits}");
+        assert!(counts.iter().all(|&count| count == 1), "round {round}: {counts:?}");
+    }
+}
+
+#[test]
 fn between_its_rounds_a_rated_connection_costs_no_visits() {
     let mut bench = Bench::new(Limits::default(), 1);
     bench.client(Encoding::Sbe, &["S0.quote"], r#","max_rate":10"#);

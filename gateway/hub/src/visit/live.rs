@@ -31,22 +31,36 @@ impl Collector<'_> {
     pub(super) fn live(&mut self, class: u8) -> Flow {
         let state = *self.conn.class(class);
         let head = self.market.log.head();
-        if self.now_ns < state.due_ns || state.cursor == head {
+        if state.waits(self.now_ns) || state.cursor == head {
             return Flow::Done;
         }
+        self.limit = if state.is_throttled() { self.round(class) } else { head };
         let before = self.tally.deliveries;
         let conflates = state.conflates() || state.cursor < self.conn.lag_to;
-        let flow = if self.prefers_links(class, conflates, head - state.cursor) {
+        let flow = if self.prefers_links(class, conflates, self.limit - state.cursor) {
             self.links(class, conflates)
         } else {
             self.scan(class)
         };
-        // A class that was cut off goes on at once: its rate counts rounds, not messages.
-        if state.is_throttled() && flow == Flow::Done && self.tally.deliveries > before {
+        if state.is_throttled() && state.due_ns <= self.now_ns && self.tally.deliveries > before {
             let due_ns = self.now_ns.saturating_add(u64::from(state.interval_ns));
             self.set_class(class, |class| class.due_ns = due_ns);
         }
+        let after = self.conn.class(class);
+        // A round without a delivery is followed by the next at once.
+        self.more |= flow == Flow::Done && after.cursor < head && !after.waits(self.now_ns);
         flow
+    }
+
+    /// Where the round of a class with a rate ends: at the head as it was when it began. A round
+    /// takes as many visits as it takes, without a pause; what comes meanwhile waits for the next.
+    fn round(&mut self, class: u8) -> u64 {
+        let state = self.conn.class(class);
+        if state.cursor >= state.round_to {
+            let head = self.market.log.head();
+            self.set_class(class, |class| class.round_to = head);
+        }
+        self.conn.class(class).round_to
     }
 
     /// Whether there are fewer topics to look at than entries, and few enough for this visit.
@@ -120,10 +134,11 @@ impl Collector<'_> {
                 Flow::Done | Flow::Wait => Next::Nothing,
             };
         }
-        if needs_state || conflates && jumps(known.channel) {
-            return Next::At(known.head);
-        }
         let (tail, hint) = (known.tail, self.hint(at));
+        if needs_state || conflates && jumps(known.channel) {
+            let is_due = self.limit > known.head || self.first_due(at, tail) < self.limit;
+            return if is_due { Next::At(known.head) } else { Next::Nothing };
+        }
         let mut position = if self.market.log.holds(hint) { hint } else { tail };
         // The step from the last delivered entry to the next is part of looking at the topic.
         // Further ones are a search; if it is cut off, the hint keeps how far it came.
@@ -131,7 +146,8 @@ impl Collector<'_> {
         loop {
             let entry = self.market.log.entry(position);
             if entry.seq > progress.seq() {
-                return Next::At(position);
+                let is_due = position < self.limit;
+                return if is_due { Next::At(position) } else { Next::Nothing };
             }
             let next = entry.next;
             if let At::Exact(index) = at {
@@ -148,6 +164,16 @@ impl Collector<'_> {
         }
     }
 
+    /// Position of the first entry that is not delivered, or one before it.
+    fn first_due(&self, at: At, tail: u64) -> u64 {
+        let (log, hint) = (&self.market.log, self.hint(at));
+        if log.holds(hint) && log.entry(hint).seq == self.progress(at).seq() {
+            log.entry(hint).next
+        } else {
+            tail
+        }
+    }
+
     /// Delivers the due entries of all topics in the order of the log.
     fn merge_due(&mut self, class: u8, conflates: bool) -> Flow {
         while let Some(Reverse((position, at))) = self.due.pop() {
@@ -160,6 +186,8 @@ impl Collector<'_> {
             };
             if flow == Flow::Full {
                 // Everything before this position is delivered: it was the first of what is left.
+                // A topic that jumps beyond its round keeps the round open.
+                let position = position.min(self.limit - 1);
                 self.set_class(class, |class| class.cursor = position.max(class.cursor));
                 return Flow::Full;
             }
@@ -167,8 +195,8 @@ impl Collector<'_> {
                 self.due.push(Reverse((next, at)));
             }
         }
-        let head = self.market.log.head();
-        self.set_class(class, |class| class.cursor = head);
+        let limit = self.limit;
+        self.set_class(class, |class| class.cursor = limit);
         Flow::Done
     }
 
@@ -182,7 +210,7 @@ impl Collector<'_> {
         let hint = self.hint(at);
         let from = if hint != NOWHERE && hint > position { hint } else { position };
         let next = self.market.log.entry(from).next;
-        (!waits && next != NOWHERE).then_some(next)
+        (!waits && next < self.limit).then_some(next)
     }
 
     fn scan(&mut self, class: u8) -> Flow {
@@ -194,10 +222,9 @@ impl Collector<'_> {
         }
         let has_wildcards = wildcards.iter().any(|&at| at != NO_WILDCARD);
         let class_conflates = self.conn.class(class).conflates();
-        let head = self.market.log.head();
         let mut position = self.conn.class(class).cursor;
         let mut flow = Flow::Done;
-        while position < head {
+        while position < self.limit {
             if self.look() == Flow::Full {
                 flow = Flow::Full;
                 break;

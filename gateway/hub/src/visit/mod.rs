@@ -128,6 +128,8 @@ impl Hub {
             tally: Tally::default(),
             now_ns,
             is_recovering: self.intake.recovering_until_ns.is_some(),
+            limit: 0,
+            defined: u32::MAX,
             examined: 0,
             more: false,
             stop: None,
@@ -220,6 +222,10 @@ struct Collector<'a> {
     tally: Tally,
     now_ns: u64,
     is_recovering: bool,
+    /// Live entries from this position on are for later.
+    limit: u64,
+    /// The slot whose definition was added last: topics of an instrument are neighbours.
+    defined: u32,
     examined: usize,
     /// There is more for this connection than this visit gathers.
     more: bool,
@@ -435,8 +441,12 @@ impl Collector<'_> {
         if self.room(bytes) != Flow::Done {
             return Flow::Full;
         }
-        let (definition, epoch) = (*self.market.definition(topic), self.market.epoch);
-        self.event(|out, encoding| encoding.definition(out, &definition, epoch));
+        let slot = self.market.topics.get(topic).slot;
+        if self.defined != slot {
+            self.defined = slot;
+            let (definition, epoch) = (*self.market.definition(topic), self.market.epoch);
+            self.event(|out, encoding| encoding.definition(out, &definition, epoch));
+        }
         if progress.has(Mark::Reset) {
             self.gap(topic, progress.seq() + 1, 0, GapReason::Reset);
         }
