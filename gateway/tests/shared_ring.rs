@@ -6,6 +6,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use support::ledger::Ledger;
@@ -199,7 +200,7 @@ fn a_gateway_that_joins_late_is_right_at_once() {
 #[test]
 fn a_lapped_shard_says_so_and_is_right_again() {
     let ring = RingFile::new("lapped");
-    let _feed = market(&ring, 8, 30_000, 4_096);
+    let _feed = market(&ring, 8, 15_000, 4_096);
     let steady = gateway(&ring, &[]);
     let lapped = gateway(&ring, &[]);
     let topics = ["BTCUSDT.depth", "*.quote", "*.trade"];
@@ -207,21 +208,34 @@ fn a_lapped_shard_says_so_and_is_right_again() {
     let mut lapped_subscriber = Subscriber::connect(lapped.listen, SBE);
     steady_subscriber.subscribe(&topics, "");
     lapped_subscriber.subscribe(&topics, "");
-    let (mut steady_view, mut lapped_view) = (View::default(), View::default());
-    lapped_view.follow(&mut lapped_subscriber, |view| view.trades > 20 && view.books.len() > 3);
+    let mut lapped_view = View::default();
+    // The number up to which the steady one is followed; 0 while it is not known.
+    let newest = AtomicU64::new(0);
+    let steady_view = std::thread::scope(|scope| {
+        let steady = scope.spawn(|| {
+            let mut view = View::default();
+            view.follow(&mut steady_subscriber, |view| {
+                let newest = newest.load(Ordering::Relaxed);
+                newest > 0 && view.books.keys().last().is_some_and(|seq| *seq >= newest)
+            });
+            view
+        });
+        lapped_view.follow(&mut lapped_subscriber, |view| view.trades > 20 && view.books.len() > 3);
 
-    // Stopped for ten times as long as the ring holds, the gateway cannot but be lapped.
-    signal(&lapped.process, "-STOP");
-    std::thread::sleep(Duration::from_millis(1_500));
-    signal(&lapped.process, "-CONT");
+        // Stopped for five times as long as the ring holds, the gateway cannot but be lapped.
+        signal(&lapped.process, "-STOP");
+        std::thread::sleep(Duration::from_millis(1_500));
+        signal(&lapped.process, "-CONT");
 
-    lapped_view.follow(&mut lapped_subscriber, |view| {
-        view.ledger.gaps.iter().any(|gap| gap.reason == GapReason::Lapped)
+        lapped_view.follow(&mut lapped_subscriber, |view| {
+            view.ledger.gaps.iter().any(|gap| gap.reason == GapReason::Lapped)
+        });
+        let at = lapped_view.books.len();
+        lapped_view.follow(&mut lapped_subscriber, |view| view.books.len() > at + 15);
+        let last = *lapped_view.books.keys().last().expect("just counted");
+        newest.store(last, Ordering::Relaxed);
+        steady.join().expect("the steady one keeps account, too")
     });
-    let at = lapped_view.books.len();
-    lapped_view.follow(&mut lapped_subscriber, |view| view.books.len() > at + 15);
-    let newest = *lapped_view.books.keys().last().expect("just counted");
-    steady_view.follow(&mut steady_subscriber, |view| view.books.contains_key(&newest));
     // The ledger has checked on the way that every number is delivered or counted once.
     let missed: u64 = lapped_view.ledger.accounts().map(|(_, account)| account.skipped).sum();
     assert!(missed > 100, "a second of the market was missed: {missed}");
@@ -283,14 +297,14 @@ fn a_gateway_that_is_killed_loses_and_doubles_no_trade_that_the_ring_still_has()
 #[test]
 fn what_the_ring_no_longer_has_is_in_an_announced_gap() {
     let ring = RingFile::new("gone");
-    let _feed = market(&ring, 12, 30_000, 4_096);
+    let _feed = market(&ring, 12, 15_000, 4_096);
     let mut first = gateway(&ring, &[]);
     let mut subscriber = Subscriber::connect(first.listen, SBE);
     subscriber.subscribe(&["*.trade"], "");
     let mut view = View::default();
     view.follow(&mut subscriber, |view| view.trades > 50);
     first.process.kill();
-    // The ring holds a seventh of a second at this rate.
+    // The ring holds a quarter of a second at this rate.
     std::thread::sleep(Duration::from_secs(1));
 
     let second = gateway(&ring, &[]);
