@@ -11,12 +11,14 @@
 //! that clients get the newest values and a count of what is missing.
 
 use wire::{
-    Channel, FeedState, Instrument, InstrumentImage, Kind, LEVELS_PER_TICK, Side, Tick, flags,
+    Channel, DepthHead, FeedState, Instrument, InstrumentImage, Kind, LEVELS_PER_TICK, Side, Tick,
+    flags,
 };
 
 use crate::book::Applied;
 use crate::hub::Hub;
 use crate::instruments::{Defined, PARTIAL};
+use crate::log::marks;
 use crate::subscription::SEQ_MAX;
 
 /// How long after the last lap or image recovery is taken to be over if the shell does not say so.
@@ -44,6 +46,12 @@ pub(crate) struct Intake {
     is_adopted: bool,
 }
 
+/// A tick for the log without level changes, with the number of a book that came in an image.
+fn book_only(head: &DepthHead) -> Tick {
+    let kind = Kind::Data(Channel::Depth);
+    Tick { seq: head.seq, ..Tick::new(kind, head.instrument, head.ts_event_ns) }
+}
+
 impl Hub {
     /// Takes one record of the ring. Malformed ones are counted and dropped.
     pub fn handle_record(&mut self, tick: &Tick, now_ns: u64) {
@@ -61,7 +69,7 @@ impl Hub {
             Kind::Data(channel) => {
                 self.break_group();
                 match self.topic_of(tick, channel) {
-                    Some(topic) => drop(self.take(topic, std::slice::from_ref(tick), now_ns)),
+                    Some(topic) => drop(self.take(topic, std::slice::from_ref(tick), 0, now_ns)),
                     None => self.refuse_record(),
                 }
             }
@@ -141,13 +149,18 @@ impl Hub {
                 (topic.channel, topic.slot, topic.head_seq)
             };
             if let Some(tick) = self.market.topics.ahead(topic) {
-                self.take(topic, &[tick], now_ns);
+                self.take(topic, &[tick], 0, now_ns);
             } else if self.market.is_book(channel) {
                 let known = self.market.instruments.get(slot);
-                let book_seq = known.book.as_ref().and_then(|book| book.seq()).unwrap_or(0);
-                if book_seq > head_seq {
+                let Some(book) = known.book.as_ref().filter(|book| book.seq() > Some(head_seq))
+                else {
+                    continue;
+                };
+                if channel == Channel::Depth {
+                    let tick = book_only(&book.head);
+                    self.take(topic, &[tick], marks::BOOK_ONLY, now_ns);
+                } else {
                     self.derive(topic, now_ns);
-                    self.rouse(topic);
                 }
             }
         }
@@ -238,7 +251,7 @@ impl Hub {
     }
 
     /// Appends an entry and marks its subscribers. `false` if its number was taken already.
-    fn take(&mut self, topic: u32, ticks: &[Tick], now_ns: u64) -> bool {
+    fn take(&mut self, topic: u32, ticks: &[Tick], marks: u8, now_ns: u64) -> bool {
         let (seq, known) = (ticks[0].seq, self.market.topics.get(topic));
         if seq <= known.head_seq {
             self.counters.ticks_repeated += ticks.len() as u64;
@@ -247,7 +260,7 @@ impl Hub {
         if !self.market.is_book(known.channel) || known.channel == Channel::Depth {
             self.counters.ticks_missing += seq - known.head_seq - 1;
         }
-        self.market.append(topic, ticks, now_ns, &mut self.counters);
+        self.market.append(topic, ticks, marks, now_ns, &mut self.counters);
         let known = self.market.topics.get(topic);
         known.subscribers.mark(&mut self.peers.dirty);
         self.peers.wildcards[usize::from(known.channel.code())].mark(&mut self.peers.dirty);
@@ -290,7 +303,7 @@ impl Hub {
     }
 
     fn handle_group(&mut self, topic: u32, group: &[Tick], now_ns: u64) {
-        if !self.take(topic, group, now_ns) {
+        if !self.take(topic, group, 0, now_ns) {
             return;
         }
         let slot = self.market.topics.get(topic).slot;
@@ -348,7 +361,7 @@ impl Hub {
             last.flags |= flags::END;
         }
         let partial = std::mem::take(&mut self.intake.partial);
-        self.counters.entries_derived += u64::from(self.take(topic, &partial, now_ns));
+        self.counters.entries_derived += u64::from(self.take(topic, &partial, 0, now_ns));
         self.intake.partial = partial;
     }
 }

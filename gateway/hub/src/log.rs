@@ -49,6 +49,9 @@ pub(crate) mod marks {
     pub(crate) const FINAL: u8 = 1 << 1;
     /// A depth group that replaces the book.
     pub(crate) const REPLACES_BOOK: u8 = 1 << 2;
+    /// No group: it stands for the groups that an image's book had and the shard never got. Who
+    /// comes to it needs the book.
+    pub(crate) const BOOK_ONLY: u8 = 1 << 3;
 }
 
 /// See the module's header.
@@ -158,7 +161,7 @@ impl Log {
         topic: u32,
         newest: u64,
         ticks: &[Tick],
-        hole: u8,
+        marks: u8,
         now_ns: u64,
     ) -> u64 {
         debug_assert!(self.has_room(ticks.len()));
@@ -173,7 +176,7 @@ impl Log {
             encoded_len: [0; 2],
             topic,
             ticks: u16::try_from(ticks.len()).expect("groups have at most 4,096 ticks"),
-            marks: hole | marks_of(&ticks[0]),
+            marks: marks | marks_of(&ticks[0]),
         };
         let at = self.head;
         match self.entries.get_mut(index(at, self.entries_max)) {

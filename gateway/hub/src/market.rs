@@ -121,6 +121,7 @@ impl Market {
         &mut self,
         topic: u32,
         ticks: &[Tick],
+        marks: u8,
         now_ns: u64,
         counters: &mut Counters,
     ) -> u64 {
@@ -132,7 +133,7 @@ impl Market {
         let (seq, known) = (ticks[0].seq, self.topics.get(topic));
         debug_assert!(seq > known.head_seq);
         let hole = if seq == known.head_seq + 1 { 0 } else { marks::HOLE };
-        let at = self.log.append(topic, known.head, ticks, hole, now_ns);
+        let at = self.log.append(topic, known.head, ticks, marks | hole, now_ns);
         self.topics.appended(topic, seq, at);
         counters.entries += 1;
         at

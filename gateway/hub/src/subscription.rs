@@ -157,7 +157,8 @@ pub(crate) struct Class {
 }
 
 impl Class {
-    pub(crate) const NONE: Self = Self { cursor: 0, round_to: 0, due_ns: 0, interval_ns: 0, mode: Mode::Every };
+    pub(crate) const NONE: Self =
+        Self { cursor: 0, round_to: 0, due_ns: 0, interval_ns: 0, mode: Mode::Every };
 
     pub(crate) const fn is_throttled(&self) -> bool {
         self.interval_ns > 0

@@ -378,12 +378,12 @@ fn a_lap_is_announced_with_exact_counts_and_the_book_is_right_again() {
     assert_eq!(
         bench.see(conn),
         [
-            lapped(Channel::Depth, 2, 3),
-            Seen::Book(0, 5, true),
             lapped(Channel::Trade, 2, 4),
             Seen::Data(0, Channel::Trade, 6),
             lapped(Channel::Quote, 2, 3),
             Seen::Data(0, Channel::Quote, 5),
+            lapped(Channel::Depth, 2, 3),
+            Seen::Book(0, 5, true),
         ]
     );
 }

@@ -88,7 +88,7 @@ impl Collector<'_> {
         let (mut position, mut newest, mut groups) = (first, first, 0u32);
         loop {
             let entry = self.market.log.entry(position);
-            if groups > 0 && entry.marks & marks::HOLE != 0 {
+            if groups > 0 && entry.marks & (marks::HOLE | marks::BOOK_ONLY) != 0 {
                 break;
             }
             let levels_max = self.limits.merge_levels_max;

@@ -127,7 +127,6 @@ impl Hub {
             merge,
             tally: Tally::default(),
             now_ns,
-            is_recovering: self.intake.recovering_until_ns.is_some(),
             limit: 0,
             defined: u32::MAX,
             examined: 0,
@@ -221,7 +220,6 @@ struct Collector<'a> {
     merge: &'a mut Merge,
     tally: Tally,
     now_ns: u64,
-    is_recovering: bool,
     /// Live entries from this position on are for later.
     limit: u64,
     /// The slot whose definition was added last: topics of an instrument are neighbours.

@@ -52,7 +52,9 @@ impl Collector<'_> {
         let is_lapped = is_missing && marks & marks::HOLE != 0;
         let reason = reason(channel, self.progress(at), is_missing, is_lapped);
         match channel {
-            Channel::Depth if is_missing => self.lose_thread(at, topic, is_lapped),
+            Channel::Depth if is_missing || marks & marks::BOOK_ONLY != 0 => {
+                self.lose_thread(at, topic, is_lapped)
+            }
             Channel::Depth if conflates && next != NOWHERE => self.merge(at, topic, position),
             Channel::Bar(_) if conflates => self.send_bar(at, topic, position, reason),
             _ if jumps(channel) && (conflates || is_missing && !is_lapped) => {

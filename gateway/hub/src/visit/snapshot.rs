@@ -186,12 +186,6 @@ impl Collector<'_> {
         Flow::Done
     }
 
-    /// The number of the topic's book, if it can be sent.
-    pub(super) fn book_seq(&self, topic: u32) -> Option<u64> {
-        let slot = self.market.topics.get(topic).slot;
-        self.market.instruments.get(slot).book.as_ref()?.seq()
-    }
-
     /// The encoded book, shared; `None` if there is no memory for it.
     fn snapshot_of(&mut self, slot: u32) -> Option<Rc<Snapshot>> {
         let encoding = self.message.encoding;

@@ -132,21 +132,14 @@ impl Collector<'_> {
         }
     }
 
-    /// Depth and partial depth: is the book ahead of the client, and is there no way through the log?
+    /// Depth and partial depth: if the groups that the client misses left the log, it needs the book.
     fn catch_up_book(&mut self, at: At, topic: u32) -> Flow {
         let progress = self.progress(at);
         let known = self.market.topics.get(topic);
-        let (head_seq, tail) = (known.head_seq, known.tail);
-        let book_seq = self.book_seq(topic).unwrap_or(0);
-        let left_the_log = head_seq > progress.seq() && tail == NOWHERE;
-        // The ring lapped the shard, an image brought the book up to date, and no group came since.
-        let is_behind_image =
-            !self.is_recovering && head_seq <= progress.seq() && book_seq > progress.seq();
-        if !left_the_log && !is_behind_image {
+        if known.head_seq <= progress.seq() || known.tail != NOWHERE {
             return Flow::Done;
         }
-        let lapped = if is_behind_image { progress.with(Mark::Lapped) } else { progress };
-        self.set(at, lapped.with(Mark::NeedsBook), self.hint(at));
+        self.set(at, progress.with(Mark::NeedsBook), self.hint(at));
         self.present(at, topic)
     }
 }
