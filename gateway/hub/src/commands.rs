@@ -12,7 +12,6 @@ use wire::{Channel, Pattern, Symbol};
 
 use crate::connection::{ConnId, Connection};
 use crate::hub::Hub;
-use crate::log::NOWHERE;
 use crate::resume::Base;
 use crate::subscription::{Mark, Subscription, WILDCARDS_MAX, Wildcard};
 use crate::transfers::{NO_TRANSFER, Target};
@@ -159,23 +158,7 @@ impl Hub {
             self.counters.wildcards_refused += 1;
             return Err(Refusal::TooManyWildcards);
         }
-        let mut from = NOWHERE;
-        let mut progress = Vec::with_capacity(charge);
-        for slot in 0..instruments {
-            let known = self.market.instruments.get(slot);
-            let topic =
-                known.topic(channel).filter(|_| known.is_defined && known.definition.has(channel));
-            // What is defined later is delivered from its first number.
-            progress.push(match topic {
-                Some(topic) => {
-                    let base = self.base(slot, topic, subscribe)?;
-                    from = from.min(base.from);
-                    self.counters.resumes += u64::from(base.progress.has(Mark::Resumed));
-                    base.progress
-                }
-                None => Default::default(),
-            });
-        }
+        let (progress, from) = self.bases(channel, subscribe)?;
         let (head, slots) = (self.market.log.head(), self.peers.slots());
         let Some(state) = self.peers.get_mut(conn.0) else { return Err(Refusal::NotSubscribed) };
         debug_assert!(state.wildcards().len() <= WILDCARDS_MAX);

@@ -234,17 +234,11 @@ impl Connection {
             self.subscriptions().iter().any(|s| usize::from(s.class) == at)
                 || self.wildcards().iter().any(|w| usize::from(w.class) == at)
         };
-        let (mut found, mut unused) = (None, None);
-        for (at, class) in self.classes().iter().enumerate() {
-            match is_used(at) {
-                true if same(class) => found = Some(number(at)),
-                true => {}
-                false => unused = unused.or(Some(number(at))),
-            }
+        let classes = || self.classes().iter().enumerate();
+        if let Some((at, _)) = classes().find(|(at, class)| same(class) && is_used(*at)) {
+            return Some(number(at));
         }
-        if found.is_some() {
-            return found;
-        }
+        let unused = classes().map(|(at, _)| at).find(|&at| !is_used(at)).map(number);
         let class = Class { cursor: head, round_to: 0, due_ns: 0, interval_ns, mode };
         if let Some(at) = unused {
             *self.class_mut(at) = class;

@@ -62,8 +62,8 @@ pub struct Limits {
     /// apply: a quarter of the default log. There: `lagging`.
     pub lag_entries_max: u64,
     /// How long ago a connection that was not writable may last have been up to date before its
-    /// channels' rules apply, ns. A tenth of a second: a person does not see it, and a socket's
-    /// buffer absorbs what is shorter. There: `lagging`.
+    /// channels' rules apply, ns. A second: longer than a scheduling hiccup or a lost packet, which
+    /// must not cost a client that wants everything anything. There: `lagging`.
     pub lag_age_max_ns: u64,
     /// How long a connection may be unwritable without a break, ns. Half a minute: longer than a
     /// phone changes networks, shorter than kernels give up. There: it is closed, `slow_closes`.
@@ -100,7 +100,7 @@ impl Default for Limits {
             visit_entries: 4_096,
             visit_bytes: 16 * 1024,
             lag_entries_max: 1 << 18,
-            lag_age_max_ns: 100_000_000,
+            lag_age_max_ns: 1_000_000_000,
             slow_age_max_ns: 30_000_000_000,
             slow_entries_max: u64::MAX,
             merge_levels_max: 1_024,

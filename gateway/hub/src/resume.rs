@@ -5,6 +5,7 @@
 //! refused: the client's numbers are not ours. One whose continuation has left the log falls under
 //! its channel's rule, announced with the reason `resume`; whether it has is found out in the visit.
 
+use wire::Channel;
 use wire::command::Subscribe;
 
 use crate::commands::{Refusal, begins_with_state};
@@ -58,5 +59,43 @@ impl Hub {
             return Ok(Base { progress: progress.with(Mark::NeedsBook), seq, ..fresh });
         }
         Ok(Base { progress, hint: NOWHERE, from: tail, seq })
+    }
+
+    /// Where a wildcard begins with each instrument, by slot, and the position before which nothing
+    /// of it is to be delivered.
+    pub(crate) fn bases(
+        &mut self,
+        channel: Channel,
+        subscribe: &Subscribe,
+    ) -> Result<(Vec<Progress>, u64), Refusal> {
+        let slots = self.market.instruments.len();
+        let mut progress = vec![Progress::FRESH; slots as usize];
+        let mut from = NOWHERE;
+        let all_defined = self.market.instruments.order().len() == progress.len();
+        let with_state = begins_with_state(subscribe.snapshot, channel);
+        if !all_defined || !with_state {
+            for slot in 0..slots {
+                let known = self.market.instruments.get(slot);
+                let topic = known.topic(channel).filter(|_| known.is_defined);
+                match topic {
+                    Some(_) if with_state => {}
+                    Some(topic) => {
+                        progress[slot as usize] = Progress::at(self.market.newest_seq(topic));
+                    }
+                    // What is defined later is delivered from its first number.
+                    None => progress[slot as usize] = Progress::default(),
+                }
+            }
+        }
+        let resumed = subscribe.resume.iter().flat_map(|resume| resume.topics());
+        for (symbol, _, _) in resumed.filter(|(_, named, _)| *named == channel) {
+            let Some(topic) = self.market.topic(symbol, channel) else { continue };
+            let slot = self.market.topics.get(topic).slot;
+            let base = self.base(slot, topic, subscribe)?;
+            progress[slot as usize] = base.progress;
+            from = from.min(base.from);
+            self.counters.resumes += u64::from(base.progress.has(Mark::Resumed));
+        }
+        Ok((progress, from))
     }
 }
