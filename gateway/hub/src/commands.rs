@@ -21,6 +21,8 @@ const SECOND_NS: u32 = 1_000_000_000;
 /// Why a topic is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
+    #[error("instruments are not known yet: try again when a feed event says live, or later")]
+    NotDefinedYet,
     #[error("there is no such instrument")]
     UnknownInstrument,
     #[error("the instrument has no such channel")]
@@ -40,11 +42,11 @@ pub(crate) enum Refusal {
 impl Refusal {
     const fn code(self) -> ErrorCode {
         match self {
+            Self::NotDefinedYet | Self::TooManyWildcards => ErrorCode::Unavailable,
             Self::UnknownInstrument => ErrorCode::UnknownInstrument,
             Self::UnknownChannel => ErrorCode::UnknownChannel,
             Self::NotSubscribed => ErrorCode::NotSubscribed,
             Self::TooManyTopics(_) | Self::TooManyClasses(_) => ErrorCode::TooManySubscriptions,
-            Self::TooManyWildcards => ErrorCode::Unavailable,
             Self::ResumeAhead { .. } => ErrorCode::ResumeAhead,
         }
     }
@@ -56,7 +58,7 @@ impl Hub {
         &mut self,
         conn: ConnId,
         command: &Command,
-        _now_ns: u64,
+        now_ns: u64,
         reply: &mut Vec<u8>,
     ) {
         self.settle();
@@ -65,7 +67,7 @@ impl Hub {
         }
         self.renew(conn.0);
         match command {
-            Command::Subscribe(subscribe) => self.subscribe(conn, subscribe, reply),
+            Command::Subscribe(subscribe) => self.subscribe(conn, subscribe, now_ns, reply),
             Command::Unsubscribe(unsubscribe) => self.unsubscribe(conn, unsubscribe, reply),
             Command::List { id } => self.list(conn, id.as_ref(), reply),
             Command::Ping { id } => reply::pong(reply, id.as_ref()),
@@ -81,7 +83,7 @@ impl Hub {
         }
     }
 
-    fn subscribe(&mut self, conn: ConnId, subscribe: &Subscribe, reply: &mut Vec<u8>) {
+    fn subscribe(&mut self, conn: ConnId, subscribe: &Subscribe, now_ns: u64, reply: &mut Vec<u8>) {
         let mut ack = AckWriter::new(reply, subscribe.id.as_ref());
         for topic in &subscribe.topics {
             let pattern = match topic {
@@ -107,6 +109,13 @@ impl Hub {
                 }
                 Err(refusal) => {
                     self.counters.topics_refused += 1;
+                    let refusal = match refusal {
+                        // "There is none" must not be said before the feed could say what there is.
+                        Refusal::UnknownInstrument if self.is_defining(now_ns) => {
+                            Refusal::NotDefinedYet
+                        }
+                        other => other,
+                    };
                     ack.refused(pattern, refusal.code(), refusal);
                 }
             }

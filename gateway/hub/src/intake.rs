@@ -24,6 +24,9 @@ use crate::subscription::SEQ_MAX;
 /// How long after the last lap or image recovery is taken to be over if the shell does not say so.
 const RECOVERY_MAX_NS: u64 = 1_000_000_000;
 
+/// How long after the last definition of an epoch without data more of them may follow.
+const DEFINING_MAX_NS: u64 = 1_000_000_000;
+
 /// What wildcards are to do when something happened that no entry shows.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Walk {
@@ -44,6 +47,8 @@ pub(crate) struct Intake {
     pub(crate) recovering_until_ns: Option<u64>,
     /// The epoch is known from an image only: its own record may still come.
     is_adopted: bool,
+    /// Until when instruments of the epoch may still be defined; its first data ends that.
+    defining_until_ns: u64,
 }
 
 /// A tick for the log without level changes, with the number of a book that came in an image.
@@ -64,6 +69,10 @@ impl Hub {
             return self.refuse_record();
         }
         self.market.clock_ns = tick.ts_ring_ns.max(tick.ts_event_ns);
+        self.intake.defining_until_ns = match kind {
+            Kind::Epoch | Kind::Definition => now_ns.saturating_add(DEFINING_MAX_NS),
+            Kind::Data(_) => 0,
+        };
         match kind {
             Kind::Data(Channel::Depth) => self.handle_depth(tick, now_ns),
             Kind::Data(channel) => {
@@ -110,6 +119,7 @@ impl Hub {
             }
             self.begin_epoch(image.epoch);
             self.intake.is_adopted = true;
+            self.intake.defining_until_ns = now_ns.saturating_add(DEFINING_MAX_NS);
         }
         self.counters.images += 1;
         self.intake.recovering_until_ns = Some(now_ns.saturating_add(RECOVERY_MAX_NS));
@@ -164,6 +174,12 @@ impl Hub {
                 }
             }
         }
+    }
+
+    /// Whether an instrument that is not known may yet be defined: there is no feed, or it has only
+    /// begun to say what it has.
+    pub(crate) fn is_defining(&self, now_ns: u64) -> bool {
+        self.market.epoch == 0 || now_ns < self.intake.defining_until_ns
     }
 
     fn refuse_record(&mut self) {

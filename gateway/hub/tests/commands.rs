@@ -46,6 +46,29 @@ fn one_bad_topic_does_not_void_the_others() {
     assert_eq!(bench.see(conn), []);
 }
 
+/// Clients that reconnect to a gateway that has just started are early: nobody may tell them that
+/// there is no such instrument, for that would be final.
+#[test]
+fn an_instrument_that_is_not_defined_yet_is_not_said_not_to_exist() {
+    const SUBSCRIBE: &str = r#"{"op":"subscribe","topics":["S1.quote"]}"#;
+    let limits = small();
+    let mut bench = Bench::new(limits, 0);
+    bench.hub = tickcast_hub::Hub::new(limits);
+    let conn = bench.connect(Encoding::Json);
+    let early = bench.command(conn, SUBSCRIBE);
+    assert!(early.contains(r#""ok":false,"code":26,"name":"unavailable""#), "no feed: {early}");
+    bench.epoch(7, 1, &[Channel::Quote]);
+    let early = bench.command(conn, SUBSCRIBE);
+    assert!(early.contains(r#""code":26"#), "in the middle of the definitions: {early}");
+    bench.quote(0);
+    let late = bench.command(conn, SUBSCRIBE);
+    assert!(late.contains(r#""code":21"#), "data flows, so all is defined: {late}");
+    bench.epoch(8, 1, &[Channel::Quote]);
+    bench.now_ns += 2_000_000_000;
+    let late = bench.command(conn, SUBSCRIBE);
+    assert!(late.contains(r#""code":21"#), "nothing more came for long: {late}");
+}
+
 #[test]
 fn the_other_commands_are_answered() {
     let mut bench = Bench::new(small(), 1);
