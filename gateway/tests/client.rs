@@ -1,0 +1,176 @@
+//! The client library against the real binary: order, errors, and a gateway that dies under it.
+
+mod support;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use client::{
+    Book, Channel, Client, CommandError, ConnectError, Ended, ErrorCode, Event, Ledger, Options,
+    Reconnect, Side, Subscription, Symbol,
+};
+use support::process::{Gateway, feed_sim, free_address, get, until};
+use tokio::time::timeout;
+
+fn url(gateway: &Gateway) -> String {
+    format!("ws://{}/v1/stream", gateway.listen)
+}
+
+fn quick() -> Options {
+    let (min, max) = (Duration::from_millis(20), Duration::from_millis(200));
+    Options::new().reconnect(Reconnect::WithBackoff { min, max, attempts: None })
+}
+
+async fn next(client: &mut Client) -> Event {
+    let next = timeout(Duration::from_secs(60), client.next()).await;
+    next.expect("an event within a minute").expect("a client that goes on")
+}
+
+#[tokio::test]
+async fn quotes_come_in_order_and_exactly_accounted() {
+    let gateway = Gateway::start(&["--source", "pulse", "--symbols", "10", "--rate", "1000"]);
+    let mut client = Client::connect(&url(&gateway), Options::new()).await.unwrap();
+    let subscribed = client.subscribe(Subscription::new(["*.quote"])).await.unwrap();
+    assert_eq!(subscribed.refused().count(), 0);
+    let (mut ledger, mut quotes) = (Ledger::new(), 0);
+    while quotes < 2_000 {
+        let event = next(&mut client).await;
+        ledger.enter(&event);
+        quotes += usize::from(matches!(event, Event::Quote(_)));
+    }
+    assert!(ledger.total().is_exact(), "{:?}", ledger.total());
+    assert_eq!(ledger.total().delivered, 2_000);
+    assert_eq!(client.position().len(), 10);
+
+    // Commands are answered while events arrive, and lose none of them.
+    assert!(client.ping().await.unwrap() < Duration::from_secs(10));
+    let listed = client.list().await.unwrap();
+    assert_eq!((listed.len(), listed[0].topic.as_str()), (1, "*.quote"));
+    assert_eq!(client.unsubscribe(["*.quote"]).await.unwrap().refused().count(), 0);
+    assert!(client.list().await.unwrap().is_empty());
+    while let Ok(event) = timeout(Duration::from_millis(300), client.next()).await {
+        ledger.enter(&event.unwrap());
+    }
+    assert!(ledger.total().is_exact(), "{:?}", ledger.total());
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_said_in_types() {
+    let gateway = Gateway::start(&["--source", "pulse", "--symbols", "2", "--rate", "100"]);
+    let mut client = Client::connect(&url(&gateway), Options::new()).await.unwrap();
+    let topics = ["NOSUCH.trade", "nosuch", "*.quote"];
+    let subscribed = client.subscribe(Subscription::new(topics)).await.unwrap();
+    let refused: Vec<_> = subscribed.refused().map(|(topic, why)| (topic, why.code)).collect();
+    let expected = [
+        ("NOSUCH.trade", Some(ErrorCode::UnknownInstrument)),
+        ("nosuch", Some(ErrorCode::BadTopic)),
+    ];
+    assert_eq!(refused, expected);
+    let too_many = (0..1_001).map(|i| format!("S{i}.quote"));
+    let refused = client.subscribe(Subscription::new(too_many)).await.unwrap_err();
+    let CommandError::Refused(refusal) = refused else { panic!("{refused:?}") };
+    assert_eq!(refusal.code, Some(ErrorCode::TooManyTopics));
+
+    let elsewhere = format!("ws://{}/nowhere", gateway.listen);
+    let refused = Client::connect(&elsewhere, Options::new()).await.unwrap_err();
+    assert!(matches!(refused, ConnectError::Http { status: 404, .. }), "{refused:?}");
+    let nobody = format!("ws://{}/v1/stream", free_address());
+    let refused = Client::connect(&nobody, Options::new()).await.unwrap_err();
+    let ConnectError::Io { source, .. } = refused else { panic!("{refused:?}") };
+    assert_eq!(source.kind(), std::io::ErrorKind::ConnectionRefused);
+}
+
+#[tokio::test]
+async fn a_client_that_must_not_reconnect_ends_and_stays_so() {
+    let mut gateway = Gateway::start(&["--source", "pulse", "--symbols", "2", "--rate", "100"]);
+    let options = Options::new().reconnect(Reconnect::Never);
+    let mut client = Client::connect(&url(&gateway), options).await.unwrap();
+    client.subscribe(Subscription::new(["*.quote"])).await.unwrap();
+    gateway.process.kill();
+    let ended = loop {
+        match timeout(Duration::from_secs(60), client.next()).await.expect("an end") {
+            Ok(_) => {}
+            Err(ended) => break ended,
+        }
+    };
+    assert!(matches!(ended, Ended::Lost(_)), "{ended:?}");
+    assert!(client.next().await.is_err());
+    assert_eq!(client.ping().await, Err(CommandError::Ended));
+}
+
+#[tokio::test]
+async fn a_book_is_right_whenever_it_can_be_used() {
+    let gateway = Gateway::start(&["--source", "sim", "--symbols", "3", "--rate", "5000"]);
+    let mut client = Client::connect(&url(&gateway), Options::new()).await.unwrap();
+    client.subscribe(Subscription::new(["BTCUSDT.depth", "BTCUSDT.depth5"])).await.unwrap();
+    let mut book = Book::new(Symbol::new("BTCUSDT").unwrap());
+    let (mut changes, mut compared) = (0, 0);
+    while changes < 200 || compared < 50 {
+        let event = next(&mut client).await;
+        if book.apply(&event) {
+            changes += 1;
+            let best = |side| book.best(side).map(|level| level.price);
+            assert!(best(Side::Bid) < best(Side::Ask), "{book:?}");
+        }
+        // The gateway's own partial book of the same number must be the same.
+        if let Event::PartialDepth(partial) = &event {
+            if partial.origin.seq == book.seq() {
+                assert!(partial.bids.iter().eq(book.levels(Side::Bid).take(5)));
+                assert!(partial.asks.iter().eq(book.levels(Side::Ask).take(5)));
+                compared += 1;
+            }
+        }
+    }
+}
+
+/// A ring's file that goes with the test.
+struct RingFile(PathBuf);
+
+impl Drop for RingFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[tokio::test]
+async fn trades_go_on_without_loss_or_doubling_when_the_gateway_is_killed() {
+    let ring =
+        RingFile(PathBuf::from(format!("/dev/shm/tickcast-test-{}-client", std::process::id())));
+    let shm = format!("shm:{}", ring.0.display());
+    let market = ["--symbols", "4", "--seed", "21", "--rate", "2000", "--ring-capacity", "65536"];
+    let _feed = feed_sim(&[&["--out", shm.as_str()], market.as_slice()].concat());
+    until("the ring's file", || ring.0.exists().then_some(()));
+    let address = free_address();
+    let arguments = ["--source", shm.as_str(), "--shards", "1"];
+    let mut gateway = Gateway::spawn(address, &arguments);
+    until("a ready gateway", || get(gateway.admin, "/readyz").filter(|(code, _)| *code == 200));
+
+    let mut client = Client::connect(&url(&gateway), quick()).await.unwrap();
+    client.subscribe(Subscription::new(["*.trade", "BTCUSDT.quote"])).await.unwrap();
+    let (mut ledger, mut trades, mut ids) = (Ledger::new(), 0u32, Vec::new());
+    for round in 0..3 {
+        let goal = trades + 150;
+        while trades < goal {
+            let event = next(&mut client).await;
+            ledger.enter(&event);
+            match event {
+                Event::Trade(trade) => {
+                    trades += 1;
+                    ids.push((trade.origin.symbol, trade.origin.seq));
+                }
+                Event::Gap(gap) => assert_ne!(gap.channel, Channel::Trade, "{gap:?}"),
+                Event::Refused(refused) => panic!("{refused:?}"),
+                _ => {}
+            }
+        }
+        if round < 2 {
+            gateway.process.kill();
+            gateway = Gateway::spawn(address, &arguments);
+        }
+    }
+    // The ring still had every trade of the outages, so none is lost and none comes twice.
+    let total = ledger.total();
+    assert!(total.is_exact() && total.lost == 0 && total.resets == 0, "{total:?}");
+    let distinct: std::collections::BTreeSet<_> = ids.iter().collect();
+    assert_eq!(distinct.len(), ids.len(), "no trade comes twice");
+}
