@@ -58,6 +58,8 @@ fn replay(file: &str, speed: &str, channel: &str) -> (Gateway, Subscriber) {
         // A slow test machine must not make the gateway merge what it should compare one by one.
         "--lag-age",
         "1h",
+        "--slow-age",
+        "1h",
     ]);
     let mut subscriber = Subscriber::connect(gateway.listen, "tickcast.v1.sbe");
     let ack = subscriber.subscribe(&[&format!("*.{channel}")], "");

@@ -57,7 +57,8 @@ fn market(ring: &RingFile, seed: u64, rate: u64, capacity: u64) -> Process {
 fn gateway(ring: &RingFile, more: &[&str]) -> Gateway {
     let source = ring.url();
     // A slow test machine must not be mistaken for a slow client.
-    let mut arguments = vec!["--source", &source, "--shards", "1", "--lag-age", "1h"];
+    let mut arguments =
+        vec!["--source", &source, "--shards", "1", "--lag-age", "1h", "--slow-age", "1h"];
     arguments.extend_from_slice(more);
     Gateway::start(&arguments)
 }
@@ -270,7 +271,8 @@ fn a_gateway_that_is_killed_loses_and_doubles_no_trade_that_the_ring_still_has()
     let _feed = market(&ring, 11, 2_000, 65_536);
     let address = free_address();
     let source = ring.url();
-    let arguments = ["--source", source.as_str(), "--shards", "1", "--lag-age", "1h"];
+    let arguments =
+        ["--source", source.as_str(), "--shards", "1", "--lag-age", "1h", "--slow-age", "1h"];
     let mut first = Gateway::spawn(address, &arguments);
     let mut subscriber = until("a ready gateway", || {
         support::process::get(first.admin, "/readyz")

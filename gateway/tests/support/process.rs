@@ -120,7 +120,7 @@ impl Gateway {
     /// Starts a gateway with these arguments on free ports and waits until it is ready.
     #[must_use]
     pub fn start(arguments: &[&str]) -> Self {
-        let gateway = Self::spawn(free_address(), arguments);
+        let mut gateway = Self::spawn(free_address(), arguments);
         gateway.wait_until("/readyz");
         gateway
     }
@@ -132,13 +132,14 @@ impl Gateway {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gateway"));
         command.args(["--listen", &listen.to_string(), "--admin-listen", &admin.to_string()]);
         command.args(arguments);
-        let gateway = Self { process: Process::spawn(command), listen, admin };
+        let mut gateway = Self { process: Process::spawn(command), listen, admin };
         gateway.wait_until("/healthz");
         gateway
     }
 
-    fn wait_until(&self, path: &str) {
-        until(&format!("200 from {path}; log:\n{}", self.process.log()), || {
+    fn wait_until(&mut self, path: &str) {
+        until(&format!("200 from {path}"), || {
+            assert!(self.process.is_running(), "the gateway ended:\n{}", self.process.log());
             get(self.admin, path).filter(|(status, _)| *status == 200)
         });
     }
