@@ -137,7 +137,7 @@ keys! {
         /// Commands and control frames a second that a client may send, in bursts of twice as many; a client that keeps on sending more is disconnected.
         command_rate "command-rate": Count<1, 1_000_000> = "100";
         /// How long ago a client that cannot take data may last have been up to date before its channels' rules apply: conflation where the channel allows it.
-        lag_age "lag-age": Span<1, 3_600_000> = "100ms";
+        lag_age "lag-age": Span<1, 3_600_000> = "1s";
         /// How many log entries a client that cannot take data may be behind before its channels' rules apply; `auto` is a quarter of the shard's log.
         lag_entries "lag-entries": AutoCount<1, { 1 << 30 }> = "auto";
         /// How long a client may take no data at all before it is disconnected with code 4000.
