@@ -17,5 +17,6 @@ pub mod routes;
 mod session;
 pub mod shard;
 pub mod source;
+pub mod tail;
 pub mod telemetry;
 mod tls;

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use gateway::boot;
 use gateway::config::{self, Asked};
+use gateway::tail;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -16,6 +17,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const EXIT_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == "tail") {
+        return ExitCode::from(tail::run(std::env::args_os().skip(1)));
+    }
     match config::load(std::env::args_os(), std::env::vars_os()) {
         Ok(Asked::Run { config, strangers }) => boot::run(&config, &strangers),
         Ok(Asked::Print(text)) => {

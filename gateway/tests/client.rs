@@ -74,7 +74,11 @@ async fn what_is_wrong_is_said_in_types() {
     let elsewhere = format!("ws://{}/nowhere", gateway.listen);
     let refused = Client::connect(&elsewhere, Options::new()).await.unwrap_err();
     assert!(matches!(refused, ConnectError::Http { status: 404, .. }), "{refused:?}");
-    let nobody = format!("ws://{}/v1/stream", free_address());
+    // Bound but not listening: no other process can take the port meanwhile.
+    let silent = tokio::net::TcpSocket::new_v4().unwrap();
+    silent.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let address = silent.local_addr().unwrap();
+    let nobody = format!("ws://{address}/v1/stream");
     let refused = Client::connect(&nobody, Options::new()).await.unwrap_err();
     let ConnectError::Io { source, .. } = refused else { panic!("{refused:?}") };
     assert_eq!(source.kind(), std::io::ErrorKind::ConnectionRefused);
@@ -113,14 +117,38 @@ async fn a_book_is_right_whenever_it_can_be_used() {
             assert!(best(Side::Bid) < best(Side::Ask), "{book:?}");
         }
         // The gateway's own partial book of the same number must be the same.
-        if let Event::PartialDepth(partial) = &event {
-            if partial.origin.seq == book.seq() {
-                assert!(partial.bids.iter().eq(book.levels(Side::Bid).take(5)));
-                assert!(partial.asks.iter().eq(book.levels(Side::Ask).take(5)));
-                compared += 1;
-            }
+        if let Event::PartialDepth(partial) = &event
+            && partial.origin.seq == book.seq()
+        {
+            assert!(partial.bids.iter().eq(book.levels(Side::Bid).take(5)));
+            assert!(partial.asks.iter().eq(book.levels(Side::Ask).take(5)));
+            compared += 1;
         }
     }
+}
+
+#[tokio::test]
+async fn a_wss_server_is_verified_by_the_roots_given() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (chain, key) = (path("chain.pem"), path("key.pem"));
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    std::fs::write(&chain, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let source = ["--source", "pulse", "--symbols", "2", "--rate", "100"];
+    let gateway =
+        Gateway::start(&[&source[..], &["--tls-cert", &chain, "--tls-key", &key]].concat());
+    let url = format!("wss://localhost:{}/v1/stream", gateway.listen.port());
+
+    let options = Options::new().root_pem_file(&chain).unwrap();
+    let mut client = Client::connect(&url, options).await.unwrap();
+    client.subscribe(Subscription::new(["*.quote"])).await.unwrap();
+    while !matches!(next(&mut client).await, Event::Quote(_)) {}
+
+    let stranger = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let options = Options::new().root_certificates([stranger.cert.der().clone()]);
+    let refused = Client::connect(&url, options).await.unwrap_err();
+    assert!(!refused.is_retriable(), "it will not verify in a second either: {refused:?}");
 }
 
 /// A ring's file that goes with the test.

@@ -17,7 +17,7 @@ pub enum ConnectError {
     #[error("wss needs root certificates: the system has no file of them; name one yourself")]
     NoRoots,
     /// The root certificates cannot be used.
-    #[error("cannot read root certificates from {0}")]
+    #[error("cannot read root certificates from {0}: {1}")]
     Roots(PathBuf, #[source] rustls_pki_types::pem::Error),
     /// TCP or TLS failed; `io::ErrorKind::ConnectionRefused` if nobody listens.
     #[error("{address}: {source}")]
