@@ -377,7 +377,7 @@ fn a_ring_that_is_cut_while_it_is_mapped_does_not_end_the_gateway() {
     feed_becomes(&gateway, "silent");
     assert!(gateway.process.is_running());
     until("the log", || {
-        gateway.process.log().contains("was cut while it was mapped").then_some(())
+        gateway.process.log().contains("was cut or overwritten").then_some(())
     });
 
     let mut publisher = Publisher::create(&path, 9);

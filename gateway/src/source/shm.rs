@@ -94,7 +94,7 @@ impl Supervisor {
         if ring.state() == State::Poisoned {
             tracing::error!(
                 path = %self.path.display(),
-                "the ring's file was cut while it was mapped; waiting for a new one"
+                "the ring's file was cut or overwritten while it was mapped; waiting for a new one"
             );
             if told != FeedState::Silent {
                 self.tell(FeedState::Silent);
@@ -122,7 +122,7 @@ impl Supervisor {
         match state {
             FeedState::Silent => tracing::warn!(
                 silent_after_ms = self.silent_after.as_millis(),
-                "the feed gives no sign of life"
+                "the feed is silent; clients are told"
             ),
             FeedState::Stopped => tracing::info!("the feed ended in good order"),
             _ => tracing::info!(state = state.name(), "the feed is back"),
