@@ -376,9 +376,7 @@ fn a_ring_that_is_cut_while_it_is_mapped_does_not_end_the_gateway() {
     std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(4096).unwrap();
     feed_becomes(&gateway, "silent");
     assert!(gateway.process.is_running());
-    until("the log", || {
-        gateway.process.log().contains("was cut or overwritten").then_some(())
-    });
+    until("the log", || gateway.process.log().contains("was cut or overwritten").then_some(()));
 
     let mut publisher = Publisher::create(&path, 9);
     publisher.publish(10);
