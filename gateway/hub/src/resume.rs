@@ -71,20 +71,17 @@ impl Hub {
         let slots = self.market.instruments.len();
         let mut progress = vec![Progress::FRESH; slots as usize];
         let mut from = NOWHERE;
-        let all_defined = self.market.instruments.order().len() == progress.len();
         let with_state = begins_with_state(subscribe.snapshot, channel);
-        if !all_defined || !with_state {
-            for slot in 0..slots {
-                let known = self.market.instruments.get(slot);
-                let topic = known.topic(channel).filter(|_| known.is_defined);
-                match topic {
-                    Some(_) if with_state => {}
-                    Some(topic) => {
-                        progress[slot as usize] = Progress::at(self.market.newest_seq(topic));
-                    }
-                    // What is defined later is delivered from its first number.
-                    None => progress[slot as usize] = Progress::default(),
+        for slot in 0..slots {
+            let known = self.market.instruments.get(slot);
+            let has_channel = known.is_defined && known.definition.has(channel);
+            match known.topic(channel).filter(|_| has_channel) {
+                Some(_) if with_state => {}
+                Some(topic) => {
+                    progress[slot as usize] = Progress::at(self.market.newest_seq(topic));
                 }
+                // What is defined later is delivered from its first number.
+                None => progress[slot as usize] = Progress::default(),
             }
         }
         let resumed = subscribe.resume.iter().flat_map(|resume| resume.topics());
