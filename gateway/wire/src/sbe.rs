@@ -1,7 +1,7 @@
 //! The binary encoding, `tickcast.v1.sbe`: Simple Binary Encoding 1.0, little-endian.
 //!
 //! One function per event appends whole messages to a buffer; messages stand back to back in a
-//! WebSocket message. [`decode`] reads them again. The schema for other people's tools is
+//! WebSocket message. [`decode()`] reads them again. The schema for other people's tools is
 //! [`SCHEMA_XML`](crate::SCHEMA_XML). Encoders are called by hubs through
 //! [`Encoding`](crate::Encoding), once per entry and shard; the decoder by clients.
 

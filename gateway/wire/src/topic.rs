@@ -2,7 +2,7 @@
 //!
 //! On the wire a topic is written `SYMBOL.channel`, and a wildcard `*.channel` stands for that
 //! channel of every instrument, including those defined later. Parsing happens here, once: a
-//! [`Topic`] or [`Pattern`] that exists is well-formed.
+//! [`Pattern`] that exists is well-formed.
 
 use std::fmt;
 
