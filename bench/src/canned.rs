@@ -16,9 +16,9 @@ use wire::{Channel, Encoding, Instrument, Quote, Symbol, Tick};
 use crate::clock::realtime_ns;
 use crate::cpu;
 use crate::frame::{self, Opcode};
-use crate::load::{self, LoadArgs, LoadError, Subprotocol};
-use crate::report::Report;
-use crate::upgrade;
+use crate::generator::load::{self, LoadArgs, LoadError, Subprotocol};
+use crate::generator::report::Report;
+use crate::generator::upgrade;
 
 /// Measure the generator against a canned sender.
 #[derive(Args, Debug)]
@@ -244,8 +244,8 @@ impl CannedFrame {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::Ledger;
-    use crate::tally::{Cohort, Tally};
+    use crate::generator::ledger::Ledger;
+    use crate::generator::tally::{Cohort, Tally};
 
     #[test]
     fn canned_frames_are_what_the_generator_reads() {

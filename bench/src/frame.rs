@@ -4,7 +4,7 @@
 //! general WebSocket: no extensions, and the masking key is constant, because it protects
 //! intermediaries and there are none between a generator and the server that it measures.
 //!
-//! Called by [`crate::connection`] for both directions and by [`mod@crate::canned`] for its server side.
+//! Called by [`crate::generator::connection`] for both directions and by [`mod@crate::canned`] for its server side.
 
 /// What a frame is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,28 +8,18 @@
 
 mod canned;
 mod clock;
-mod connection;
 mod cpu;
-mod fleet;
 mod frame;
+mod generator;
 mod latency;
-mod ledger;
-mod load;
-mod market;
 mod memory;
-mod plan;
-mod report;
-mod tally;
-mod target;
-mod template;
-mod tls;
-mod upgrade;
-mod worker;
 
 use std::error::Error;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::generator::{load, worker};
 
 /// Measure a Tickcast gateway from outside.
 #[derive(Parser)]

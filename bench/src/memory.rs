@@ -12,9 +12,9 @@ use std::time::Instant;
 use clap::Args;
 use serde::Serialize;
 
-use crate::fleet::{Fleet, FleetError, Go};
-use crate::load::{self, LoadArgs, LoadError, ProgressLine};
-use crate::report::{Expect, Report};
+use crate::generator::fleet::{Fleet, FleetError, Go};
+use crate::generator::load::{self, LoadArgs, LoadError, ProgressLine};
+use crate::generator::report::{Expect, Report};
 
 /// Measure a server's memory per connection.
 #[derive(Args, Debug)]

@@ -12,12 +12,12 @@ use clap::{Args, ValueEnum};
 use wire::Encoding;
 
 use crate::clock::realtime_ns;
-use crate::fleet::{Fleet, FleetError, Go, connections_per_worker};
-use crate::plan::{AfterClose, Order, Plan, Progress, Ramp, Stall};
-use crate::report::{Expect, Report};
-use crate::tally::Window;
-use crate::target::{Scheme, Target, TargetError};
-use crate::template::{TemplateError, Templates};
+use crate::generator::fleet::{Fleet, FleetError, Go, connections_per_worker};
+use crate::generator::plan::{AfterClose, Order, Plan, Progress, Ramp, Stall};
+use crate::generator::report::{Expect, Report};
+use crate::generator::tally::Window;
+use crate::generator::target::{Scheme, Target, TargetError};
+use crate::generator::template::{TemplateError, Templates};
 
 /// A load: connections, what they subscribe to, for how long.
 #[derive(Args, Clone, Debug)]

@@ -8,9 +8,9 @@
 use serde::{Deserialize, Serialize};
 use wire::{Encoding, GapReason};
 
+use crate::generator::ledger::{Announced, Delivery, Ledger};
+use crate::generator::market::{Item, JsonReader, Malformed, read_sbe};
 use crate::latency::Latency;
-use crate::ledger::{Announced, Delivery, Ledger};
-use crate::market::{Item, JsonReader, Malformed, read_sbe};
 
 /// The measured time, by the wall clock that ticks bear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

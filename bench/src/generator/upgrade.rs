@@ -3,7 +3,7 @@
 //! The nonce is the RFC's own example, so the answer that proves a WebSocket server is known
 //! beforehand: no digest per connection. Nonces guard against caches, of which there are none here.
 
-use crate::target::Target;
+use crate::generator::target::Target;
 
 const NONCE: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";

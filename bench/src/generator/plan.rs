@@ -10,9 +10,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::cpu::CpuUse;
+use crate::generator::tally::{Accounting, Traffic, Window};
+use crate::generator::target::Target;
 use crate::latency::Latency;
-use crate::tally::{Accounting, Traffic, Window};
-use crate::target::Target;
 
 /// Everything about a load that a worker needs. Connection `n` of the load belongs to the worker
 /// `n mod workers`, so that a share of connections singled out by number is spread over all.

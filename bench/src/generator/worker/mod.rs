@@ -17,14 +17,16 @@ use wire::Encoding;
 use self::control::Control;
 use self::ramp::Ramp;
 use crate::clock::realtime_ns;
-use crate::connection::{BUFFER_BYTES, Closure, Connection, Phase, Reading, Shared, Turn};
 use crate::cpu::{self, CpuUse};
+use crate::generator::connection::{
+    BUFFER_BYTES, Closure, Connection, Phase, Reading, Shared, Turn,
+};
+use crate::generator::plan::{AfterClose, Connections, Note, Order, Plan, Progress, WorkerReport};
+use crate::generator::tally::{Cohort, Tally, Window};
+use crate::generator::template::{TemplateError, Templates};
+use crate::generator::tls::{TlsConnector, TlsError};
+use crate::generator::upgrade;
 use crate::latency::Latency;
-use crate::plan::{AfterClose, Connections, Note, Order, Plan, Progress, WorkerReport};
-use crate::tally::{Cohort, Tally, Window};
-use crate::template::{TemplateError, Templates};
-use crate::tls::{TlsConnector, TlsError};
-use crate::upgrade;
 
 /// Why a worker cannot work.
 #[derive(Debug, thiserror::Error)]
@@ -114,8 +116,8 @@ impl Worker {
         let poll = Poll::new()?;
         control.register(&poll, CONTROL)?;
         let tls = match plan.target.scheme {
-            crate::target::Scheme::Ws => None,
-            crate::target::Scheme::Wss => {
+            crate::generator::target::Scheme::Ws => None,
+            crate::generator::target::Scheme::Wss => {
                 Some(TlsConnector::new(&plan.target, plan.root.as_deref())?)
             }
         };

@@ -6,7 +6,7 @@
 //! delivery ended are four different findings. The first number seen on a topic is its baseline.
 //!
 //! Sixteen bytes per topic in an open-addressing table, allocated with the first message: a million
-//! connections of one topic are 64 MB. It counts nothing itself; [`crate::tally`] does.
+//! connections of one topic are 64 MB. It counts nothing itself; [`crate::generator::tally`] does.
 
 /// What identifies a topic on the wire: instrument and channel code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

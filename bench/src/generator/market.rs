@@ -10,7 +10,7 @@ use serde::Deserialize;
 use wire::sbe::{HEADER_BYTES, Template, snapshot_flags};
 use wire::{Channel, GapReason};
 
-use crate::ledger::{Rule, TopicKey};
+use crate::generator::ledger::{Rule, TopicKey};
 
 /// One message, as far as it matters here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! The fleet: a load's worker processes, as their parent sees them.
 //!
-//! Workers are this program again, spoken to over pipes ([`crate::plan`]). A fleet that is dropped
+//! Workers are this program again, spoken to over pipes ([`crate::generator::plan`]). A fleet that is dropped
 //! ends its workers: they end themselves when their input closes, and are killed if they do not.
 
 use std::io::{BufRead, BufReader, Write};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use crate::plan::{Note, Order, Plan, Progress, WorkerReport};
+use crate::generator::plan::{Note, Order, Plan, Progress, WorkerReport};
 
 /// Files a worker has besides its connections: standard streams, poll set, libraries' own.
 const FILES_RESERVED: u64 = 64;

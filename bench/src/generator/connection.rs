@@ -13,10 +13,10 @@ use serde::Deserialize;
 
 use crate::clock::realtime_ns;
 use crate::frame::{self, Frame, FrameError, Last, Opcode, Parsed};
-use crate::ledger::Ledger;
-use crate::tally::{Cohort, Tally};
-use crate::tls::TlsConnector;
-use crate::upgrade::{self, UpgradeError};
+use crate::generator::ledger::Ledger;
+use crate::generator::tally::{Cohort, Tally};
+use crate::generator::tls::TlsConnector;
+use crate::generator::upgrade::{self, UpgradeError};
 
 /// What all connections of a worker share.
 pub(crate) struct Shared {

@@ -14,7 +14,7 @@ use rustls::{
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, InvalidDnsNameError, ServerName, UnixTime};
 
-use crate::target::Target;
+use crate::generator::target::Target;
 
 /// Why there is no TLS client.
 #[derive(Debug, thiserror::Error)]

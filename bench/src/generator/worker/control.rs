@@ -7,7 +7,7 @@ use mio::unix::SourceFd;
 use mio::{Interest, Poll, Token};
 
 use super::WorkerError;
-use crate::plan::{Note, Order, Plan};
+use crate::generator::plan::{Note, Order, Plan};
 
 /// See the module's documentation.
 pub(super) struct Control {

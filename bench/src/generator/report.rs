@@ -6,9 +6,9 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::cpu::CpuUse;
+use crate::generator::plan::{Connections, WorkerReport};
+use crate::generator::tally::{Accounting, Traffic};
 use crate::latency::{Latency, Percentiles};
-use crate::plan::{Connections, WorkerReport};
-use crate::tally::{Accounting, Traffic};
 
 /// A worker busier than this may be what limits the measurement.
 const BUSY_MAX: f64 = 0.9;
