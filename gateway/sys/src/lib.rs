@@ -1,5 +1,5 @@
 //! The kernel, as far as Tickcast needs more of it than the standard library offers: socket options,
-//! one poll set per shard, eventfds, descriptor tables, affinity, limits.
+//! one poll set per shard, batched sends, eventfds, descriptor tables, affinity, limits.
 //!
 //! With `ring` the only crate that may contain `unsafe`; each block says why it is sound. Nothing here
 //! knows a session, a tick or a protocol. Linux only.
@@ -9,6 +9,7 @@ mod descriptors;
 mod event_fd;
 mod poll_set;
 mod readiness;
+mod send_batch;
 mod socket;
 
 pub use affinity::{allowed_cores, pin_to_core};
@@ -16,6 +17,7 @@ pub use descriptors::{count_open_files, open_files_limit, raise_open_files_limit
 pub use event_fd::EventFd;
 pub use poll_set::{PollSet, Readable, Ready, Token};
 pub use readiness::{Readiness, Watchable};
+pub use send_batch::SendBatch;
 pub use socket::{
     SocketOptions, configure, is_writable, listen, peer_address, receive, reset_on_close, send,
     unsent_bytes,

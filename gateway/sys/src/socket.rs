@@ -3,7 +3,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -74,11 +74,16 @@ pub fn reset_on_close(socket: &TcpStream) -> io::Result<()> {
 /// `WouldBlock` if it takes nothing; otherwise the connection is lost.
 #[inline]
 pub fn send(socket: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    send_raw(socket.as_raw_fd(), bytes)
+}
+
+/// As [`send`], for whoever has only the socket's number.
+#[inline]
+pub(crate) fn send_raw(socket: RawFd, bytes: &[u8]) -> io::Result<usize> {
     loop {
         let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
         // SAFETY: pointer and length describe `bytes`, which lives during the call.
-        let sent =
-            unsafe { libc::send(socket.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) };
+        let sent = unsafe { libc::send(socket, bytes.as_ptr().cast(), bytes.len(), flags) };
         if let Ok(sent) = usize::try_from(sent) {
             return Ok(sent);
         }
