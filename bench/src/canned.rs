@@ -16,7 +16,7 @@ use wire::{Channel, Encoding, Instrument, Quote, Symbol, Tick};
 use crate::clock::realtime_ns;
 use crate::cpu;
 use crate::frame::{self, Opcode};
-use crate::generator::load::{self, LoadArgs, LoadError, Subprotocol};
+use crate::generator::load::{self, LoadArgs, LoadError};
 use crate::generator::report::Report;
 use crate::generator::upgrade;
 
@@ -76,16 +76,9 @@ pub(crate) fn run(args: &CannedArgs) -> Result<Report, CannedError> {
     let (_sender, address) = Sender::start(args)?;
     let load = LoadArgs {
         url: format!("ws://{address}/"),
-        tls: false,
-        ca: None,
         connections: args.connections,
         topics: Some("S0.quote".to_owned()),
-        per_connection: 1,
-        mode: None,
-        max_rate: None,
-        subprotocol: Subprotocol::Sbe,
         duration: args.duration,
-        count: None,
         warm_up: 1.0,
         drain: 0.0,
         workers: Some(1),
@@ -93,13 +86,8 @@ pub(crate) fn run(args: &CannedArgs) -> Result<Report, CannedError> {
         ramp_rate: 1_000.0,
         ramp_concurrency: 1,
         patience: 10.0,
-        stall: None,
-        stall_after: 0.0,
-        stall_buffer: None,
-        resume_after: None,
-        reconnect: false,
-        idle: false,
         json: args.json.clone(),
+        ..LoadArgs::default()
     };
     Ok(load::run(&load)?)
 }

@@ -1,8 +1,9 @@
 //! Measures Tickcast from outside, as a user could: no part of the gateway is linked in, only the
 //! definitions of what travels.
 //!
-//! `load` is the generator and the report of what its connections saw, `memory` what a waiting
-//! connection costs the server, `canned` how fast the generator itself is. Every run ends by itself.
+//! `run` measures servers by scenarios and keeps records. `load` is the generator alone and the report
+//! of what its connections saw, `memory` what a waiting connection costs a server, `canned` how fast
+//! the generator itself is. Every run ends by itself.
 
 #![forbid(unsafe_code)]
 
@@ -13,6 +14,9 @@ mod frame;
 mod generator;
 mod latency;
 mod memory;
+mod record;
+mod scenario;
+mod server;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -38,8 +42,15 @@ enum Command {
     Memory(memory::MemoryArgs),
     /// Measure the generator itself against a canned sender.
     Canned(canned::CannedArgs),
+    /// Run scenarios: start servers, put loads on them, keep what was found. Exits with 1 if Tickcast
+    /// did not deliver what a scenario expects.
+    Run(scenario::RunArgs),
+    /// Show the scenarios that there are.
+    List,
     #[command(hide = true)]
     Worker,
+    #[command(hide = true)]
+    Launch(server::LaunchArgs),
     #[command(hide = true)]
     CannedSender(canned::SenderArgs),
 }
@@ -49,6 +60,9 @@ fn main() -> ExitCode {
         Command::Load(args) => load(&args),
         Command::Memory(args) => memory(&args),
         Command::Canned(args) => canned(&args),
+        Command::Run(args) => run(&args),
+        Command::List => scenario::list().map(|()| ExitCode::SUCCESS).map_err(Into::into),
+        Command::Launch(args) => Err(server::launch(&args).into()),
         // The parent reports what a worker says was wrong.
         Command::Worker => return worker::run().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS),
         Command::CannedSender(args) => {
@@ -59,6 +73,11 @@ fn main() -> ExitCode {
         eprintln!("error: {error}");
         ExitCode::FAILURE
     })
+}
+
+fn run(args: &scenario::RunArgs) -> Result<ExitCode, Box<dyn Error>> {
+    server::remove_on_signals()?;
+    Ok(scenario::run(args)?)
 }
 
 fn load(args: &load::LoadArgs) -> Result<ExitCode, Box<dyn Error>> {

@@ -20,7 +20,7 @@ const DIRECTIONS: [(&str, &[&str]); 7] = [
     ("gateway/hub", &["wire"]),
     ("gateway/client", &["wire"]),
     ("feed-sim", &["wire", "ring"]),
-    ("bench", &["wire"]),
+    ("bench", &["wire", "ring", "sys"]),
 ];
 
 /// Our crates, by the names that manifests use.

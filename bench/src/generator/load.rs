@@ -101,6 +101,39 @@ pub(crate) struct LoadArgs {
     pub(crate) json: Option<PathBuf>,
 }
 
+/// What the flags say when they are not given; a test compares the two.
+impl Default for LoadArgs {
+    fn default() -> Self {
+        Self {
+            url: "ws://127.0.0.1:9443/v1/stream".to_owned(),
+            tls: false,
+            ca: None,
+            connections: 1,
+            topics: None,
+            per_connection: 1,
+            mode: None,
+            max_rate: None,
+            subprotocol: Subprotocol::Sbe,
+            duration: 10.0,
+            count: None,
+            warm_up: 2.0,
+            drain: 1.0,
+            workers: None,
+            cpu: Vec::new(),
+            ramp_rate: 4_000.0,
+            ramp_concurrency: 128,
+            patience: 30.0,
+            stall: None,
+            stall_after: 1.0,
+            resume_after: None,
+            stall_buffer: None,
+            reconnect: false,
+            idle: false,
+            json: None,
+        }
+    }
+}
+
 /// The encodings by their short names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Subprotocol {
@@ -135,10 +168,45 @@ pub(crate) enum LoadError {
     NothingOpened(String),
     #[error("cannot write {0}: {1}")]
     Write(PathBuf, #[source] std::io::Error),
+    #[error("{0}")]
+    Witness(Box<dyn std::error::Error>),
+}
+
+/// Somebody who acts at a load's moments: reads the server's counters, starts its publisher.
+pub(crate) trait Witness {
+    /// All connections are open and subscribed, or have failed.
+    fn opened(&mut self) -> Result<(), Box<dyn std::error::Error>>;
+    /// The measured window begins.
+    fn begins(&mut self) -> Result<(), Box<dyn std::error::Error>>;
+    /// The measured window has ended; stragglers are still awaited.
+    fn ended(&mut self) -> Result<(), Box<dyn std::error::Error>>;
+}
+
+/// Nobody.
+struct Unwatched;
+
+impl Witness for Unwatched {
+    fn opened(&mut self) -> Result<(), Box<dyn std::error::Error>> {
+        Ok(())
+    }
+    fn begins(&mut self) -> Result<(), Box<dyn std::error::Error>> {
+        Ok(())
+    }
+    fn ended(&mut self) -> Result<(), Box<dyn std::error::Error>> {
+        Ok(())
+    }
 }
 
 /// Runs the load to its end.
 pub(crate) fn run(args: &LoadArgs) -> Result<Report, LoadError> {
+    run_watched(args, &mut Unwatched)
+}
+
+/// The same, with a witness.
+pub(crate) fn run_watched(
+    args: &LoadArgs,
+    witness: &mut impl Witness,
+) -> Result<Report, LoadError> {
     let warm_up = seconds("warm-up", args.warm_up)?;
     let duration = seconds("duration", args.duration)?;
     let drain = seconds("drain", args.drain)?;
@@ -149,6 +217,7 @@ pub(crate) fn run(args: &LoadArgs) -> Result<Report, LoadError> {
         line.clear();
         return Err(LoadError::NothingOpened(first_failure(fleet)?));
     }
+    witness.opened().map_err(LoadError::Witness)?;
 
     // The window is named before it begins, so that all workers have heard of it.
     let begin = Instant::now() + warm_up + ORDER_LEAD;
@@ -160,6 +229,7 @@ pub(crate) fn run(args: &LoadArgs) -> Result<Report, LoadError> {
         Go::On
     };
     fleet.pass(begin, |progress| watch(&mut line, "warming up", progress))?;
+    witness.begins().map_err(LoadError::Witness)?;
     let before = fleet.progress().messages;
     let mut is_enough = false;
     fleet.pass(end, |progress| {
@@ -167,6 +237,7 @@ pub(crate) fn run(args: &LoadArgs) -> Result<Report, LoadError> {
         line.show("measuring", args.connections, progress);
         if is_enough { Go::Stop } else { Go::On }
     })?;
+    witness.ended().map_err(LoadError::Witness)?;
     if !is_enough {
         fleet.pass(end + drain, |progress| watch(&mut line, "draining", progress))?;
     }
@@ -253,7 +324,7 @@ fn first_failure(fleet: Fleet) -> Result<String, LoadError> {
 }
 
 /// The arguments that make two loads comparable.
-fn description(args: &LoadArgs) -> BTreeMap<&'static str, String> {
+fn description(args: &LoadArgs) -> BTreeMap<String, String> {
     let mut load = BTreeMap::from([
         ("url", args.url.clone()),
         ("connections", args.connections.to_string()),
@@ -272,7 +343,7 @@ fn description(args: &LoadArgs) -> BTreeMap<&'static str, String> {
         ("resume_after_s", args.resume_after.map(|at| at.to_string())),
     ];
     load.extend(optional.into_iter().filter_map(|(key, value)| Some((key, value?))));
-    load
+    load.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
 /// Writes a report where the arguments want it.
@@ -346,5 +417,24 @@ impl ProgressLine {
         if self.is_shown {
             eprint!("\r\x1b[K");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[test]
+    fn the_default_is_what_flags_say_when_not_given() {
+        #[derive(Parser)]
+        struct Line {
+            #[command(flatten)]
+            load: LoadArgs,
+        }
+        let given = Line::parse_from(["load", "--idle"]).load;
+        let default = LoadArgs { idle: true, ..LoadArgs::default() };
+        assert_eq!(format!("{given:?}"), format!("{default:?}"));
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::cpu::CpuUse;
 use crate::generator::plan::{Connections, WorkerReport};
@@ -17,10 +17,10 @@ const BUSY_MAX: f64 = 0.9;
 const WAITING_MAX: f64 = 0.1;
 
 /// What a load measured.
-#[derive(Serialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Report {
     /// What was asked for: the command's arguments.
-    pub(crate) load: BTreeMap<&'static str, String>,
+    pub(crate) load: BTreeMap<String, String>,
     pub(crate) window_s: f64,
     pub(crate) connections: Connections,
     pub(crate) ramp_s: f64,
@@ -42,7 +42,7 @@ pub(crate) struct Report {
 }
 
 /// One worker's part.
-#[derive(Serialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct WorkerSummary {
     pub(crate) worker: u64,
     pub(crate) open: u64,
@@ -55,7 +55,7 @@ pub(crate) struct WorkerSummary {
 }
 
 /// Why the figures may not be the server's.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(crate) enum Warning {
     GeneratorIsTheLimit { worker: u64, busy: f64 },
@@ -100,7 +100,7 @@ pub(crate) enum Expect {
 
 impl Report {
     pub(crate) fn new(
-        load: BTreeMap<&'static str, String>,
+        load: BTreeMap<String, String>,
         expect: Expect,
         reports: &[WorkerReport],
     ) -> Self {

@@ -1,0 +1,163 @@
+//! What a run must have delivered, and why it did not.
+//!
+//! Sequence numbers find what is missing between two deliveries; the count finds a tail that never
+//! came. Both together mean: every tick due in the window reached everyone who asked for it.
+
+use serde::Deserialize;
+
+use crate::generator::report::Report;
+use crate::record::{Offered, float};
+
+/// The `[expect]` of a scenario.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct Expect {
+    #[serde(default)]
+    pub(crate) delivered: Delivered,
+    /// Numbers announced as skipped or lost at connections that read.
+    #[serde(default)]
+    pub(crate) skipped_max: u64,
+    /// Connections that the server may close.
+    #[serde(default)]
+    pub(crate) closed_max: u64,
+}
+
+/// How much of what was offered must arrive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Delivered {
+    /// Every tick due in the window, at every subscriber.
+    #[default]
+    All,
+    /// At least one tick at every connection.
+    OneEach,
+    /// Whatever comes: conflation, idle connections.
+    Any,
+}
+
+/// Why a run is not what was expected; empty if it is.
+pub(crate) fn failures(expect: &Expect, offered: &Offered, report: &Report) -> Vec<String> {
+    let mut failures = Vec::new();
+    let mut note = |is_wrong: bool, what: String| {
+        if is_wrong {
+            failures.push(what);
+        }
+    };
+    let connections = &report.connections;
+    let (wanted, opened, received) = (connections.wanted, connections.opened, connections.received);
+    note(opened < wanted, format!("{opened} of {wanted} connections opened"));
+    let closed: u64 = connections.closes.values().sum();
+    note(closed > expect.closed_max, format!("the server closed {closed} connections"));
+    let a = &report.accounting;
+    for (count, what) in [
+        (a.missing, "missing"),
+        (a.doubled, "doubled"),
+        (a.reordered, "reordered"),
+        (a.misaccounted, "misaccounted gaps"),
+        (a.malformed, "malformed messages"),
+    ] {
+        note(count > 0, format!("{count} {what}"));
+    }
+    let skipped = a.healthy_skipped;
+    note(skipped > expect.skipped_max, format!("{skipped} skipped at connections that read"));
+    match expect.delivered {
+        Delivered::All => {
+            // The window's edges cut between two ticks of a topic: one more or less for each.
+            let edges = float(offered.connections) * float(offered.per_connection);
+            let due = offered.deliveries_per_s * report.window_s;
+            let came = float(report.traffic.messages_in_window);
+            note(came < due - edges, format!("{came:.0} of {due:.0} due deliveries came"));
+            note(came > due + edges, format!("{came:.0} deliveries, more than {due:.0} due"));
+        }
+        Delivered::OneEach => {
+            note(received < opened, format!("{received} of {opened} connections got a tick"));
+        }
+        Delivered::Any => {}
+    }
+    failures
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::cpu::CpuUse;
+    use crate::generator::plan::{Connections, WorkerReport};
+    use crate::generator::report;
+    use crate::generator::tally::{Accounting, Traffic};
+    use crate::latency::Latency;
+
+    const OFFERED: Offered = Offered {
+        connections: 10,
+        topics: 1,
+        per_connection: 1,
+        rate: 100.0,
+        deliveries_per_s: 1_000.0,
+        duration_s: 1.0,
+    };
+
+    fn report(messages_in_window: u64, accounting: Accounting) -> Report {
+        let connections =
+            Connections { wanted: 10, opened: 10, received: 10, ..Connections::default() };
+        let worker = WorkerReport {
+            worker: 0,
+            connections,
+            traffic: Traffic { messages_in_window, ..Traffic::default() },
+            accounting,
+            healthy: Latency::default(),
+            stalled: Latency::default(),
+            ring_delay: Latency::default(),
+            handshake: Latency::default(),
+            ramp_ns: 1,
+            cpu: CpuUse::default(),
+            wall_ns: 1_000_000_000,
+        };
+        Report::new(BTreeMap::new(), report::Expect::Messages, &[worker])
+    }
+
+    #[test]
+    fn a_tail_that_never_came_is_a_failure() {
+        let failures = |messages| {
+            super::failures(&Expect::default(), &OFFERED, &report(messages, Accounting::default()))
+        };
+        assert_eq!(failures(1_000), Vec::<String>::new());
+        assert_eq!(failures(991), Vec::<String>::new(), "the window's edges");
+        assert_eq!(failures(900), ["900 of 1000 due deliveries came"]);
+        assert_eq!(failures(1_100), ["1100 deliveries, more than 1000 due"]);
+    }
+
+    #[test]
+    fn each_broken_promise_is_named() {
+        let accounting = Accounting {
+            missing: 1,
+            doubled: 2,
+            reordered: 3,
+            healthy_skipped: 4,
+            ..Accounting::default()
+        };
+        let report = report(1_000, accounting);
+        let expected =
+            ["1 missing", "2 doubled", "3 reordered", "4 skipped at connections that read"];
+        assert_eq!(failures(&Expect::default(), &OFFERED, &report), expected);
+        let lenient = Expect { skipped_max: 4, delivered: Delivered::Any, closed_max: 0 };
+        assert_eq!(failures(&lenient, &OFFERED, &report), expected[..3]);
+    }
+
+    #[test]
+    fn connections_that_did_not_open_or_got_nothing_are_failures() {
+        let mut report = report(0, Accounting::default());
+        report.connections.opened = 9;
+        report.connections.received = 8;
+        report.connections.closes.insert("reset".to_owned(), 2);
+        let one_each = Expect { delivered: Delivered::OneEach, ..Expect::default() };
+        assert_eq!(
+            failures(&one_each, &OFFERED, &report),
+            [
+                "9 of 10 connections opened",
+                "the server closed 2 connections",
+                "8 of 9 connections got a tick"
+            ]
+        );
+    }
+}

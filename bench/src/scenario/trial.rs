@@ -1,0 +1,132 @@
+//! A trial: one server started, one load put on it, its use read around the window, the outcome
+//! checked. The unit that scenarios of loads are made of; each trial has a server of its own.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+
+use super::ScenarioError;
+use super::expect::{self, Expect};
+use crate::generator::load::{self, LoadArgs, Witness};
+use crate::generator::report::{Ns, Report};
+use crate::record::{Offered, Run, ServerUsage, float};
+use crate::server::{self, Running, Spec, Usage};
+
+/// What is to be tried.
+#[derive(Clone, Debug)]
+pub(crate) struct Trial {
+    pub(crate) spec: Spec,
+    pub(crate) load: LoadArgs,
+    pub(crate) offered: Offered,
+    pub(crate) expect: Expect,
+    pub(crate) variant: String,
+    pub(crate) round: u32,
+}
+
+impl Trial {
+    /// Starts the server, runs the load, checks the outcome. What a server does wrong is in the run; an
+    /// error means that there was nothing to measure.
+    pub(crate) fn run(&self) -> Result<Run, ScenarioError> {
+        let mut running = server::start(&self.spec)?;
+        let before = running.usage()?;
+        let load = running.aim(self.load.clone());
+        let mut readings = Readings { running: &mut running, begin: None, end: None };
+        let report = load::run_watched(&load, &mut readings)?;
+        let (begin, end) = (readings.begin.take(), readings.end.take());
+        let mut run = self.outcome(report);
+        if let (Some(begin), Some(end)) = (begin, end) {
+            run.server_usage = Some(usage(&before, &begin, &end, run.report.as_ref()));
+        }
+        if !running.is_running() {
+            run.failures.push(format!("the server ended: {}", running.log()));
+        }
+        eprintln!("  {}", line(&run));
+        Ok(run)
+    }
+
+    /// A run with the report and what is wrong with it.
+    pub(crate) fn outcome(&self, report: Report) -> Run {
+        Run {
+            server: self.spec.kind.name().to_owned(),
+            variant: self.variant.clone(),
+            round: self.round,
+            offered: self.offered,
+            failures: expect::failures(&self.expect, &self.offered, &report),
+            report: Some(report),
+            server_usage: None,
+            extra: BTreeMap::new(),
+        }
+    }
+}
+
+/// One reading of the server and of its publisher.
+struct Reading {
+    server: Usage,
+    publisher: Option<Usage>,
+}
+
+/// Reads the server's use at the window's edges.
+struct Readings<'a> {
+    running: &'a mut Running,
+    begin: Option<Reading>,
+    end: Option<Reading>,
+}
+
+impl Readings<'_> {
+    fn read(&self) -> Result<Reading, Box<dyn Error>> {
+        Ok(Reading { server: self.running.usage()?, publisher: self.running.publisher_usage() })
+    }
+}
+
+impl Witness for Readings<'_> {
+    fn opened(&mut self) -> Result<(), Box<dyn Error>> {
+        Ok(self.running.start_publisher()?)
+    }
+
+    fn begins(&mut self) -> Result<(), Box<dyn Error>> {
+        self.begin = Some(self.read()?);
+        Ok(())
+    }
+
+    fn ended(&mut self) -> Result<(), Box<dyn Error>> {
+        self.end = Some(self.read()?);
+        Ok(())
+    }
+}
+
+fn usage(before: &Usage, begin: &Reading, end: &Reading, report: Option<&Report>) -> ServerUsage {
+    let messages = report.map_or(0, |report| report.traffic.messages_in_window);
+    let window_s = report.map_or(0.0, |report| report.window_s);
+    let wall = std::time::Duration::try_from_secs_f64(window_s).unwrap_or_default();
+    let wall_ns = u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX);
+    let mut usage = ServerUsage::between(before, &begin.server, &end.server, wall_ns, messages);
+    if let (Some(begin), Some(end)) = (&begin.publisher, &end.publisher) {
+        usage.publisher_busy = float(end.cpu_since(begin)) / float(wall_ns.max(1));
+    }
+    usage
+}
+
+/// A run in a line, for those who watch.
+pub(crate) fn line(run: &Run) -> String {
+    let mut line = format!("round {} {:<16} {:<24}", run.round, run.server, run.variant);
+    if let Some(report) = &run.report {
+        line += &format!(
+            " {:>10.0}/s  p50 {:>8}  p99 {:>8}  max {:>8}  generator {:>3.0} %",
+            report.messages_per_s,
+            Ns(report.latency.p50_ns),
+            Ns(report.latency.p99_ns),
+            Ns(report.latency.max_ns),
+            report.busiest() * 100.0
+        );
+    }
+    if let Some(usage) = &run.server_usage {
+        line += &format!(
+            "  server {:>3.0} %, {:.1} ms per million",
+            usage.busy * 100.0,
+            usage.cpu_ms_per_million
+        );
+    }
+    for failure in &run.failures {
+        line += &format!("\n    failed: {failure}");
+    }
+    line
+}

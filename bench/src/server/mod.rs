@@ -1,0 +1,209 @@
+//! Servers under test: child processes, pinned, told apart from everything else that runs.
+//!
+//! [`start`] gives a [`Running`] server that accepts connections and ends when it is dropped. Every
+//! server gets ticks from a process on the client's core, so that the core of the server pays for
+//! taking them in and for nothing else. One file per kind of server; `scenario` is the caller.
+
+mod launch;
+mod process;
+mod scratch;
+mod tickcast;
+mod usage;
+
+use std::fmt;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::generator::load::LoadArgs;
+
+pub(crate) use self::launch::{LaunchArgs, launch};
+pub(crate) use self::process::Process;
+pub(crate) use self::scratch::{Scratch, remove_on_signals};
+pub(crate) use self::usage::{MachineMemory, Usage, UsageError};
+
+/// What can be measured.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum,
+)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Kind {
+    Tickcast,
+    Bun,
+    Nats,
+    Nchan,
+    Mosquitto,
+    NodeWs,
+    TokioBroadcast,
+}
+
+impl Kind {
+    /// As in scenario files and on the command line.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Tickcast => "tickcast",
+            Self::Bun => "bun",
+            Self::Nats => "nats",
+            Self::Nchan => "nchan",
+            Self::Mosquitto => "mosquitto",
+            Self::NodeWs => "node-ws",
+            Self::TokioBroadcast => "tokio-broadcast",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// With or without TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Transport {
+    #[default]
+    Plain,
+    Tls,
+}
+
+/// A server to start.
+#[derive(Clone, Debug)]
+pub(crate) struct Spec {
+    pub(crate) kind: Kind,
+    pub(crate) transport: Transport,
+    /// Of the server.
+    pub(crate) cores: Vec<usize>,
+    /// Of its publisher.
+    pub(crate) client_core: usize,
+    /// S0.quote, S1.quote and so on.
+    pub(crate) topics: u64,
+    /// Ticks a second over all topics.
+    pub(crate) rate: f64,
+    /// Further arguments of the server's own command line.
+    pub(crate) args: Vec<String>,
+}
+
+/// A server that accepts connections; dropped, it ends.
+pub(crate) struct Running {
+    kind: Kind,
+    url: String,
+    /// The operators' port, for servers that have one.
+    admin: Option<SocketAddr>,
+    root: Option<PathBuf>,
+    server: Process,
+    publisher: Option<Process>,
+    /// What it needs to be started again with.
+    spec: Spec,
+    /// Removed after the processes have ended: fields are dropped in this order.
+    scratch: Scratch,
+}
+
+/// Why there is no server to measure.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum ServerError {
+    #[error("{server} cannot be measured: {what} is missing; {remedy}")]
+    Missing { server: Kind, what: String, remedy: String },
+    #[error("cannot start {program}: {error}")]
+    Spawn { program: String, error: std::io::Error },
+    #[error("{program} ended: {log}")]
+    Ended { program: String, log: String },
+    #[error("{program} was not ready after {after:?}: {log}")]
+    Late { program: String, after: Duration, log: String },
+    #[error("{what}: {error}")]
+    Io { what: String, error: std::io::Error },
+    #[error("cannot make a certificate: {0}")]
+    Certificate(#[from] rcgen::Error),
+    #[error(transparent)]
+    Usage(#[from] UsageError),
+}
+
+/// Starts a server and waits until it accepts connections.
+pub(crate) fn start(spec: &Spec) -> Result<Running, ServerError> {
+    match spec.kind {
+        Kind::Tickcast => tickcast::start(spec),
+        Kind::Bun
+        | Kind::Nats
+        | Kind::Nchan
+        | Kind::Mosquitto
+        | Kind::NodeWs
+        | Kind::TokioBroadcast => Err(ServerError::Missing {
+            server: spec.kind,
+            what: format!("its adapter in bench/src/server/{}.rs", spec.kind),
+            remedy: "this build measures tickcast only".to_owned(),
+        }),
+    }
+}
+
+impl Running {
+    pub(crate) const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub(crate) const fn admin(&self) -> Option<SocketAddr> {
+        self.admin
+    }
+
+    /// The server's files: for what a scenario wants to lie beside them.
+    pub(crate) const fn scratch(&self) -> &Scratch {
+        &self.scratch
+    }
+
+    /// A load directed at this server: its address and the certificate it shows.
+    pub(crate) fn aim(&self, load: LoadArgs) -> LoadArgs {
+        LoadArgs { url: self.url.clone(), ca: self.root.clone(), ..load }
+    }
+
+    /// Begins to offer ticks, for servers whose publisher waits until connections are open. The ring
+    /// of Tickcast is written from the start, because its topics come from there.
+    pub(crate) fn start_publisher(&mut self) -> Result<(), ServerError> {
+        Ok(())
+    }
+
+    /// CPU time and memory of all processes of the server, not of its publisher.
+    pub(crate) fn usage(&self) -> Result<Usage, UsageError> {
+        Usage::of(self.server.pid())
+    }
+
+    /// The publisher's, if it runs.
+    pub(crate) fn publisher_usage(&self) -> Option<Usage> {
+        Usage::of(self.publisher.as_ref()?.pid()).ok()
+    }
+
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.server.is_running()
+    }
+
+    /// What the server wrote to standard error, its end if it was much.
+    pub(crate) fn log(&self) -> String {
+        self.server.log()
+    }
+
+    /// Kills the server, as a crash would, and starts it again at the same address; the publisher goes
+    /// on meanwhile. Returns as soon as the new process has begun, ready or not.
+    pub(crate) fn crash_and_restart(&mut self) -> Result<(), ServerError> {
+        self.server.end();
+        match self.kind {
+            Kind::Tickcast => tickcast::restart(self),
+            other => Err(ServerError::Missing {
+                server: other,
+                what: "a way to restart it".to_owned(),
+                remedy: "storm measures tickcast only".to_owned(),
+            }),
+        }
+    }
+}
+
+/// A port that nothing listens on. Another process may take it before the server does; that is an error
+/// at its start, not a wrong figure.
+pub(crate) fn free_address() -> Result<SocketAddr, ServerError> {
+    let bound = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    bound.map_err(|error| ServerError::Io { what: "a free port".to_owned(), error })
+}

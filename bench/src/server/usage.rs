@@ -1,0 +1,191 @@
+//! What a server uses: CPU time and memory of a process with all its descendants, from `/proc`.
+//!
+//! CPU time is summed over threads from `schedstat`, which counts ns; `stat` counts hundredths of a
+//! second. A thread that ended takes its time with it, which servers' threads do not do under load.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+/// A reading, or sums of several.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Usage {
+    pub(crate) cpu_ns: u64,
+    /// Proportional set size, bytes: shared pages are divided among those who share them.
+    pub(crate) pss: u64,
+    pub(crate) rss: u64,
+    pub(crate) threads: u64,
+    pub(crate) processes: u64,
+}
+
+/// Why there is no reading.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum UsageError {
+    #[error("process {0} is gone")]
+    Gone(u32),
+    #[error("/proc/{pid}/{file}: {error}")]
+    Read { pid: u32, file: &'static str, error: std::io::Error },
+    #[error("{file} does not say {what}")]
+    Form { file: String, what: &'static str },
+}
+
+impl Usage {
+    /// Of a process and all that descend from it.
+    pub(crate) fn of(pid: u32) -> Result<Self, UsageError> {
+        let mut sum = Self::default();
+        for pid in descendants(pid) {
+            match one(pid) {
+                Ok(usage) => sum.add(usage),
+                // A helper process may end between the two looks; the server itself may not.
+                Err(error) if sum.processes == 0 => return Err(error),
+                Err(_) => {}
+            }
+        }
+        Ok(sum)
+    }
+
+    /// CPU time since an earlier reading.
+    pub(crate) const fn cpu_since(&self, earlier: &Self) -> u64 {
+        self.cpu_ns.saturating_sub(earlier.cpu_ns)
+    }
+
+    const fn add(&mut self, other: Self) {
+        self.cpu_ns += other.cpu_ns;
+        self.pss += other.pss;
+        self.rss += other.rss;
+        self.threads += other.threads;
+        self.processes += other.processes;
+    }
+}
+
+/// The process first, then its descendants.
+fn descendants(root: u32) -> Vec<u32> {
+    let mut children = BTreeMap::<u32, BTreeSet<u32>>::new();
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+        // The name in parentheses may contain anything, parentheses too.
+        let parent = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1));
+        if let Some(parent) = parent.and_then(|word| word.parse().ok()) {
+            children.entry(parent).or_default().insert(pid);
+        }
+    }
+    let mut found = vec![root];
+    let mut next = 0;
+    while let Some(pid) = found.get(next) {
+        found.extend(children.remove(pid).unwrap_or_default());
+        next += 1;
+    }
+    found
+}
+
+fn one(pid: u32) -> Result<Usage, UsageError> {
+    let mut usage = Usage { processes: 1, ..Usage::default() };
+    let tasks =
+        std::fs::read_dir(format!("/proc/{pid}/task")).map_err(|_| UsageError::Gone(pid))?;
+    for task in tasks.flatten() {
+        usage.threads += 1;
+        usage.cpu_ns += std::fs::read_to_string(task.path().join("schedstat"))
+            .ok()
+            .and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok())
+            .unwrap_or(0);
+    }
+    let read =
+        |file: &'static str| {
+            std::fs::read_to_string(format!("/proc/{pid}/{file}"))
+                .map_err(|error| UsageError::Read { pid, file, error })
+        };
+    let rollup = read("smaps_rollup")?;
+    let kib = |name| {
+        number(&rollup, name, 1).ok_or_else(|| UsageError::Form {
+            file: format!("/proc/{pid}/smaps_rollup"),
+            what: name,
+        })
+    };
+    usage.pss = kib("Pss:")? << 10;
+    usage.rss = kib("Rss:")? << 10;
+    Ok(usage)
+}
+
+/// The machine's memory as far as sockets and their owners take it, bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct MachineMemory {
+    pub(crate) available: u64,
+    /// Slabs: sockets, inodes, files, dentries.
+    pub(crate) slab: u64,
+    /// Buffers of TCP sockets.
+    pub(crate) tcp: u64,
+    /// TCP sockets in use.
+    pub(crate) tcp_sockets: u64,
+}
+
+impl MachineMemory {
+    pub(crate) fn read() -> Result<Self, UsageError> {
+        let meminfo = text("/proc/meminfo")?;
+        let sockstat = text("/proc/net/sockstat")?;
+        let of = |text: &str, file: &str, name, column| {
+            number(text, name, column)
+                .ok_or_else(|| UsageError::Form { file: file.to_owned(), what: name })
+        };
+        Ok(Self {
+            available: of(&meminfo, "/proc/meminfo", "MemAvailable:", 1)? << 10,
+            slab: of(&meminfo, "/proc/meminfo", "Slab:", 1)? << 10,
+            // `TCP: inuse 5 orphan 0 tw 0 alloc 7 mem 1`: the last is in pages.
+            tcp: of(&sockstat, "/proc/net/sockstat", "TCP:", 10)? << 12,
+            tcp_sockets: of(&sockstat, "/proc/net/sockstat", "TCP:", 2)?,
+        })
+    }
+}
+
+fn text(path: &str) -> Result<String, UsageError> {
+    std::fs::read_to_string(path)
+        .map_err(|_| UsageError::Form { file: path.to_owned(), what: "anything" })
+}
+
+/// The number that is the `column`th word of the line that begins with `name`.
+fn number(text: &str, name: &str, column: usize) -> Option<u64> {
+    let line = text.lines().find(|line| line.starts_with(name))?;
+    line.split_whitespace().nth(column)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    #[test]
+    fn the_own_use_can_be_read() {
+        let before = Usage::of(std::process::id()).unwrap();
+        let mut kept = vec![1u8; 32 << 20];
+        std::hint::black_box(&mut kept);
+        let until = Instant::now() + Duration::from_millis(30);
+        while Instant::now() < until {
+            std::hint::spin_loop();
+        }
+        let during = Usage::of(std::process::id()).unwrap();
+        assert!(during.pss - before.pss > 24 << 20, "{before:?} {during:?}");
+        assert!(during.cpu_since(&before) > 1_000_000, "{before:?} {during:?}");
+        assert!(during.threads > 0 && during.processes > 0);
+    }
+
+    #[test]
+    fn descendants_count_too() {
+        let mut child = std::process::Command::new("sleep").arg("30").spawn().unwrap();
+        let usage = Usage::of(std::process::id()).unwrap();
+        let found = descendants(std::process::id());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(found.contains(&child.id()) && usage.processes > 1, "{found:?}");
+        assert!(matches!(Usage::of(child.id()), Err(UsageError::Gone(_))));
+    }
+
+    #[test]
+    fn the_machine_says_what_memory_it_has() {
+        let memory = MachineMemory::read().unwrap();
+        assert!(memory.available > 0 && memory.slab > 0, "{memory:?}");
+    }
+}
