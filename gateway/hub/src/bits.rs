@@ -69,6 +69,20 @@ impl BitSet {
         None
     }
 
+    /// The first number from `start` on.
+    pub(crate) fn next(&self, start: u32) -> Option<u32> {
+        let (first, _) = split(start);
+        let mut mask = u64::MAX << (start % WORD_BITS);
+        for (at, word) in self.words.iter().enumerate().skip(first) {
+            if word & mask != 0 {
+                let base = u32::try_from(at).expect("sets hold 32-bit numbers") * WORD_BITS;
+                return Some(base + (word & mask).trailing_zeros());
+            }
+            mask = u64::MAX;
+        }
+        None
+    }
+
     /// The numbers in the set, rising.
     pub(crate) fn iter(&self) -> impl Iterator<Item = u32> + '_ {
         self.words.iter().zip(0u32..).flat_map(|(&word, at)| {
@@ -116,5 +130,9 @@ mod tests {
         assert_eq!(a.next_in_both(&b, 71), Some(130));
         assert_eq!(a.next_in_both(&b, 131), None);
         assert_eq!(a.next_in_both(&b, 5000), None);
+        assert_eq!(
+            (a.next(0), a.next(6), a.next(130), a.next(131)),
+            (Some(5), Some(70), Some(130), None)
+        );
     }
 }

@@ -145,7 +145,7 @@ impl Hub {
         let class = class_of(state, subscribe, head, &self.limits)?;
         let Base { progress, hint, from, seq } = base;
         state.subscribe(Subscription { progress, hint, topic, class });
-        state.class_mut(class).cursor = state.class(class).cursor.min(from);
+        state.rewind(class, from);
         state.sweep();
         self.end_transfer(conn, Target::Exact { topic });
         // Nor does a wildcard go on with what the exact subscription has precedence over.
@@ -174,7 +174,7 @@ impl Hub {
         let class = class_of(state, subscribe, head, &self.limits)?;
         let replaced = state.find_wildcard(channel).map_or(0, |at| state.wildcards()[at].charge);
         state.subscribe_all(Wildcard { progress, walked: 0, channel, class, charge: instruments });
-        state.class_mut(class).cursor = state.class(class).cursor.min(from);
+        state.rewind(class, from);
         self.peers.wildcard_states += charge;
         self.peers.wildcard_states -= replaced as usize;
         self.end_transfers_of(conn, channel);
@@ -233,8 +233,7 @@ impl Hub {
             }
             wildcard.walked = 0;
             let class = wildcard.class;
-            let cursor = state.class(class).cursor.min(self.market.topics.get(topic).tail);
-            state.class_mut(class).cursor = cursor;
+            state.rewind(class, self.market.topics.get(topic).tail);
         }
         Ok(gone.progress.seq())
     }
@@ -251,14 +250,14 @@ impl Hub {
 
     /// The topic is subscribed anew or no more: a snapshot in transfer for it is not wanted.
     fn end_transfer(&mut self, conn: ConnId, target: Target) {
-        let Some((state, transfers)) = self.peers.visited(conn.0) else { return };
+        let Some((state, transfers, _)) = self.peers.visited(conn.0) else { return };
         if transfers.get_mut(state.transfer).is_some_and(|transfer| transfer.target == target) {
             self.revoke_transfer(conn.0);
         }
     }
 
     fn end_transfers_of(&mut self, conn: ConnId, channel: Channel) {
-        let Some((state, transfers)) = self.peers.visited(conn.0) else { return };
+        let Some((state, transfers, _)) = self.peers.visited(conn.0) else { return };
         let concerns = |target: Target| matches!(target, Target::All { channel: code, .. } if code == channel.code());
         if transfers.get_mut(state.transfer).is_some_and(|transfer| concerns(transfer.target)) {
             transfers.remove(std::mem::replace(&mut state.transfer, NO_TRANSFER));

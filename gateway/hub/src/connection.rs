@@ -1,12 +1,14 @@
 //! One connection, as the hub sees it: subscriptions, cursors, and whether it can be written to.
 //!
 //! It is not a session: frames, pings, replies and time-outs are the shell's. Most connections have
-//! one topic, so that one subscription and one delivery class lie in the slot itself; a second of
-//! either moves both into one heap block.
+//! one topic and no rate, so that one subscription and one delivery class lie in the slot itself; a
+//! second of either, or a rate, moves both into one heap block. What only connections have that are
+//! not simply live is in `care.rs`.
 
 use wire::command::Mode;
 use wire::{Channel, Encoding};
 
+use crate::care::NO_CARE;
 use crate::log::NOWHERE;
 use crate::subscription::{Class, Progress, Subscription, Wildcard};
 use crate::topics::NO_TOPIC;
@@ -29,39 +31,29 @@ pub(crate) enum Phase {
 /// No time: never.
 pub(crate) const NEVER: u64 = u64::MAX;
 
-/// See the module's header.
+/// See the module's header. Everything that a visit of a connection with one topic touches is one cache
+/// line.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(crate) struct Connection {
     only: Subscription,
-    first: Class,
+    /// The cursor of the one class; with [`More`] that has them.
+    cursor: u64,
     more: Option<Box<More>>,
-    /// Since when it is not writable, or [`NEVER`].
-    pub(crate) blocked_since_ns: u64,
-    /// Position of the log's head when it was first blocked since it was last up to date, or
-    /// [`NOWHERE`]: what came later it may be missing.
-    pub(crate) behind_from: u64,
-    /// When that was.
-    pub(crate) behind_since_ns: u64,
-    /// Entries before this position fall under their channel's rule: it lagged.
-    pub(crate) lag_to: u64,
-    /// When its timer fires, or [`NEVER`].
-    pub(crate) timer_ns: u64,
-    /// Numbers it did not get one by one.
-    pub(crate) skipped: u64,
-    /// How many exact subscriptions are still to be looked at one by one, from `sweep_at` on, round
-    /// and round: new ones, and those whose entries may have left the log.
+    /// How many exact subscriptions are still to be looked at one by one, round and round: new ones,
+    /// and those whose entries may have left the log.
     pub(crate) sweep_left: u32,
-    pub(crate) sweep_at: u32,
     /// Epoch of its progress, by the hub's count.
     pub(crate) generation: u32,
     /// The feed's state that it was told, by the hub's count.
     pub(crate) status_told: u32,
     /// The book snapshot it is in the middle of, or [`NO_TRANSFER`](crate::transfers::NO_TRANSFER).
     pub(crate) transfer: u32,
+    /// Its place among those that need care, or [`NO_CARE`].
+    pub(crate) care: u32,
     pub(crate) phase: Phase,
     pub(crate) encoding: Encoding,
-    /// It was blocked since its last visit.
-    pub(crate) was_blocked: bool,
+    mode: Mode,
 }
 
 #[derive(Debug, Default)]
@@ -70,29 +62,25 @@ struct More {
     subscriptions: Vec<Subscription>,
     classes: Vec<Class>,
     wildcards: Vec<Wildcard>,
+    /// The subscription at which the sweep goes on.
+    sweep_at: u32,
 }
 
-const _: () = assert!(size_of::<Connection>() <= 184);
+const _: () = assert!(size_of::<Connection>() == 64, "a visit is to touch one cache line");
 
 impl Connection {
     pub(crate) const FREE: Self = Self {
         only: Subscription::NONE,
-        first: Class::NONE,
+        cursor: 0,
         more: None,
-        blocked_since_ns: NEVER,
-        behind_from: NOWHERE,
-        behind_since_ns: NEVER,
-        lag_to: 0,
-        timer_ns: NEVER,
-        skipped: 0,
         sweep_left: 0,
-        sweep_at: 0,
         generation: 0,
         status_told: 0,
         transfer: crate::transfers::NO_TRANSFER,
+        care: NO_CARE,
         phase: Phase::Free,
         encoding: Encoding::Sbe,
-        was_blocked: false,
+        mode: Mode::Every,
     };
 
     /// The exact subscriptions, sorted by topic.
@@ -156,7 +144,7 @@ impl Connection {
     /// Moves what lies in the slot to the heap, where there is room for more.
     fn expand(&mut self) -> &mut More {
         let only = std::mem::replace(&mut self.only, Subscription::NONE);
-        let first = self.first;
+        let first = self.class(0);
         self.more.get_or_insert_with(|| {
             let mut more = Box::new(More { classes: vec![first], ..More::default() });
             if only.topic != NO_TOPIC {
@@ -200,23 +188,40 @@ impl Connection {
         Some(self.more.as_mut()?.wildcards.swap_remove(at))
     }
 
-    pub(crate) fn classes(&self) -> &[Class] {
+    /// How many classes there are: at least one, which is used if any is.
+    pub(crate) fn class_count(&self) -> u8 {
+        let count = self.more.as_ref().map_or(1, |more| more.classes.len());
+        u8::try_from(count).expect("classes_per_connection_max is below 256")
+    }
+
+    pub(crate) fn classes(&self) -> impl Iterator<Item = Class> {
+        (0..self.class_count()).map(|class| self.class(class))
+    }
+
+    #[inline]
+    pub(crate) fn class(&self, class: u8) -> Class {
         match &self.more {
-            Some(more) => &more.classes,
-            None => std::slice::from_ref(&self.first),
+            Some(more) => more.classes[usize::from(class)],
+            None => Class { cursor: self.cursor, mode: self.mode, ..Class::NONE },
         }
     }
 
-    pub(crate) fn class(&self, class: u8) -> &Class {
-        &self.classes()[usize::from(class)]
+    /// Changes a class, but for its mode and interval.
+    #[inline]
+    pub(crate) fn set_class(&mut self, number: u8, class: Class) {
+        match &mut self.more {
+            Some(more) => more.classes[usize::from(number)] = class,
+            None => {
+                debug_assert!(number == 0 && !class.is_throttled(), "only a plain class is inline");
+                (self.cursor, self.mode) = (class.cursor, class.mode);
+            }
+        }
     }
 
-    pub(crate) fn class_mut(&mut self, class: u8) -> &mut Class {
-        let classes = match &mut self.more {
-            Some(more) => &mut more.classes,
-            None => std::slice::from_mut(&mut self.first),
-        };
-        &mut classes[usize::from(class)]
+    /// Puts the cursor of a class back to a position, unless it is before it already.
+    pub(crate) fn rewind(&mut self, class: u8, position: u64) {
+        let state = self.class(class);
+        self.set_class(class, Class { cursor: state.cursor.min(position), ..state });
     }
 
     /// The class of this mode and interval, made at the log's head if there is none. `None` if there
@@ -228,28 +233,29 @@ impl Connection {
         head: u64,
         classes_max: usize,
     ) -> Option<u8> {
-        let number = |at: usize| u8::try_from(at).expect("classes_per_connection_max is below 256");
-        let same = |class: &Class| class.mode == mode && class.interval_ns == interval_ns;
-        let is_used = |at: usize| {
-            self.subscriptions().iter().any(|s| usize::from(s.class) == at)
-                || self.wildcards().iter().any(|w| usize::from(w.class) == at)
+        let is_used = |class: u8| {
+            self.subscriptions().iter().any(|s| s.class == class)
+                || self.wildcards().iter().any(|w| w.class == class)
         };
-        let classes = || self.classes().iter().enumerate();
-        if let Some((at, _)) = classes().find(|(at, class)| same(class) && is_used(*at)) {
-            return Some(number(at));
+        let same = |class: Class| class.mode == mode && class.interval_ns == interval_ns;
+        let count = self.class_count();
+        if let Some(found) = (0..count).find(|&at| same(self.class(at)) && is_used(at)) {
+            return Some(found);
         }
-        let unused = classes().map(|(at, _)| at).find(|&at| !is_used(at)).map(number);
+        let unused = (0..count).find(|&at| !is_used(at));
         let class = Class { cursor: head, round_to: 0, due_ns: 0, interval_ns, mode };
-        if let Some(at) = unused {
-            *self.class_mut(at) = class;
-            return Some(at);
+        if class.is_throttled() || unused.is_none() && usize::from(count) < classes_max {
+            self.expand();
         }
-        if self.classes().len() >= classes_max {
+        if let Some(unused) = unused {
+            self.set_class(unused, class);
+            return Some(unused);
+        }
+        if usize::from(count) >= classes_max {
             return None;
         }
-        let classes = &mut self.expand().classes;
-        classes.push(class);
-        Some(number(classes.len() - 1))
+        self.expand().classes.push(class);
+        Some(count)
     }
 
     /// Has every exact subscription looked at once more, from where the sweep is.
@@ -257,9 +263,23 @@ impl Connection {
         self.sweep_left = u32::try_from(self.subscriptions().len()).unwrap_or(u32::MAX);
     }
 
+    /// The subscription at which the sweep goes on.
+    pub(crate) fn sweep_at(&self) -> u32 {
+        self.more.as_ref().map_or(0, |more| more.sweep_at)
+    }
+
+    /// Where the sweep is, and how many subscriptions are left.
+    pub(crate) fn set_sweep(&mut self, at: u32, left: u32) {
+        self.sweep_left = left;
+        // Of one subscription it is always the first.
+        if let Some(more) = self.more.as_mut() {
+            more.sweep_at = at;
+        }
+    }
+
     /// The oldest cursor: everything before it is delivered or accounted for.
     pub(crate) fn cursor(&self) -> u64 {
-        self.classes().iter().map(|class| class.cursor).min().unwrap_or(0)
+        self.classes().map(|class| class.cursor).min().unwrap_or(0)
     }
 
     /// Whether it has no subscription at all.
@@ -301,7 +321,7 @@ mod tests {
 
     #[test]
     fn a_connection_of_one_topic_fits_its_budget() {
-        // Three sets of connections have a bit each; a list of subscribers has 4 B, half of it spare.
+        // Four sets of connections have a bit each; a list of subscribers has 4 B, half of it spare.
         assert!(size_of::<Connection>() + 1 + 8 <= CONNECTION_BYTES_MAX);
         let mut conn = Connection::FREE;
         assert_eq!(conn.class_for(Mode::Every, 0, 7, 8), Some(0));

@@ -21,25 +21,27 @@ impl Hub {
     /// The connection's socket took nothing, or not all: it is not visited until it is writable.
     pub fn handle_blocked(&mut self, conn: ConnId, now_ns: u64) {
         let head = self.market.log.head();
-        let Some(state) = self.peers.get_mut(conn.0) else { return };
+        let Some(care) = self.peers.begin_care(conn.0) else { return };
         self.counters.blocked += 1;
-        state.was_blocked = true;
-        if state.blocked_since_ns == NEVER {
-            state.blocked_since_ns = now_ns;
+        care.was_blocked = true;
+        if !care.is_blocked() {
+            care.blocked_since_ns = now_ns;
         }
-        if state.behind_from == NOWHERE {
-            state.behind_from = head;
-            state.behind_since_ns = now_ns;
+        if care.behind_from == NOWHERE {
+            care.behind_from = head;
+            care.behind_since_ns = now_ns;
         }
-        let deadline_ns = state.blocked_since_ns.saturating_add(self.limits.slow_age_max_ns);
+        let deadline_ns = care.blocked_since_ns.saturating_add(self.limits.slow_age_max_ns);
         self.peers.ready.remove(conn.0);
         self.arm_ladder(conn.0, deadline_ns, now_ns);
     }
 
     /// The connection's socket can be written to again.
     pub fn handle_writable(&mut self, conn: ConnId, _now_ns: u64) {
-        let Some(state) = self.peers.get_mut(conn.0) else { return };
-        state.blocked_since_ns = NEVER;
+        let Some((state, _, cares)) = self.peers.parts(conn.0) else { return };
+        if let Some(care) = cares.get_mut(state) {
+            care.blocked_since_ns = NEVER;
+        }
         if state.phase == Phase::Open {
             self.peers.ready.insert(conn.0);
         }
@@ -74,11 +76,10 @@ impl Hub {
 
     fn fire(&mut self, index: u32, now_ns: u64) {
         let head = self.market.log.head();
-        let Some(conn) = self.peers.get(index) else { return };
-        if conn.phase != Phase::Open {
-            return;
-        }
-        if conn.blocked_since_ns == NEVER {
+        let Some((conn, _, cares)) = self.peers.visited(index) else { return };
+        let care = *cares.of(conn);
+        if !care.is_blocked() {
+            cares.end_if_over(conn);
             let is_behind = conn.cursor() < head;
             self.peers.ready.insert(index);
             if is_behind {
@@ -86,8 +87,8 @@ impl Hub {
             }
             return;
         }
-        let deadline_ns = conn.blocked_since_ns.saturating_add(self.limits.slow_age_max_ns);
-        let behind = head - conn.behind_from.min(head);
+        let deadline_ns = care.blocked_since_ns.saturating_add(self.limits.slow_age_max_ns);
+        let behind = head - care.behind_from.min(head);
         if now_ns >= deadline_ns || behind > self.limits.slow_entries_max {
             self.give_up(index, CloseCode::SlowConsumer);
         } else {
@@ -120,12 +121,12 @@ impl Hub {
     pub(crate) fn hold(&mut self, index: u32, now_ns: u64) {
         let head = self.market.log.head();
         let Some(conn) = self.peers.get(index) else { return };
-        if conn.phase != Phase::Open || !conn.classes().iter().any(|class| class.is_throttled()) {
+        if conn.phase != Phase::Open || !conn.classes().any(|class| class.is_throttled()) {
             return;
         }
-        let waiting = || conn.classes().iter().filter(|class| class.waits(now_ns));
+        let waiting = || conn.classes().filter(|class| class.waits(now_ns));
         let Some(due_ns) = waiting().map(|class| class.due_ns).min() else { return };
-        let all_wait = waiting().count() == conn.classes().len();
+        let all_wait = waiting().count() == usize::from(conn.class_count());
         let order = self.market.instruments.order().len();
         let is_busy = conn.sweep_left > 0
             || conn.transfer != NO_TRANSFER
@@ -146,7 +147,7 @@ impl Hub {
             .peers
             .transfers
             .connections()
-            .filter_map(|index| Some((self.peers.get(index)?.blocked_since_ns, index)))
+            .filter_map(|index| Some((self.peers.care(index)?.blocked_since_ns, index)))
             .filter(|&(since_ns, _)| since_ns != NEVER)
             .min()
             .map(|(_, index)| index);

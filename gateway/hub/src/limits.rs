@@ -6,16 +6,17 @@
 
 use wire::GROUP_LEVELS_MAX;
 
-/// What one connection costs the hub while it has one topic, in bytes, at most: its slot, three bits
-/// in the sets of connections, and its place in a list of subscribers that may be half full. A test
-/// in `connection.rs` holds the slot to its part.
-pub const CONNECTION_BYTES_MAX: usize = 250;
+/// What one connection costs the hub while it has one topic, in bytes, at most: its slot of one cache
+/// line, four bits in the sets of connections, and its place in a list of subscribers that may be half
+/// full. A test in `connection.rs` holds the slot to its part.
+pub const CONNECTION_BYTES_MAX: usize = 80;
 
 /// The limits of one hub. Fields are plain: whoever sets them calls [`Limits::validate`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Connections. The kernel's limit on open files is usually 20,000 for a process or shard.
-    /// Memory: 184 B each, touched as they come. There: [`ConnectError::Full`](crate::ConnectError),
+    /// Memory: 64 B each, in pages of 64, and 56 B
+    /// more of those that are or were slow. There: [`ConnectError::Full`](crate::ConnectError),
     /// `connects_refused`.
     pub connections_max: u32,
     /// Instruments, over all epochs since the start. Symbols keep their place across epochs, so that

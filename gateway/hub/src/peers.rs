@@ -9,15 +9,20 @@ use std::collections::{BinaryHeap, VecDeque};
 use wire::{CHANNEL_COUNT, CloseCode, Encoding, FeedState};
 
 use crate::bits::BitSet;
+use crate::care::{Care, Cares};
 use crate::connection::{ConnId, Connection, NEVER, Phase};
+use crate::pages::Pages;
 use crate::subscribers::Subscribers;
 use crate::transfers::Transfers;
 
 /// See the module's header.
 #[derive(Debug)]
 pub(crate) struct Peers {
-    connections: Vec<Connection>,
-    free: Vec<u32>,
+    connections: Pages<Connection>,
+    /// Slots that are not in use.
+    free: BitSet,
+    /// There is no free slot before this one.
+    free_from: u32,
     open: u32,
     pub(crate) dirty: BitSet,
     pub(crate) ready: BitSet,
@@ -28,7 +33,8 @@ pub(crate) struct Peers {
     /// States of all wildcards together, against their limit.
     pub(crate) wildcard_states: usize,
     pub(crate) transfers: Transfers,
-    /// Deadlines and whose they are. An entry counts only if it is its connection's `timer_ns`.
+    pub(crate) cares: Cares,
+    /// Deadlines and whose they are. An entry counts only if it is its connection's `timer_ns` in `care.rs`.
     timers: BinaryHeap<Reverse<(u64, u32)>>,
     pub(crate) closes: VecDeque<(ConnId, CloseCode)>,
     pub(crate) status: FeedState,
@@ -39,8 +45,9 @@ pub(crate) struct Peers {
 impl Default for Peers {
     fn default() -> Self {
         Self {
-            connections: Vec::new(),
-            free: Vec::new(),
+            connections: Pages::default(),
+            free: BitSet::default(),
+            free_from: 0,
             open: 0,
             dirty: BitSet::default(),
             ready: BitSet::default(),
@@ -48,6 +55,7 @@ impl Default for Peers {
             wildcards: std::array::from_fn(|_| Subscribers::default()),
             wildcard_states: 0,
             transfers: Transfers::default(),
+            cares: Cares::default(),
             timers: BinaryHeap::new(),
             closes: VecDeque::new(),
             status: FeedState::Live,
@@ -56,13 +64,10 @@ impl Default for Peers {
     }
 }
 
-/// How many slots are added at once. Doubling would leave up to half of them unused.
-const SLOTS_STEP: usize = 256;
-
 impl Peers {
     /// Slots, used or not.
     pub(crate) fn slots(&self) -> u32 {
-        u32::try_from(self.connections.len()).expect("connections_max is a 32-bit number")
+        self.connections.len()
     }
 
     pub(crate) const fn open_count(&self) -> u32 {
@@ -73,16 +78,8 @@ impl Peers {
         if self.open >= connections_max {
             return None;
         }
-        let index = self.free.pop().unwrap_or_else(|| {
-            if self.connections.len() == self.connections.capacity() {
-                self.connections.reserve_exact(SLOTS_STEP);
-            }
-            self.connections.push(Connection::FREE);
-            self.dirty.grow(self.slots());
-            self.ready.grow(self.slots());
-            self.slots() - 1
-        });
-        let conn = &mut self.connections[index as usize];
+        let index = self.free_slot();
+        let conn = self.connections.get_mut(index)?;
         *conn = Connection::FREE;
         conn.phase = Phase::Open;
         conn.encoding = encoding;
@@ -91,39 +88,90 @@ impl Peers {
         Some(ConnId(index))
     }
 
+    /// Takes the first free slot, so that those at the end become free and can be given back.
+    fn free_slot(&mut self) -> u32 {
+        let index = self.free.next(self.free_from).unwrap_or_else(|| {
+            let first = self.slots();
+            self.connections.reach(first, || Connection::FREE);
+            let slots = self.slots();
+            self.dirty.grow(slots);
+            self.ready.grow(slots);
+            self.free.grow(slots);
+            (first..slots).for_each(|slot| self.free.insert(slot));
+            first
+        });
+        self.free.remove(index);
+        self.free_from = index + 1;
+        index
+    }
+
     /// Empties the slot and answers what was in it.
     pub(crate) fn close(&mut self, id: ConnId) -> Option<Connection> {
-        let slot = self.connections.get_mut(id.0 as usize)?;
+        let slot = self.connections.get_mut(id.0)?;
         if slot.phase == Phase::Free {
             return None;
         }
-        let conn = std::mem::replace(slot, Connection::FREE);
+        let mut conn = std::mem::replace(slot, Connection::FREE);
         self.transfers.remove(conn.transfer);
+        self.cares.end(&mut conn);
         self.dirty.remove(id.0);
         self.ready.remove(id.0);
-        self.free.push(id.0);
+        self.free.insert(id.0);
+        self.free_from = self.free_from.min(id.0);
         self.open -= 1;
+        let slots = self.slots();
+        if self.open < slots / 2 {
+            self.connections.give_back(|conn| conn.phase == Phase::Free);
+            (self.slots()..slots).for_each(|slot| self.free.remove(slot));
+        }
         Some(conn)
     }
 
     /// The connection in this slot, if it is in use.
+    #[inline]
     pub(crate) fn get(&self, index: u32) -> Option<&Connection> {
-        self.connections.get(index as usize).filter(|conn| conn.phase != Phase::Free)
+        self.connections.get(index).filter(|conn| conn.phase != Phase::Free)
     }
 
+    #[inline]
     pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut Connection> {
-        self.connections.get_mut(index as usize).filter(|conn| conn.phase != Phase::Free)
+        self.connections.get_mut(index).filter(|conn| conn.phase != Phase::Free)
     }
 
-    /// A connection together with what its visit changes besides it.
-    pub(crate) fn visited(&mut self, index: u32) -> Option<(&mut Connection, &mut Transfers)> {
-        let conn = self.connections.get_mut(index as usize);
-        Some((conn.filter(|conn| conn.phase == Phase::Open)?, &mut self.transfers))
+    /// A connection in use together with what changes with it: snapshots in transfer, and care.
+    #[inline]
+    pub(crate) fn parts(
+        &mut self,
+        index: u32,
+    ) -> Option<(&mut Connection, &mut Transfers, &mut Cares)> {
+        let conn = self.connections.get_mut(index)?;
+        let is_used = conn.phase != Phase::Free;
+        is_used.then_some((conn, &mut self.transfers, &mut self.cares))
+    }
+
+    /// The same of a connection that has not been given up.
+    #[inline]
+    pub(crate) fn visited(
+        &mut self,
+        index: u32,
+    ) -> Option<(&mut Connection, &mut Transfers, &mut Cares)> {
+        self.parts(index).filter(|(conn, _, _)| conn.phase == Phase::Open)
+    }
+
+    /// The care of the connection in this slot, if it is in use.
+    pub(crate) fn care(&self, index: u32) -> Option<&Care> {
+        self.get(index).map(|conn| self.cares.of(conn))
+    }
+
+    /// The care of the connection in this slot, begun now if it has none.
+    pub(crate) fn begin_care(&mut self, index: u32) -> Option<&mut Care> {
+        let (conn, _, cares) = self.parts(index)?;
+        Some(cares.begin(conn))
     }
 
     /// Connections in use and their slots.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Connection)> {
-        (0..).zip(&self.connections).filter(|(_, conn)| conn.phase != Phase::Free)
+        (0..).zip(self.connections.iter()).filter(|(_, conn)| conn.phase != Phase::Free)
     }
 
     /// Whose turn it is. The next search begins behind it, so that nobody is always last.
@@ -137,7 +185,7 @@ impl Peers {
     /// Has the connection visited as soon as it can be written to, whatever its rate.
     pub(crate) fn urge(&mut self, index: u32) {
         let Some(conn) = self.get(index) else { return };
-        if conn.phase == Phase::Open && conn.blocked_since_ns == NEVER {
+        if conn.phase == Phase::Open && !self.cares.of(conn).is_blocked() {
             self.ready.insert(index);
         }
         self.dirty.insert(index);
@@ -152,9 +200,9 @@ impl Peers {
 
     /// Sets the connection's timer, unless it fires earlier anyway.
     pub(crate) fn arm(&mut self, index: u32, at_ns: u64) {
-        let Some(conn) = self.get_mut(index) else { return };
-        if at_ns < conn.timer_ns {
-            conn.timer_ns = at_ns;
+        let Some(care) = self.begin_care(index) else { return };
+        if at_ns < care.timer_ns {
+            care.timer_ns = at_ns;
             self.timers.push(Reverse((at_ns, index)));
         }
     }
@@ -171,10 +219,11 @@ impl Peers {
                 return None;
             }
             self.timers.pop();
-            if let Some(conn) = self.get_mut(index)
-                && conn.timer_ns == at_ns
+            if let Some((conn, _, cares)) = self.parts(index)
+                && let Some(care) = cares.get_mut(conn)
+                && care.timer_ns == at_ns
             {
-                conn.timer_ns = NEVER;
+                care.timer_ns = NEVER;
                 return Some(index);
             }
         }

@@ -121,6 +121,7 @@ impl Hub {
         let head = self.market.log.head();
         out.clear();
         out.extend(self.peers.iter().map(|(index, conn)| {
+            let care = self.peers.cares.of(conn);
             let is_current = !self.peers.dirty.contains(index);
             let log = &self.market.log;
             let cursor = if is_current { head } else { conn.cursor().clamp(log.tail(), head) };
@@ -130,11 +131,11 @@ impl Hub {
                 encoding: conn.encoding,
                 lag_entries: head - cursor,
                 lag_ns: now_ns.saturating_sub(since_ns),
-                blocked_ns: match conn.blocked_since_ns {
+                blocked_ns: match care.blocked_since_ns {
                     NEVER => 0,
                     since_ns => now_ns.saturating_sub(since_ns),
                 },
-                skipped: conn.skipped,
+                skipped: care.skipped,
                 topics: u32::try_from(conn.subscriptions().len()).unwrap_or(u32::MAX),
                 wildcards: u32::try_from(conn.wildcards().len()).unwrap_or(u32::MAX),
             }

@@ -29,14 +29,14 @@ enum Next {
 impl Collector<'_> {
     /// Delivers what is due for one class.
     pub(super) fn live(&mut self, class: u8) -> Flow {
-        let state = *self.conn.class(class);
+        let state = self.conn.class(class);
         let head = self.market.log.head();
         if state.waits(self.now_ns) || state.cursor == head {
             return Flow::Done;
         }
         self.limit = if state.is_throttled() { self.round(class) } else { head };
         let before = self.tally.deliveries;
-        let conflates = state.conflates() || state.cursor < self.conn.lag_to;
+        let conflates = state.conflates() || state.cursor < self.lag_to();
         let flow = if self.prefers_links(class, conflates, self.limit - state.cursor) {
             self.links(class, conflates)
         } else {
@@ -223,6 +223,7 @@ impl Collector<'_> {
         let has_wildcards = wildcards.iter().any(|&at| at != NO_WILDCARD);
         let class_conflates = self.conn.class(class).conflates();
         let mut position = self.conn.class(class).cursor;
+        let lag_to = self.lag_to();
         let mut flow = Flow::Done;
         while position < self.limit {
             if self.look() == Flow::Full {
@@ -243,7 +244,7 @@ impl Collector<'_> {
                 None => None,
             };
             if let Some(at) = at {
-                let conflates = class_conflates || position < self.conn.lag_to;
+                let conflates = class_conflates || position < lag_to;
                 if self.offer(at, topic, position, conflates) == Flow::Full {
                     flow = Flow::Full;
                     break;

@@ -34,6 +34,7 @@ use std::collections::BinaryHeap;
 
 use wire::{GapEntry, GapReason, Symbol};
 
+use crate::care::Cares;
 use crate::connection::{ConnId, Connection, NEVER};
 use crate::counters::Counters;
 use crate::hub::Hub;
@@ -108,7 +109,7 @@ impl Hub {
         self.settle();
         self.renew(conn.0);
         let (status, status_number) = (self.peers.status, self.peers.status_number);
-        let Some((connection, transfers)) = self.peers.visited(conn.0) else {
+        let Some((connection, transfers, cares)) = self.peers.visited(conn.0) else {
             self.peers.ready.remove(conn.0);
             return Visit::default();
         };
@@ -120,6 +121,7 @@ impl Hub {
             conn: connection,
             index: conn.0,
             transfers,
+            cares,
             counters: &mut self.counters,
             limits: &self.limits,
             notes,
@@ -158,15 +160,20 @@ impl Hub {
         self.scratch.notes.clear();
         awaited.tally.count(&mut self.counters);
         self.counters.bytes += awaited.visit.bytes as u64;
-        let Some(connection) = self.peers.get_mut(conn.0) else { return };
-        connection.skipped += awaited.tally.skipped();
-        if !awaited.visit.more {
-            connection.behind_from = NOWHERE;
-            connection.behind_since_ns = NEVER;
+        let Some((connection, transfers, cares)) = self.peers.parts(conn.0) else { return };
+        let skipped = awaited.tally.skipped();
+        if skipped > 0 {
+            cares.begin(connection).skipped += skipped;
+        }
+        if !awaited.visit.more
+            && let Some(care) = cares.get_mut(connection)
+        {
+            care.behind_from = NOWHERE;
+            care.behind_since_ns = NEVER;
+            cares.end_if_over(connection);
         }
         if awaited.transfer_done {
-            let transfer = std::mem::replace(&mut connection.transfer, NO_TRANSFER);
-            self.peers.transfers.remove(transfer);
+            transfers.remove(std::mem::replace(&mut connection.transfer, NO_TRANSFER));
         }
         self.hold(conn.0, awaited.now_ns);
     }
@@ -178,9 +185,9 @@ impl Hub {
             return;
         };
         self.counters.visits_abandoned += 1;
-        if let Some((connection, transfers)) = self.peers.visited(awaited.conn.0) {
-            state::restore(&mut self.scratch.notes, connection, transfers);
-            connection.was_blocked = true;
+        if let Some((connection, transfers, cares)) = self.peers.visited(awaited.conn.0) {
+            state::restore(&mut self.scratch.notes, connection, transfers, cares);
+            cares.begin(connection).was_blocked = true;
             self.peers.dirty.insert(conn.0);
         }
         self.scratch.notes.clear();
@@ -190,11 +197,13 @@ impl Hub {
     /// visit is abandoned.
     pub(crate) fn renew(&mut self, index: u32) {
         let generation = self.market.generation;
-        let Some((conn, transfers)) = self.peers.visited(index) else { return };
+        let Some((conn, transfers, cares)) = self.peers.visited(index) else { return };
         if conn.generation != generation {
             transfers.remove(std::mem::replace(&mut conn.transfer, NO_TRANSFER));
             conn.reset(generation);
-            conn.lag_to = 0;
+            if let Some(care) = cares.get_mut(conn) {
+                care.lag_to = 0;
+            }
         }
     }
 
@@ -213,6 +222,7 @@ struct Collector<'a> {
     conn: &'a mut Connection,
     index: u32,
     transfers: &'a mut Transfers,
+    cares: &'a mut Cares,
     counters: &'a mut Counters,
     limits: &'a Limits,
     notes: &'a mut Vec<Before>,
@@ -252,8 +262,7 @@ impl Collector<'_> {
         }
         // Live data of other topics goes on beside a long sweep or transfer, with what is left of
         // the budgets.
-        let classes = u8::try_from(self.conn.classes().len()).expect("classes are at most 255");
-        for class in 0..classes {
+        for class in 0..self.conn.class_count() {
             if self.live(class) == Flow::Full {
                 self.more = true;
             }
@@ -263,18 +272,20 @@ impl Collector<'_> {
     /// Finds out whether the connection lags or fell off the log.
     fn begin(&mut self) {
         let (head, tail) = (self.market.log.head(), self.market.log.tail());
-        if std::mem::take(&mut self.conn.was_blocked) && self.conn.behind_from != NOWHERE {
-            let behind = head - self.conn.behind_from.min(head);
-            let age_ns = self.now_ns.saturating_sub(self.conn.behind_since_ns);
+        if let Some(care) = self.cares.get_mut(self.conn)
+            && std::mem::take(&mut care.was_blocked)
+            && care.behind_from != NOWHERE
+        {
+            let behind = head - care.behind_from.min(head);
+            let age_ns = self.now_ns.saturating_sub(care.behind_since_ns);
             if behind > self.limits.lag_entries_max || age_ns > self.limits.lag_age_max_ns {
                 self.counters.lagging += 1;
-                self.notes.push(Before::LagTo(self.conn.lag_to));
-                self.conn.lag_to = head;
+                self.notes.push(Before::LagTo(care.lag_to));
+                care.lag_to = head;
             }
         }
-        let classes = u8::try_from(self.conn.classes().len()).expect("classes are at most 255");
         let mut fell_off = false;
-        for class in 0..classes {
+        for class in 0..self.conn.class_count() {
             if self.conn.class(class).cursor < tail {
                 fell_off = true;
                 self.set_class(class, |class| class.cursor = tail);
@@ -391,13 +402,20 @@ impl Collector<'_> {
     }
 
     fn set_class(&mut self, class: u8, change: impl FnOnce(&mut Class)) {
-        let state = self.conn.class_mut(class);
-        self.notes.push(Before::Class { class, before: *state });
-        change(state);
+        let before = self.conn.class(class);
+        self.notes.push(Before::Class { class, before });
+        let mut after = before;
+        change(&mut after);
+        self.conn.set_class(class, after);
+    }
+
+    /// Entries before this position fall under their channel's rule: the connection lagged.
+    fn lag_to(&self) -> u64 {
+        self.cares.of(self.conn).lag_to
     }
 
     fn note_sweep(&mut self) {
-        self.notes.push(Before::Sweep { left: self.conn.sweep_left, at: self.conn.sweep_at });
+        self.notes.push(Before::Sweep { left: self.conn.sweep_left, at: self.conn.sweep_at() });
     }
 
     fn note_walk(&mut self, at: usize) {

@@ -267,7 +267,7 @@ impl Collector<'_> {
 impl Hub {
     /// Takes the snapshot in transfer back from a connection; its topic will need a new one.
     pub(crate) fn revoke_transfer(&mut self, index: u32) {
-        let Some((conn, transfers)) = self.peers.visited(index) else { return };
+        let Some((conn, transfers, _)) = self.peers.visited(index) else { return };
         let number = std::mem::replace(&mut conn.transfer, NO_TRANSFER);
         let Some(transfer) = transfers.remove(number) else { return };
         let anew = |progress: Progress| match progress.has(Mark::InTransfer) {

@@ -6,6 +6,7 @@
 
 use wire::GapReason;
 
+use crate::care::Cares;
 use crate::connection::Connection;
 use crate::counters::Counters;
 use crate::subscription::{Class, Progress};
@@ -90,7 +91,12 @@ impl Tally {
 }
 
 /// Puts back what was there before the visit.
-pub(super) fn restore(notes: &mut Vec<Before>, conn: &mut Connection, transfers: &mut Transfers) {
+pub(super) fn restore(
+    notes: &mut Vec<Before>,
+    conn: &mut Connection,
+    transfers: &mut Transfers,
+    cares: &mut Cares,
+) {
     while let Some(before) = notes.pop() {
         match before {
             Before::Progress { at: At::Exact(at), progress, hint } => {
@@ -101,13 +107,17 @@ pub(super) fn restore(notes: &mut Vec<Before>, conn: &mut Connection, transfers:
             Before::Progress { at: At::All(wildcard, slot), progress, .. } => {
                 conn.wildcard_mut(wildcard as usize).set(slot, progress);
             }
-            Before::Class { class, before } => *conn.class_mut(class) = before,
+            Before::Class { class, before } => conn.set_class(class, before),
             Before::Walked { wildcard, walked } => {
                 conn.wildcard_mut(wildcard as usize).walked = walked;
             }
-            Before::Sweep { left, at } => (conn.sweep_left, conn.sweep_at) = (left, at),
+            Before::Sweep { left, at } => conn.set_sweep(at, left),
             Before::StatusTold(number) => conn.status_told = number,
-            Before::LagTo(position) => conn.lag_to = position,
+            Before::LagTo(position) => {
+                if let Some(care) = cares.get_mut(conn) {
+                    care.lag_to = position;
+                }
+            }
             // The next visit binds anew; meanwhile who does not read holds no memory.
             Before::Begun => {
                 transfers.remove(std::mem::replace(&mut conn.transfer, NO_TRANSFER));

@@ -20,7 +20,7 @@ impl Collector<'_> {
         let len = u32::try_from(self.conn.subscriptions().len()).unwrap_or(u32::MAX);
         self.conn.sweep_left = self.conn.sweep_left.min(len);
         while self.conn.sweep_left > 0 {
-            let at = self.conn.sweep_at % len;
+            let at = self.conn.sweep_at() % len;
             if self.look() == Flow::Full {
                 return Flow::Full;
             }
@@ -32,8 +32,7 @@ impl Collector<'_> {
                 }
                 Flow::Full => return Flow::Full,
             }
-            self.conn.sweep_at = (at + 1) % len;
-            self.conn.sweep_left -= 1;
+            self.conn.set_sweep((at + 1) % len, self.conn.sweep_left - 1);
         }
         Flow::Done
     }
