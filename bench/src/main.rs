@@ -14,6 +14,7 @@ mod frame;
 mod generator;
 mod latency;
 mod memory;
+mod publisher;
 mod record;
 mod scenario;
 mod server;
@@ -52,6 +53,8 @@ enum Command {
     #[command(hide = true)]
     Launch(server::LaunchArgs),
     #[command(hide = true)]
+    Publisher(publisher::PublisherArgs),
+    #[command(hide = true)]
     CannedSender(canned::SenderArgs),
 }
 
@@ -65,6 +68,9 @@ fn main() -> ExitCode {
         Command::Launch(args) => Err(server::launch(&args).into()),
         // The parent reports what a worker says was wrong.
         Command::Worker => return worker::run().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS),
+        Command::Publisher(args) => {
+            publisher::run(&args).map(|()| ExitCode::SUCCESS).map_err(Into::into)
+        }
         Command::CannedSender(args) => {
             canned::send(&args).map(|()| ExitCode::SUCCESS).map_err(Into::into)
         }

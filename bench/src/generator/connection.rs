@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use crate::clock::realtime_ns;
 use crate::frame::{self, Frame, FrameError, Last, Opcode, Parsed};
+use crate::generator::dialect::{Packet, PacketError, Subscriptions, nats};
 use crate::generator::ledger::Ledger;
 use crate::generator::tally::{Cohort, Tally};
 use crate::generator::tls::TlsConnector;
@@ -21,8 +22,7 @@ use crate::generator::upgrade::{self, UpgradeError};
 /// What all connections of a worker share.
 pub(crate) struct Shared {
     pub(crate) tally: Tally,
-    pub(crate) request: Vec<u8>,
-    pub(crate) subprotocol: Option<String>,
+    pub(crate) subscriptions: Subscriptions,
     pub(crate) tls: Option<TlsConnector>,
     /// TLS records on their way into rustls.
     records: Vec<u8>,
@@ -49,12 +49,11 @@ const POOL_MAX: usize = 256;
 impl Shared {
     pub(crate) fn new(
         tally: Tally,
-        request: Vec<u8>,
-        subprotocol: Option<String>,
+        subscriptions: Subscriptions,
         tls: Option<TlsConnector>,
     ) -> Self {
         let records = if tls.is_some() { vec![0; RECORD_BYTES] } else { Vec::new() };
-        Self { tally, request, subprotocol, tls, records, pool: Vec::new() }
+        Self { tally, subscriptions, tls, records, pool: Vec::new() }
     }
 }
 
@@ -64,7 +63,7 @@ pub(crate) enum Phase {
     Connecting,
     Securing,
     Upgrading,
-    /// Upgraded; this many acks are awaited.
+    /// Upgraded; this many answers are awaited.
     Subscribing(u32),
     Open,
 }
@@ -104,6 +103,8 @@ pub(crate) enum Closure {
     Broken(ErrorKind),
     #[error(transparent)]
     Frame(#[from] FrameError),
+    #[error(transparent)]
+    Packet(#[from] PacketError),
     #[error("refused a subscription: {0}")]
     Refused(String),
 }
@@ -133,7 +134,8 @@ pub(crate) struct Connection {
     cohort: Cohort,
     /// The begin of a frame whose end is not here yet.
     remainder: Vec<u8>,
-    /// A fragmented message's earlier frames. No gateway sends such; other servers may.
+    /// A fragmented message's earlier frames: no gateway sends such, other servers may. Where packets
+    /// are a stream of their own: the begin of one whose end is not here yet.
     fragments: Vec<u8>,
     /// What the socket did not take yet.
     unsent: Vec<u8>,
@@ -171,24 +173,23 @@ impl Connection {
         self.ledger.topics()
     }
 
-    /// The socket is ready for something. `commands` are sent after the upgrade, each answered by
-    /// an ack; they are only made when needed.
+    /// The socket is ready for something. `number` is this connection's in the whole load.
     pub(crate) fn turn(
         &mut self,
         shared: &mut Shared,
         buffer: &mut Vec<u8>,
-        commands: impl FnOnce() -> Vec<Vec<u8>>,
+        number: u64,
     ) -> Result<Turn, Closure> {
-        if self.phase == Phase::Connecting && !self.connected(shared)? {
+        if self.phase == Phase::Connecting && !self.connected(shared, number)? {
             return Ok(Turn::Drained);
         }
         let turn = match self.reading {
-            Reading::On => self.receive(shared, buffer, commands)?,
+            Reading::On => self.receive(shared, buffer, number)?,
             Reading::Stalled => Turn::Drained,
         };
         if self.phase == Phase::Securing && self.tls.as_ref().is_some_and(|it| !it.is_handshaking())
         {
-            self.unsent.extend_from_slice(&shared.request);
+            self.unsent.extend_from_slice(&shared.subscriptions.request(number));
             self.phase = Phase::Upgrading;
         }
         self.flush()?;
@@ -204,7 +205,7 @@ impl Connection {
     }
 
     /// Whether the connect has succeeded; then the next phase begins.
-    fn connected(&mut self, shared: &Shared) -> Result<bool, Closure> {
+    fn connected(&mut self, shared: &Shared, number: u64) -> Result<bool, Closure> {
         let connect = |error: io::Error| Closure::Connect(error.kind());
         if let Some(error) = self.socket.take_error().map_err(connect)? {
             return Err(connect(error));
@@ -223,7 +224,7 @@ impl Connection {
                 self.phase = Phase::Securing;
             }
             None => {
-                self.unsent.extend_from_slice(&shared.request);
+                self.unsent.extend_from_slice(&shared.subscriptions.request(number));
                 self.phase = Phase::Upgrading;
             }
         }
@@ -235,9 +236,8 @@ impl Connection {
         &mut self,
         shared: &mut Shared,
         buffer: &mut Vec<u8>,
-        commands: impl FnOnce() -> Vec<Vec<u8>>,
+        number: u64,
     ) -> Result<Turn, Closure> {
-        let mut commands = Some(commands);
         for _ in 0..READS_PER_TURN {
             let kept = self.remainder.len();
             buffer[..kept].copy_from_slice(&self.remainder);
@@ -258,7 +258,7 @@ impl Connection {
                 shared.tally.traffic.bytes += filled as u64;
             }
             let bytes = &buffer[..kept + filled];
-            let (used, needed) = self.take(bytes, shared, &mut commands)?;
+            let (used, needed) = self.take(bytes, shared, number)?;
             self.remember(&bytes[used..], shared);
             if needed > buffer.len() - RECORD_ROOM {
                 buffer.resize(needed + RECORD_ROOM, 0);
@@ -293,22 +293,21 @@ impl Connection {
         &mut self,
         bytes: &[u8],
         shared: &mut Shared,
-        commands: &mut Option<impl FnOnce() -> Vec<Vec<u8>>>,
+        number: u64,
     ) -> Result<(usize, usize), Closure> {
         let mut at = 0;
         if self.phase == Phase::Upgrading {
-            match upgrade::check_response(bytes, shared.subprotocol.as_deref())? {
+            let subprotocol = shared.subscriptions.subprotocol.as_deref();
+            match upgrade::check_response(bytes, subprotocol)? {
                 None => return Ok((0, 0)),
                 Some(len) => at = len,
             }
-            let commands = commands.take().map(|make| make()).unwrap_or_default();
-            self.phase = match u32::try_from(commands.len()).unwrap_or(u32::MAX) {
+            let opening = shared.subscriptions.opening(number);
+            self.phase = match opening.answers {
                 0 => Phase::Open,
-                acks => Phase::Subscribing(acks),
+                answers => Phase::Subscribing(answers),
             };
-            for command in commands {
-                frame::write_client(&mut self.unsent, Opcode::Text, &command);
-            }
+            self.unsent.extend_from_slice(&opening.bytes);
         }
         // One reading of the clock for all that one read brought: that is when it was received.
         let received_ns = realtime_ns();
@@ -330,6 +329,12 @@ impl Connection {
         received_ns: u64,
     ) -> Result<(), Closure> {
         match (frame.opcode, frame.last) {
+            (Opcode::Binary | Opcode::Text | Opcode::Continuation, _)
+                if shared.subscriptions.dialect.is_stream() =>
+            {
+                shared.tally.traffic.frames += 1;
+                self.stream(frame.payload, shared, received_ns)
+            }
             (Opcode::Binary | Opcode::Text, Last::Yes) => {
                 self.data(frame.payload, shared, received_ns)
             }
@@ -375,6 +380,62 @@ impl Connection {
         Ok(())
     }
 
+    /// Takes the next piece of a stream of packets.
+    fn stream(
+        &mut self,
+        piece: &[u8],
+        shared: &mut Shared,
+        received_ns: u64,
+    ) -> Result<(), Closure> {
+        if self.fragments.is_empty() {
+            let used = self.packets(piece, shared, received_ns)?;
+            self.fragments.extend_from_slice(&piece[used..]);
+            return Ok(());
+        }
+        let mut bytes = std::mem::take(&mut self.fragments);
+        bytes.extend_from_slice(piece);
+        if bytes.len() > frame::FRAME_MAX {
+            return Err(FrameError::TooLong.into());
+        }
+        let used = self.packets(&bytes, shared, received_ns)?;
+        bytes.drain(..used);
+        self.fragments = bytes;
+        Ok(())
+    }
+
+    /// Takes the whole packets that `bytes` begin with; returns their length.
+    fn packets(
+        &mut self,
+        bytes: &[u8],
+        shared: &mut Shared,
+        received_ns: u64,
+    ) -> Result<usize, Closure> {
+        let mut at = 0;
+        while let Some((packet, len)) = shared.subscriptions.dialect.packet(&bytes[at..])? {
+            at += len;
+            match packet {
+                Packet::Message(payload) => {
+                    let Self { ledger, cohort, .. } = self;
+                    self.received += shared.tally.ticks(ledger, *cohort, payload, received_ns);
+                }
+                Packet::Answer => self.answered(),
+                Packet::Ping => {
+                    frame::write_client(&mut self.unsent, Opcode::Binary, nats::PONG);
+                }
+                Packet::Refusal(reason) => return Err(Closure::Refused(reason)),
+                Packet::Other => {}
+            }
+        }
+        Ok(at)
+    }
+
+    /// One answer that a subscription waits for has come.
+    const fn answered(&mut self) {
+        if let Phase::Subscribing(answers) = self.phase {
+            self.phase = if answers > 1 { Phase::Subscribing(answers - 1) } else { Phase::Open };
+        }
+    }
+
     /// Takes a reply to a command; false if it is not one after all.
     fn reply(&mut self, payload: &[u8]) -> Result<bool, Closure> {
         let Ok(reply) = serde_json::from_slice::<Reply>(payload) else { return Ok(false) };
@@ -383,11 +444,7 @@ impl Connection {
             return Err(Closure::Refused(format!("{}: {msg}", refused.topic)));
         }
         match reply.op.as_str() {
-            "ack" => {
-                if let Phase::Subscribing(acks) = self.phase {
-                    self.phase = if acks > 1 { Phase::Subscribing(acks - 1) } else { Phase::Open };
-                }
-            }
+            "ack" => self.answered(),
             "error" => return Err(Closure::Refused(reply.msg.unwrap_or_default())),
             _ => {}
         }

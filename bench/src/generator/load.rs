@@ -12,6 +12,7 @@ use clap::{Args, ValueEnum};
 use wire::Encoding;
 
 use crate::clock::realtime_ns;
+use crate::generator::dialect::{Dialect, mqtt};
 use crate::generator::fleet::{Fleet, FleetError, Go, connections_per_worker};
 use crate::generator::plan::{AfterClose, Order, Plan, Progress, Ramp, Stall};
 use crate::generator::report::{Expect, Report};
@@ -47,6 +48,9 @@ pub(crate) struct LoadArgs {
     /// Deliveries a second to ask for, per topic.
     #[arg(long)]
     pub(crate) max_rate: Option<u32>,
+    /// How the server is spoken to.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) dialect: Dialect,
     /// Encoding to ask for.
     #[arg(long, value_enum, default_value_t = Subprotocol::Sbe)]
     pub(crate) subprotocol: Subprotocol,
@@ -293,7 +297,8 @@ pub(crate) fn plans(args: &LoadArgs) -> Result<Vec<Plan>, LoadError> {
         workers,
         connections: args.connections,
         target: target.clone(),
-        subprotocol: Some(Encoding::from(args.subprotocol).subprotocol().to_owned()),
+        dialect: args.dialect,
+        subprotocol: subprotocol(args).map(str::to_owned),
         topics: args.topics.clone(),
         topics_per_connection: args.per_connection,
         mode: args.mode.clone(),
@@ -309,6 +314,15 @@ pub(crate) fn plans(args: &LoadArgs) -> Result<Vec<Plan>, LoadError> {
         root: args.ca.clone(),
     };
     Ok((0..workers).map(plan).collect())
+}
+
+/// The WebSocket subprotocol to ask for.
+fn subprotocol(args: &LoadArgs) -> Option<&'static str> {
+    match args.dialect {
+        Dialect::Tickcast => Some(Encoding::from(args.subprotocol).subprotocol()),
+        Dialect::Mqtt => Some(mqtt::SUBPROTOCOL),
+        Dialect::Plain | Dialect::Path | Dialect::Nats => None,
+    }
 }
 
 /// The commonest reason why connections failed.
@@ -329,7 +343,7 @@ fn description(args: &LoadArgs) -> BTreeMap<String, String> {
         ("url", args.url.clone()),
         ("connections", args.connections.to_string()),
         ("per_connection", args.per_connection.to_string()),
-        ("subprotocol", Encoding::from(args.subprotocol).subprotocol().to_owned()),
+        ("subprotocol", subprotocol(args).unwrap_or("none").to_owned()),
         ("duration_s", args.duration.to_string()),
         ("warm_up_s", args.warm_up.to_string()),
         ("tls", args.tls.to_string()),

@@ -2,9 +2,11 @@
 //!
 //! [`load`] is the parent: it launches a [`fleet`] of [`worker`]s by their [`plan`]s, opens the measured
 //! window and merges what they say into one [`report`]. Inside a worker a [`connection`] reads frames,
-//! [`market`] finds the ticks in them, the [`ledger`] checks their numbers and the [`tally`] counts.
+//! as its server's [`dialect`] has them, [`market`] finds the ticks in them, the [`ledger`] checks their
+//! numbers and the [`tally`] counts.
 
 pub(crate) mod connection;
+pub(crate) mod dialect;
 pub(crate) mod fleet;
 pub(crate) mod ledger;
 pub(crate) mod load;

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::cpu::CpuUse;
+use crate::generator::dialect::Dialect;
 use crate::generator::tally::{Accounting, Traffic, Window};
 use crate::generator::target::Target;
 use crate::latency::Latency;
@@ -23,6 +24,7 @@ pub(crate) struct Plan {
     /// Of the whole load.
     pub(crate) connections: u64,
     pub(crate) target: Target,
+    pub(crate) dialect: Dialect,
     pub(crate) subprotocol: Option<String>,
     /// Templates; none: connections subscribe to nothing.
     pub(crate) topics: Option<String>,

@@ -141,6 +141,18 @@ impl Tally {
         payload: &[u8],
         received_ns: u64,
     ) -> u64 {
+        self.traffic.frames += 1;
+        self.ticks(ledger, cohort, payload, received_ns)
+    }
+
+    /// The same for a part of a message.
+    pub(crate) fn ticks(
+        &mut self,
+        ledger: &mut Ledger,
+        cohort: Cohort,
+        payload: &[u8],
+        received_ns: u64,
+    ) -> u64 {
         let Self { traffic, accounting, healthy, stalled, ring_delay, window, .. } = self;
         let latency = match cohort {
             Cohort::Healthy => healthy,
@@ -188,7 +200,6 @@ impl Tally {
         if read == Err(Malformed) {
             self.accounting.malformed += 1;
         }
-        self.traffic.frames += 1;
         self.traffic.messages - before
     }
 }

@@ -21,11 +21,11 @@ use crate::cpu::{self, CpuUse};
 use crate::generator::connection::{
     BUFFER_BYTES, Closure, Connection, Phase, Reading, Shared, Turn,
 };
+use crate::generator::dialect::Subscriptions;
 use crate::generator::plan::{AfterClose, Connections, Note, Order, Plan, Progress, WorkerReport};
 use crate::generator::tally::{Cohort, Tally, Window};
-use crate::generator::template::{TemplateError, Templates};
+use crate::generator::template::TemplateError;
 use crate::generator::tls::{TlsConnector, TlsError};
-use crate::generator::upgrade;
 use crate::latency::Latency;
 
 /// Why a worker cannot work.
@@ -50,9 +50,6 @@ const CONTROL: Token = Token(usize::MAX - 1);
 /// How often the parent hears of progress.
 const PROGRESS_EVERY: Duration = Duration::from_millis(250);
 
-/// Topics in one subscribe command: some kilobytes, far below what a gateway takes.
-const TOPICS_PER_COMMAND: usize = 100;
-
 struct Slot {
     connection: Option<Connection>,
     started: Instant,
@@ -64,7 +61,6 @@ struct Slot {
 /// See the module's documentation.
 struct Worker {
     plan: Plan,
-    templates: Option<Templates>,
     poll: Poll,
     shared: Shared,
     buffer: Vec<u8>,
@@ -123,18 +119,11 @@ impl Worker {
         };
         let subprotocol = plan.subprotocol.as_deref();
         let encoding = subprotocol.and_then(Encoding::from_subprotocol).unwrap_or(Encoding::Sbe);
-        let request = upgrade::request(&plan.target, subprotocol);
-        let shared = Shared::new(Tally::new(encoding), request, plan.subprotocol.clone(), tls);
+        let shared = Shared::new(Tally::new(encoding), Subscriptions::new(&plan)?, tls);
         let wanted = (plan.connections + plan.workers - 1 - plan.worker) / plan.workers;
-        let templates = plan.topics.as_deref().map(Templates::parse).transpose()?;
-        if let Some(templates) = &templates {
-            // Templates that have no value for some connection shall fail here, not in its turn.
-            templates.expand(plan.worker, plan.topics_per_connection)?;
-        }
         let rate = plan.ramp.rate * (wanted as f64) / (plan.connections as f64);
         let ramp = Ramp::new(wanted, rate, plan.ramp.concurrency);
         Ok(Self {
-            templates,
             poll,
             shared,
             buffer: vec![0; BUFFER_BYTES],
@@ -260,7 +249,7 @@ impl Worker {
     /// Gives a connection its turn.
     fn turn(&mut self, index: usize, event: Option<&Event>) {
         let number = self.number(index);
-        let Self { slots, shared, buffer, templates, plan, .. } = self;
+        let Self { slots, shared, buffer, .. } = self;
         // An event of a socket that an earlier event of the same batch closed.
         let Some(connection) = slots.get_mut(index).and_then(|slot| slot.connection.as_mut())
         else {
@@ -272,8 +261,7 @@ impl Worker {
             return self.closed(index, Phase::Connecting, &Closure::Connect(kind));
         }
         let before = connection.phase();
-        let commands = || subscribe(plan, templates.as_ref(), number);
-        match connection.turn(shared, buffer, commands) {
+        match connection.turn(shared, buffer, number) {
             Ok(turn) => {
                 let after = connection.phase();
                 if turn == Turn::More {
@@ -434,23 +422,6 @@ impl Worker {
         })));
         Ok(())
     }
-}
-
-/// The subscribe commands of connection `number`; none if it subscribes to nothing.
-fn subscribe(plan: &Plan, templates: Option<&Templates>, number: u64) -> Vec<Vec<u8>> {
-    let Some(templates) = templates else { return Vec::new() };
-    let topics = templates.expand(number, plan.topics_per_connection).unwrap_or_default();
-    let command = |(id, topics): (usize, &[String])| {
-        let mut command = serde_json::json!({ "op": "subscribe", "id": id + 1, "topics": topics });
-        if let Some(mode) = &plan.mode {
-            command["mode"] = mode.as_str().into();
-        }
-        if let Some(max_rate) = plan.max_rate {
-            command["max_rate"] = max_rate.into();
-        }
-        command.to_string().into_bytes()
-    };
-    topics.chunks(TOPICS_PER_COMMAND).enumerate().map(command).collect()
 }
 
 fn ns(duration: Duration) -> u64 {
