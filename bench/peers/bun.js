@@ -1,12 +1,17 @@
 // Bun's native WebSocket publish and subscribe, which is uWebSockets inside: one of the servers that
-// Tickcast is compared with. `bench` starts it (src/server/bun.rs) and reads the port from its first line.
+// Tickcast is compared with. `bench` starts it
+// (src/server/bun.rs).
 //
 // A text message is a subscribe command as of Tickcast's native protocol; a binary one is a 64-byte
 // quote of the publisher, which goes to the topic of the instrument at its byte 24.
 //
-//   node_modules/.bin/bun bun.js [--flush tick|turn]
+//   node_modules/.bin/bun bun.js --port PORT [--flush tick|turn]
 
-const turn = process.argv.indexOf("--flush") > 0 && process.argv[process.argv.indexOf("--flush") + 1] === "turn";
+const { parseArgs } = require("node:util");
+const { values } = parseArgs({
+  options: { port: { type: "string" }, flush: { type: "string", default: "tick" } },
+});
+const turn = values.flush === "turn";
 
 const topics = [];
 const topic = (instrument) => (topics[instrument] ??= `S${instrument}.quote`);
@@ -27,7 +32,7 @@ function flush() {
 
 const server = Bun.serve({
   hostname: "127.0.0.1",
-  port: 0,
+  port: Number(values.port),
   fetch: (request, server) => (server.upgrade(request) ? undefined : new Response("WebSocket only", { status: 426 })),
   websocket: {
     // Quotes do not compress, and the attempt costs more than everything else here.
@@ -57,4 +62,3 @@ const server = Bun.serve({
     },
   },
 });
-console.log(server.port);

@@ -1,14 +1,17 @@
 // The `ws` package on Node: what most people run in production. `bench` starts it
-// (src/server/node_ws.rs) and reads the port from its first line.
+// (src/server/node_ws.rs).
 //
 // A text message is a subscribe command as of Tickcast's native protocol; a binary one is a 64-byte
 // quote of the publisher, which goes to the topic of the instrument at its byte 24.
 //
-//   node node-ws.js [--send frame|message]
+//   node node-ws.js --port PORT [--send frame|message]
 
 const { WebSocketServer, Sender, WebSocket } = require("ws");
 
-const send = process.argv.includes("--send") ? process.argv[process.argv.indexOf("--send") + 1] : "frame";
+const { parseArgs } = require("node:util");
+const { values } = parseArgs({
+  options: { port: { type: "string" }, send: { type: "string", default: "frame" } },
+});
 
 const topics = new Map(); // name to set of sockets
 const names = [];
@@ -61,11 +64,11 @@ function subscribers(quote) {
   return topics.get((names[instrument] ??= `S${instrument}.quote`)) ?? [];
 }
 
-const publish = send === "message" ? publishMessage : publishFrame;
+const publish = values.send === "message" ? publishMessage : publishFrame;
 
 const server = new WebSocketServer({
   host: "127.0.0.1",
-  port: 0,
+  port: Number(values.port),
   backlog: 4096,
   perMessageDeflate: false,
   // Masks are removed from what the publisher sends, nothing else comes: `bufferutil` would change nothing.
@@ -91,4 +94,3 @@ server.on("connection", (ws, request) => {
     for (const sockets of topics.values()) sockets.delete(socket);
   });
 });
-server.on("listening", () => console.log(server.address().port));

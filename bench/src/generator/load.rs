@@ -117,6 +117,7 @@ impl Default for LoadArgs {
             per_connection: 1,
             mode: None,
             max_rate: None,
+            dialect: Dialect::default(),
             subprotocol: Subprotocol::Sbe,
             duration: 10.0,
             count: None,

@@ -36,6 +36,16 @@ impl Trial {
         if let (Some(begin), Some(end)) = (begin, end) {
             run.server_usage = Some(usage(&before, &begin, &end, run.report.as_ref()));
         }
+        match running.stop_publisher() {
+            Ok(Some(publisher)) => {
+                let late = publisher.late;
+                run.extra.insert("publisher_late_p50_ns".to_owned(), float(late.p50_ns));
+                run.extra.insert("publisher_late_p99_ns".to_owned(), float(late.p99_ns));
+                run.extra.insert("publisher_late_max_ns".to_owned(), float(late.max_ns));
+            }
+            Ok(None) => {}
+            Err(error) => run.failures.push(error.to_string()),
+        }
         if !running.is_running() {
             run.failures.push(format!("the server ended: {}", running.log()));
         }

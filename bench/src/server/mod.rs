@@ -4,10 +4,17 @@
 //! server gets ticks from a process on the client's core, so that the core of the server pays for
 //! taking them in and for nothing else. One file per kind of server; `scenario` is the caller.
 
+mod bun;
 mod launch;
+mod mosquitto;
+mod nats;
+mod nchan;
+mod node_ws;
+mod peer;
 mod process;
 mod scratch;
 mod tickcast;
+mod tokio_broadcast;
 mod usage;
 
 use std::fmt;
@@ -17,7 +24,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::generator::dialect::Dialect;
 use crate::generator::load::LoadArgs;
+use crate::publisher::{Publisher, PublisherArgs, PublisherError, PublisherReport};
 
 pub(crate) use self::launch::{LaunchArgs, launch};
 pub(crate) use self::process::Process;
@@ -90,15 +99,26 @@ pub(crate) struct Spec {
 pub(crate) struct Running {
     kind: Kind,
     url: String,
+    dialect: Dialect,
     /// The operators' port, for servers that have one.
     admin: Option<SocketAddr>,
     root: Option<PathBuf>,
     server: Process,
-    publisher: Option<Process>,
+    feed: Feed,
     /// What it needs to be started again with.
     spec: Spec,
     /// Removed after the processes have ended: fields are dropped in this order.
     scratch: Scratch,
+}
+
+/// Where its ticks come from.
+enum Feed {
+    /// The ring of Tickcast, which is written from the start, because its topics come from there.
+    Ring(Process),
+    /// Nothing yet: what is to be offered when the connections are open.
+    Ahead(PublisherArgs),
+    Offered(Publisher),
+    Over,
 }
 
 /// Why there is no server to measure.
@@ -115,6 +135,12 @@ pub(crate) enum ServerError {
     Late { program: String, after: Duration, log: String },
     #[error("{what}: {error}")]
     Io { what: String, error: std::io::Error },
+    #[error("{0} is not measured with TLS")]
+    NoTls(Kind),
+    #[error("{server} has no setting to change in its configuration for '{setting}'")]
+    Setting { server: Kind, setting: String },
+    #[error(transparent)]
+    Publisher(#[from] PublisherError),
     #[error("cannot make a certificate: {0}")]
     Certificate(#[from] rcgen::Error),
     #[error(transparent)]
@@ -125,16 +151,7 @@ pub(crate) enum ServerError {
 pub(crate) fn start(spec: &Spec) -> Result<Running, ServerError> {
     match spec.kind {
         Kind::Tickcast => tickcast::start(spec),
-        Kind::Bun
-        | Kind::Nats
-        | Kind::Nchan
-        | Kind::Mosquitto
-        | Kind::NodeWs
-        | Kind::TokioBroadcast => Err(ServerError::Missing {
-            server: spec.kind,
-            what: format!("its adapter in bench/src/server/{}.rs", spec.kind),
-            remedy: "this build measures tickcast only".to_owned(),
-        }),
+        _ => peer::start(spec),
     }
 }
 
@@ -158,13 +175,27 @@ impl Running {
 
     /// A load directed at this server: its address and the certificate it shows.
     pub(crate) fn aim(&self, load: LoadArgs) -> LoadArgs {
-        LoadArgs { url: self.url.clone(), ca: self.root.clone(), ..load }
+        let url = self.url.clone();
+        LoadArgs { url, dialect: self.dialect, ca: self.root.clone(), ..load }
     }
 
-    /// Begins to offer ticks, for servers whose publisher waits until connections are open. The ring
-    /// of Tickcast is written from the start, because its topics come from there.
+    /// Begins to offer ticks, for servers whose publisher waits until connections are open.
     pub(crate) fn start_publisher(&mut self) -> Result<(), ServerError> {
+        if let Feed::Ahead(args) = &self.feed {
+            self.feed = Feed::Offered(Publisher::start(args)?);
+        }
         Ok(())
+    }
+
+    /// Ends what was started and says how that went.
+    pub(crate) fn stop_publisher(&mut self) -> Result<Option<PublisherReport>, ServerError> {
+        match std::mem::replace(&mut self.feed, Feed::Over) {
+            Feed::Offered(publisher) => Ok(Some(publisher.stop()?)),
+            other => {
+                self.feed = other;
+                Ok(None)
+            }
+        }
     }
 
     /// CPU time and memory of all processes of the server, not of its publisher.
@@ -174,7 +205,12 @@ impl Running {
 
     /// The publisher's, if it runs.
     pub(crate) fn publisher_usage(&self) -> Option<Usage> {
-        Usage::of(self.publisher.as_ref()?.pid()).ok()
+        let pid = match &self.feed {
+            Feed::Ring(process) => process.pid(),
+            Feed::Offered(publisher) => publisher.pid(),
+            Feed::Ahead(_) | Feed::Over => return None,
+        };
+        Usage::of(pid).ok()
     }
 
     pub(crate) fn is_running(&mut self) -> bool {

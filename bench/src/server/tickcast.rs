@@ -6,13 +6,15 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Kind, Process, Running, Scratch, ServerError, Spec, Transport, free_address};
+use super::{Feed, Kind, Process, Running, Scratch, ServerError, Spec, Transport, free_address};
+use crate::generator::dialect::Dialect;
 
 /// How long the operators' port may take to answer once it accepts.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
 
 pub(super) fn start(spec: &Spec) -> Result<Running, ServerError> {
-    let (gateway, feed_sim) = (program("gateway")?, program("feed-sim")?);
+    let (gateway, feed_sim) =
+        (program(Kind::Tickcast, "gateway")?, program(Kind::Tickcast, "feed-sim")?);
     let scratch = Scratch::new()?;
     let ring = format!("shm:{}", scratch.path("ring").display());
     let publisher = Process::start(
@@ -40,15 +42,16 @@ pub(super) fn start(spec: &Spec) -> Result<Running, ServerError> {
     let mut running = Running {
         kind: Kind::Tickcast,
         url: format!("{scheme}://{listen}/v1/stream"),
+        dialect: Dialect::Tickcast,
         admin: Some(admin),
         root,
         server,
-        publisher: Some(publisher),
+        feed: Feed::Ring(publisher),
         spec: spec.clone(),
         scratch,
     };
     let waited = running.server.wait_until(|| is_ready(admin));
-    if let (Err(error), Some(publisher)) = (waited, &mut running.publisher) {
+    if let (Err(error), Feed::Ring(publisher)) = (waited, &mut running.feed) {
         // Without a feed there is no readiness: then the feed's words are the reason.
         return Err(if publisher.is_running() {
             error
@@ -61,7 +64,7 @@ pub(super) fn start(spec: &Spec) -> Result<Running, ServerError> {
 
 /// Starts the gateway again, where it was.
 pub(super) fn restart(running: &mut Running) -> Result<(), ServerError> {
-    let gateway = program("gateway")?;
+    let gateway = program(Kind::Tickcast, "gateway")?;
     let authority = running.url.split('/').nth(2).unwrap_or_default();
     let listen = authority.parse().map_err(|_| ServerError::Ended {
         program: running.url.clone(),
@@ -105,15 +108,16 @@ fn gateway_process(
 }
 
 /// A program of this project, beside this one. In a test, this one is a folder further down.
-fn program(name: &str) -> Result<PathBuf, ServerError> {
+pub(super) fn program(server: Kind, name: &str) -> Result<PathBuf, ServerError> {
     let here = std::env::current_exe()
         .map_err(|error| ServerError::Io { what: "this program's path".to_owned(), error })?;
     let folders = here.ancestors().skip(1).take(2);
     let mut paths = folders.map(|folder| folder.join(name));
     paths.find(|path| path.is_file()).ok_or_else(|| ServerError::Missing {
-        server: Kind::Tickcast,
+        server,
         what: format!("{name} beside {}", here.display()),
-        remedy: "build it first: cargo build --release -p gateway -p feed-sim".to_owned(),
+        remedy: "build it first: cargo build --release -p gateway -p feed-sim -p tokio-broadcast"
+            .to_owned(),
     })
 }
 

@@ -1,0 +1,33 @@
+//! What a Rust developer writes first, `bench/peers/tokio-broadcast`, from the folder that this program
+//! is in.
+
+use super::peer::Peer;
+use super::{Kind, Scratch, ServerError, Spec, free_address, tickcast};
+use crate::generator::dialect::Dialect;
+use crate::publisher::Protocol;
+
+/// Ticks that are kept for subscribers who are behind, over all topics: 40 bytes each.
+const KEPT: u64 = 1 << 20;
+
+/// So few that a topic keeps some seconds even where there are many.
+const KEPT_PER_TOPIC_MIN: u64 = 1 << 12;
+
+pub(super) fn peer(spec: &Spec) -> Result<Peer, ServerError> {
+    let program = tickcast::program(Kind::TokioBroadcast, "tokio-broadcast")?;
+    let listen = free_address()?;
+    let capacity = (KEPT / spec.topics.max(1)).max(KEPT_PER_TOPIC_MIN);
+    let mut args = vec!["--listen".into(), listen.to_string().into()];
+    args.extend(["--capacity".into(), capacity.to_string().into()]);
+    args.extend(spec.args.iter().map(Into::into));
+    Ok(Peer {
+        program,
+        args,
+        variables: Vec::new(),
+        url: format!("ws://{listen}/"),
+        dialect: Dialect::Plain,
+        protocol: Protocol::Websocket,
+        listen,
+        publish: listen,
+        scratch: Scratch::new()?,
+    })
+}
