@@ -247,6 +247,7 @@ fn announce(config: &Config, fleet: &Fleet, admin: SocketAddr) {
     let listen = fleet.address().unwrap_or(config.listen);
     tracing::info!(
         %listen, %admin, shards = fleet.len(), own_tables = fleet.own_tables(),
+        connections_max = fleet.connections_max(),
         source = %config.source, tls = config.tls_cert.is_some(), pid = std::process::id(),
         version = env!("CARGO_PKG_VERSION"), "listening"
     );

@@ -52,6 +52,12 @@ impl Fleet {
         self.shards.iter().filter(|shard| shard.table() == DescriptorTable::Own).count()
     }
 
+    /// How many connections all shards take together.
+    #[must_use]
+    pub fn connections_max(&self) -> usize {
+        self.shards.iter().map(ShardHandle::connections_max).sum()
+    }
+
     /// Open sessions, as of each shard's last turn.
     #[must_use]
     pub fn sessions(&self) -> usize {

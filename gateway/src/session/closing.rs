@@ -8,7 +8,7 @@
 use hub::Hub;
 use wire::CloseCode;
 
-use super::sessions::{Sessions, to_ms};
+use super::sessions::{NO_SLOT, Sessions, to_ms};
 use super::{Phase, frame};
 use crate::clock::saturating_ns;
 use crate::shard::counters::Counter;
@@ -96,8 +96,8 @@ impl Sessions {
     /// Carries out what the hub decided about clients that are too slow.
     pub(crate) fn close_slow(&mut self, hub: &mut Hub, now_ns: u64) {
         while let Some((conn, code)) = hub.next_close() {
-            match self.slots.get(conn.0 as usize).copied() {
-                Some(slot) if slot != u32::MAX => {
+            match self.slots.get(conn.0).copied() {
+                Some(slot) if slot != NO_SLOT => {
                     self.close(slot, code, Phase::AwaitingClose, hub, now_ns);
                 }
                 _ => hub.disconnect(conn),

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use hub::Hub;
+use hub::{ConnId, Hub, Pages};
 use sys::{PollSet, Readable, Ready, Token};
 use wire::CloseCode;
 use wire::command::Buffers;
@@ -28,7 +28,7 @@ pub(crate) struct Sessions {
     pub(super) settings: Arc<ShardSettings>,
     pub(super) table: Table<Session>,
     /// The slot of each of the hub's connections.
-    pub(super) slots: Vec<u32>,
+    pub(super) slots: Pages<u32>,
     pub(super) wheel: Wheel,
     pub(crate) tally: Tally,
     pub(super) read_buffer: Box<[u8]>,
@@ -45,6 +45,9 @@ pub(crate) struct Sessions {
     pub(super) blocked: usize,
     pub(super) visit_number: u32,
 }
+
+/// The slot of a connection that has no session.
+pub(super) const NO_SLOT: u32 = u32::MAX;
 
 /// What sessions count and measure.
 #[derive(Default)]
@@ -64,7 +67,7 @@ impl Sessions {
         Self {
             settings,
             table: Table::new(),
-            slots: Vec::new(),
+            slots: Pages::default(),
             wheel: Wheel::new(now_ns / 1_000_000),
             tally: Tally::default(),
             read_buffer: vec![0; READ_BYTES_PER_TURN].into_boxed_slice(),
@@ -111,7 +114,7 @@ impl Sessions {
 
     /// A connection's remote address and unacknowledged bytes, by the hub's number.
     pub(crate) fn describe(&self, conn: hub::ConnId) -> (Option<std::net::SocketAddr>, usize) {
-        let slot = self.slots.get(conn.0 as usize).copied();
+        let slot = self.slots.get(conn.0).copied();
         match slot.and_then(|slot| self.table.get(slot)) {
             Some(session) => {
                 let socket = session.transport.socket();
@@ -158,11 +161,8 @@ impl Sessions {
         let slot = token.slot;
         self.tally.counters.count(Counter::SessionsOpened);
         if let Some(conn) = conn {
-            let index = conn.0 as usize;
-            if index >= self.slots.len() {
-                self.slots.resize(index + 1, u32::MAX);
-            }
-            self.slots[index] = slot;
+            self.slots.reach(conn.0, || NO_SLOT);
+            self.name(conn, slot);
         }
         let session = self.table.get(slot).expect("inserted above");
         if let Err(error) = poll.add(session.transport.socket(), token) {
@@ -310,8 +310,15 @@ impl Sessions {
     pub(super) fn forget(&mut self, slot: u32, hub: &mut Hub) {
         let Some(session) = self.table.get_mut(slot) else { return };
         if let Some(conn) = session.conn.take() {
-            self.slots[conn.0 as usize] = u32::MAX;
+            self.name(conn, NO_SLOT);
             hub.disconnect(conn);
+        }
+    }
+
+    /// Notes the slot of one of the hub's connections.
+    fn name(&mut self, conn: ConnId, slot: u32) {
+        if let Some(known) = self.slots.get_mut(conn.0) {
+            *known = slot;
         }
     }
 }

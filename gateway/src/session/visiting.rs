@@ -4,7 +4,7 @@
 use hub::{ConnId, Hub};
 
 use super::frame::{SERVER_HEADER_MAX, write_before};
-use super::sessions::{Sessions, to_ms};
+use super::sessions::{NO_SLOT, Sessions, to_ms};
 use super::transport::Sent;
 use super::{Face, Fin};
 use crate::clock::monotonic_ns;
@@ -16,7 +16,7 @@ impl Sessions {
     /// Visits the connection that the hub names next.
     #[inline]
     pub(crate) fn visit(&mut self, conn: ConnId, hub: &mut Hub, now_ns: u64) {
-        let slot = self.slots.get(conn.0 as usize).copied().unwrap_or(u32::MAX);
+        let slot = self.slots.get(conn.0).copied().unwrap_or(NO_SLOT);
         let Some(session) = self.table.get_mut(slot) else {
             // It does not exist any more: nothing can be delivered to it.
             hub.abandon(conn);

@@ -4,6 +4,8 @@
 //! comes out of the wheel decides by its own time stamps whether something is due, and goes in again.
 //! A session therefore costs the wheel nothing but one look per interval.
 
+use hub::Pages;
+
 const NONE: u32 = u32::MAX;
 
 /// Slots of the wheel; the horizon is this many times [`GRAIN_MS`], 32.8 s. Later deadlines come out at
@@ -19,7 +21,7 @@ pub(crate) struct Wheel {
     heads: [u32; SLOTS],
     /// One bit per slot that is not empty.
     occupied: [u64; SLOTS / 64],
-    links: Vec<Link>,
+    links: Pages<Link>,
     /// The next grain to be looked at, in grains since time 0.
     next_grain: u64,
 }
@@ -39,7 +41,7 @@ impl Wheel {
         Self {
             heads: [NONE; SLOTS],
             occupied: [0; SLOTS / 64],
-            links: Vec::new(),
+            links: Pages::default(),
             next_grain: now_ms / GRAIN_MS,
         }
     }
@@ -48,36 +50,36 @@ impl Wheel {
     /// early, unless it lies beyond the horizon.
     pub(crate) fn schedule(&mut self, key: u32, deadline_ms: u64) {
         self.cancel(key);
-        let index = key as usize;
-        if index >= self.links.len() {
-            self.links.resize(index + 1, UNLINKED);
-        }
+        self.links.reach(key, || UNLINKED);
         let grain =
             (deadline_ms / GRAIN_MS + 1).clamp(self.next_grain, self.next_grain + SLOTS as u64 - 1);
         let slot = slot_of(grain);
         let head = self.heads[slot];
-        if head != NONE {
-            self.links[head as usize].previous = key;
+        if let Some(link) = self.links.get_mut(head) {
+            link.previous = key;
         }
-        self.links[index] = Link { previous: NONE, next: head, slot: narrow(slot) };
+        if let Some(link) = self.links.get_mut(key) {
+            *link = Link { previous: NONE, next: head, slot: narrow(slot) };
+        }
         self.heads[slot] = key;
         self.occupied[slot / 64] |= 1 << (slot % 64);
     }
 
     /// Takes a key out, if it is in.
     pub(crate) fn cancel(&mut self, key: u32) {
-        let Some(link) = self.links.get_mut(key as usize) else { return };
+        let Some(link) = self.links.get_mut(key) else { return };
         let link = std::mem::replace(link, UNLINKED);
         if link.slot == NONE {
             return;
         }
         let slot = link.slot as usize;
-        match link.previous {
-            NONE => self.heads[slot] = link.next,
-            previous => self.links[previous as usize].next = link.next,
+        // No link has the number `NONE`.
+        match self.links.get_mut(link.previous) {
+            None => self.heads[slot] = link.next,
+            Some(previous) => previous.next = link.next,
         }
-        if link.next != NONE {
-            self.links[link.next as usize].previous = link.previous;
+        if let Some(next) = self.links.get_mut(link.next) {
+            next.previous = link.previous;
         }
         if self.heads[slot] == NONE {
             self.occupied[slot / 64] &= !(1 << (slot % 64));
@@ -96,8 +98,8 @@ impl Wheel {
             }
             let mut key = std::mem::replace(&mut self.heads[slot], NONE);
             self.occupied[slot / 64] &= !(1 << (slot % 64));
-            while key != NONE {
-                let link = std::mem::replace(&mut self.links[key as usize], UNLINKED);
+            while let Some(link) = self.links.get_mut(key) {
+                let link = std::mem::replace(link, UNLINKED);
                 out.push(key);
                 key = link.next;
             }

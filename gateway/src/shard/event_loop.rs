@@ -27,7 +27,8 @@ use super::limits::{
 };
 use super::report::{ConnectionReport, ShardReport};
 use super::settings::{ShardSettings, Spin};
-use super::start::{Control, ShardLink, ShardSpec};
+use super::start::{Bound, Control, ShardLink, ShardSpec};
+use super::thrift::Thrift;
 use crate::clock::{monotonic_ns, saturating_ns};
 use crate::http::{self, Front};
 use crate::session::Sessions;
@@ -52,6 +53,7 @@ pub(super) struct EventLoop {
     accepting: Option<JoinHandle<()>>,
     draining: Option<Draining>,
     spinning: Spinning,
+    thrift: Thrift,
 }
 
 /// How a turn ended.
@@ -87,24 +89,22 @@ impl EventLoop {
             accepting: None,
             draining: None,
             spinning: Spinning::new(settings.spin),
+            thrift: Thrift::default(),
             settings,
         })
     }
 
     /// Opens the listener and begins to accept. `sharers` shards use one table of open files.
-    pub(super) fn listen(&mut self, address: SocketAddr, sharers: usize) -> io::Result<SocketAddr> {
+    pub(super) fn listen(&mut self, address: SocketAddr, sharers: usize) -> io::Result<Bound> {
         let listener = sys::listen(address, BACKLOG)?;
         let address = listener.local_addr()?;
         let limit = sys::open_files_limit()?;
         let open = sys::count_open_files().unwrap_or(0);
         let room = limit.saturating_sub(open + DESCRIPTORS_RESERVED) / sharers.max(1);
-        if room < self.settings.connections_max {
-            tracing::info!(shard = self.index, room, limit, "descriptors limit the connections");
-        }
         self.front.limit_connections(room);
         let accepting = http::accept(Rc::clone(&self.front), listener, address);
         self.accepting = Some(spawn_local(accepting));
-        Ok(address)
+        Ok(Bound { address, connections_max: room.min(self.settings.connections_max).max(1) })
     }
 
     /// Turns until told to stop.
@@ -149,6 +149,10 @@ impl EventLoop {
         self.gauge.store(self.sessions.len(), Ordering::Relaxed);
         self.front.set_sessions(self.sessions.len());
         self.front.begin_tls_turn();
+
+        if self.thrift.is_due(self.sessions.len(), self.front.handshakes(), now_ns) {
+            sys::give_back();
+        }
 
         let is_waited_for = self.sessions.has_queue() || self.front.has_tls_waiting();
         if records + visits + events + arrivals == 0 && !is_waited_for {

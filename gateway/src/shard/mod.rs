@@ -14,6 +14,7 @@ mod report;
 mod routes;
 pub mod settings;
 mod start;
+mod thrift;
 
 pub use report::{ConnectionReport, RingPosition, ShardReport};
 pub use routes::{Answer, Routes, ShardQuery};

@@ -100,7 +100,7 @@ pub enum StartError {
 /// A running shard.
 pub struct ShardHandle {
     index: usize,
-    address: SocketAddr,
+    bound: Bound,
     table: DescriptorTable,
     control: Sender<Control>,
     waker: Arc<EventFd>,
@@ -118,7 +118,14 @@ impl ShardHandle {
     /// Where it listens.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
-        self.address
+        self.bound.address
+    }
+
+    /// How many connections it takes: what is configured, or what its table of open files has room
+    /// for.
+    #[must_use]
+    pub const fn connections_max(&self) -> usize {
+        self.bound.connections_max
     }
 
     /// Whose table of open files it got.
@@ -186,9 +193,9 @@ pub fn start(specs: Vec<ShardSpec>) -> Result<Vec<ShardHandle>, StartError> {
         }
         let sharers = if table == DescriptorTable::Shared { shared } else { 1 };
         shard.step(Step::Listen { address, sharers })?;
-        let address = shard.expect_listening(address)?;
-        port.get_or_insert(address.port());
-        handles.push(shard.into_handle(address, table));
+        let bound = shard.expect_listening(address)?;
+        port.get_or_insert(bound.address.port());
+        handles.push(shard.into_handle(bound, table));
     }
     for handle in &handles {
         handle.waker.signal();
@@ -206,7 +213,16 @@ enum Step {
 enum Done {
     Built(io::Result<()>),
     Split(DescriptorTable),
-    Listening(io::Result<SocketAddr>),
+    Listening(io::Result<Bound>),
+}
+
+/// What a shard that listens has found out.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bound {
+    /// Where it listens: the port may have been the kernel's choice.
+    pub(super) address: SocketAddr,
+    /// How many connections it takes.
+    pub(super) connections_max: usize,
 }
 
 struct Starting {
@@ -265,7 +281,7 @@ impl Starting {
         }
     }
 
-    fn expect_listening(&self, address: SocketAddr) -> Result<SocketAddr, StartError> {
+    fn expect_listening(&self, address: SocketAddr) -> Result<Bound, StartError> {
         match self.done()? {
             Done::Listening(result) => {
                 result.map_err(|source| StartError::Listen { address, source })
@@ -274,10 +290,10 @@ impl Starting {
         }
     }
 
-    fn into_handle(self, address: SocketAddr, table: DescriptorTable) -> ShardHandle {
+    fn into_handle(self, bound: Bound, table: DescriptorTable) -> ShardHandle {
         ShardHandle {
             index: self.index,
-            address,
+            bound,
             table,
             control: self.control,
             waker: self.waker,

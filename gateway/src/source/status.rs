@@ -21,11 +21,24 @@ struct Seen {
     /// `None` before there was any feed.
     state: Option<FeedState>,
     ring: Option<Ring>,
+    /// Where the ring's head was when the state changed.
+    head: u64,
     instruments: u64,
     attaches: u64,
     open_failures: u64,
     /// Why there is no feed, for people.
     trouble: Option<String>,
+}
+
+impl Seen {
+    /// The state now: a feed that has restarted is live again with its next tick.
+    fn state(&self) -> Option<FeedState> {
+        let ticks_flow = self.ring.as_ref().is_some_and(|ring| ring.head() > self.head);
+        match self.state {
+            Some(FeedState::Restarted) if ticks_flow => Some(FeedState::Live),
+            state => state,
+        }
+    }
 }
 
 /// A copy of what is known.
@@ -65,7 +78,7 @@ impl FeedStatus {
         let ring = seen.ring.as_ref();
         let age_ns = |ring: &Ring| realtime_ns().saturating_sub(ring.heartbeat_ns());
         FeedView {
-            state: seen.state,
+            state: seen.state(),
             epoch: ring.map_or(0, Ring::epoch),
             instruments: seen.instruments,
             head: ring.map_or(0, Ring::head),
@@ -81,6 +94,7 @@ impl FeedStatus {
         let mut seen = self.seen();
         seen.ring = Some(ring.clone());
         seen.state = Some(state);
+        seen.head = ring.head();
         seen.attaches += 1;
         seen.trouble = None;
     }
@@ -92,7 +106,9 @@ impl FeedStatus {
 
     /// The feed's state changed.
     pub(super) fn changed(&self, state: FeedState) {
-        self.seen().state = Some(state);
+        let mut seen = self.seen();
+        seen.state = Some(state);
+        seen.head = seen.ring.as_ref().map_or(0, Ring::head);
     }
 
     /// A shared ring could not be opened.

@@ -1,5 +1,5 @@
 //! The kernel, as far as Tickcast needs more of it than the standard library offers: socket options,
-//! one poll set per shard, batched sends, eventfds, descriptor tables, affinity, limits.
+//! one poll set per shard, batched sends, eventfds, descriptor tables, affinity, limits, memory.
 //!
 //! With `ring` the only crate that may contain `unsafe`; each block says why it is sound. Nothing here
 //! knows a session, a tick or a protocol. Linux only.
@@ -7,6 +7,7 @@
 mod affinity;
 mod descriptors;
 mod event_fd;
+mod memory;
 mod poll_set;
 mod readiness;
 mod send_batch;
@@ -15,6 +16,7 @@ mod socket;
 pub use affinity::{allowed_cores, pin_to_core};
 pub use descriptors::{count_open_files, open_files_limit, raise_open_files_limit, unshare_files};
 pub use event_fd::EventFd;
+pub use memory::give_back;
 pub use poll_set::{PollSet, Readable, Ready, Token};
 pub use readiness::{Readiness, Watchable};
 pub use send_batch::SendBatch;
