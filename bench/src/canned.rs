@@ -233,12 +233,13 @@ impl CannedFrame {
 mod tests {
     use super::*;
     use crate::generator::ledger::Ledger;
-    use crate::generator::tally::{Cohort, Tally};
+    use crate::generator::tally::{Arrivals, Cohort, Tally};
 
     #[test]
     fn canned_frames_are_what_the_generator_reads() {
         let mut frame = CannedFrame::new(255);
-        let (mut tally, mut ledger) = (Tally::new(Encoding::Sbe), Ledger::default());
+        let (mut tally, mut ledger) =
+            (Tally::new(Encoding::Sbe, Arrivals::Unkept), Ledger::default());
         for round in 0..3 {
             frame.patch(1_000, 1 + round * 255);
             let frame::Parsed::Frame(parsed) = frame::parse(&frame.bytes).unwrap() else {

@@ -74,6 +74,11 @@ pub(crate) enum Reading {
     On,
     /// Held back on purpose: the socket fills up.
     Stalled,
+    /// A slow link: so many bytes more may be read by now. Records of TLS are read whole, so that the
+    /// debt of one is paid off before the next.
+    Metered {
+        allowance: i64,
+    },
 }
 
 /// What a turn left behind.
@@ -99,6 +104,8 @@ pub(crate) enum Closure {
     Code(u16),
     #[error("ended without a close frame")]
     End,
+    #[error("cut on purpose")]
+    Cut,
     #[error("broken: {0}")]
     Broken(ErrorKind),
     #[error(transparent)]
@@ -184,8 +191,8 @@ impl Connection {
             return Ok(Turn::Drained);
         }
         let turn = match self.reading {
-            Reading::On => self.receive(shared, buffer, number)?,
             Reading::Stalled => Turn::Drained,
+            Reading::On | Reading::Metered { .. } => self.receive(shared, buffer, number)?,
         };
         if self.phase == Phase::Securing && self.tls.as_ref().is_some_and(|it| !it.is_handshaking())
         {
@@ -241,9 +248,15 @@ impl Connection {
         for _ in 0..READS_PER_TURN {
             let kept = self.remainder.len();
             buffer[..kept].copy_from_slice(&self.remainder);
-            let room = buffer.len() - kept;
+            let mut room = buffer.len() - kept;
+            if let (Reading::Metered { allowance }, Phase::Open) = (self.reading, self.phase) {
+                match usize::try_from(allowance) {
+                    Ok(allowed @ 1..) => room = room.min(allowed),
+                    _ => return Ok(Turn::Drained),
+                }
+            }
             let read = match &mut self.tls {
-                None => self.socket.read(&mut buffer[kept..]),
+                None => self.socket.read(&mut buffer[kept..kept + room]),
                 Some(tls) => read_tls(tls, &mut self.socket, shared, &mut buffer[kept..]),
             };
             let filled = match read {
@@ -254,6 +267,9 @@ impl Connection {
                 Err(error) => return Err(broken(error)),
             };
             shared.tally.traffic.reads += 1;
+            if let (Reading::Metered { allowance }, Phase::Open) = (&mut self.reading, self.phase) {
+                *allowance -= i64::try_from(filled).unwrap_or(i64::MAX);
+            }
             if self.tls.is_none() {
                 shared.tally.traffic.bytes += filled as u64;
             }

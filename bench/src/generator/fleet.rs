@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::generator::plan::{Note, Order, Plan, Progress, WorkerReport};
+use crate::server::Usage;
 
 /// Files a worker has besides its connections: standard streams, poll set, libraries' own.
 const FILES_RESERVED: u64 = 64;
@@ -89,11 +90,36 @@ impl Fleet {
         &mut self,
         mut watch: impl FnMut(Progress),
     ) -> Result<Progress, FleetError> {
+        self.ready_or_enough(|progress| {
+            watch(progress);
+            Go::On
+        })
+    }
+
+    /// The same; when `watch` says so, no more are opened.
+    pub(crate) fn ready_or_enough(
+        &mut self,
+        mut watch: impl FnMut(Progress) -> Go,
+    ) -> Result<Progress, FleetError> {
+        let mut is_enough = false;
         while self.members.iter().any(|member| !member.is_ready) {
             self.hear(Instant::now() + Duration::from_secs(1))?;
-            watch(self.progress());
+            if watch(self.progress()) == Go::Stop && !is_enough {
+                is_enough = true;
+                self.order(Order::Enough)?;
+            }
         }
         Ok(self.progress())
+    }
+
+    /// Memory and CPU time of the workers together.
+    pub(crate) fn usage(&self) -> Usage {
+        let mut sum = Usage::default();
+        for member in &self.members {
+            // One that has ended has none.
+            sum.add(Usage::of_one(member.child.id()).unwrap_or_default());
+        }
+        sum
     }
 
     /// Lets time pass until `end`, or until `watch` says that it is enough.
@@ -139,6 +165,7 @@ impl Fleet {
         for Member { progress, .. } in &self.members {
             sum.started += progress.started;
             sum.open += progress.open;
+            sum.receiving += progress.receiving;
             sum.failed += progress.failed;
             sum.closed += progress.closed;
             sum.messages += progress.messages;

@@ -14,9 +14,9 @@ use wire::Encoding;
 use crate::clock::realtime_ns;
 use crate::generator::dialect::{Dialect, mqtt};
 use crate::generator::fleet::{Fleet, FleetError, Go, connections_per_worker};
-use crate::generator::plan::{AfterClose, Order, Plan, Progress, Ramp, Stall};
+use crate::generator::plan::{AfterClose, Order, Plan, Progress, Ramp, Slow, Stall};
 use crate::generator::report::{Expect, Report};
-use crate::generator::tally::Window;
+use crate::generator::tally::{Arrivals, Window};
 use crate::generator::target::{Scheme, Target, TargetError};
 use crate::generator::template::{TemplateError, Templates};
 
@@ -90,10 +90,19 @@ pub(crate) struct LoadArgs {
     /// Seconds from the measurement's begin until they read on; never if not given.
     #[arg(long, requires = "stall")]
     pub(crate) resume_after: Option<f64>,
-    /// Receive buffer of the connections that stop reading; the kernel's own choice swallows megabytes
+    /// Receive buffer of the connections that stop reading or are slow; the kernel's own choice swallows megabytes
     /// before the server can notice.
-    #[arg(long, value_name = "BYTES", requires = "stall")]
+    #[arg(long, value_name = "BYTES")]
     pub(crate) stall_buffer: Option<usize>,
+    /// So many connections behind them read at a bounded rate.
+    #[arg(long, value_name = "CONNECTIONS")]
+    pub(crate) slow: Option<u64>,
+    /// Bytes a second that each of those reads.
+    #[arg(long, value_name = "BYTES", default_value_t = 4096, requires = "slow")]
+    pub(crate) slow_rate: u64,
+    /// Keep the last arrival of each tick: how long until everybody has it.
+    #[arg(long)]
+    pub(crate) last_arrivals: bool,
     /// Connect again when the server closes a connection.
     #[arg(long)]
     pub(crate) reconnect: bool,
@@ -132,6 +141,9 @@ impl Default for LoadArgs {
             stall_after: 1.0,
             resume_after: None,
             stall_buffer: None,
+            slow: None,
+            slow_rate: 4096,
+            last_arrivals: false,
             reconnect: false,
             idle: false,
             json: None,
@@ -310,6 +322,12 @@ pub(crate) fn plans(args: &LoadArgs) -> Result<Vec<Plan>, LoadError> {
             patience_ms: ms(patience),
         },
         stall,
+        slow: args.slow.map(|connections| Slow {
+            connections,
+            bytes_per_s: args.slow_rate,
+            receive_buffer: args.stall_buffer,
+        }),
+        arrivals: if args.last_arrivals { Arrivals::Last } else { Arrivals::Unkept },
         after_close: if args.reconnect { AfterClose::Reconnect } else { AfterClose::Leave },
         cpu: cores.next(),
         root: args.ca.clone(),
@@ -354,6 +372,8 @@ fn description(args: &LoadArgs) -> BTreeMap<String, String> {
         ("mode", args.mode.clone()),
         ("max_rate", args.max_rate.map(|rate| rate.to_string())),
         ("stall", args.stall.map(|stall| stall.to_string())),
+        ("slow", args.slow.map(|slow| slow.to_string())),
+        ("slow_bytes_per_s", args.slow.map(|_| args.slow_rate.to_string())),
         ("stall_after_s", args.stall.map(|_| args.stall_after.to_string())),
         ("resume_after_s", args.resume_after.map(|at| at.to_string())),
     ];

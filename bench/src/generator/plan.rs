@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cpu::CpuUse;
 use crate::generator::dialect::Dialect;
-use crate::generator::tally::{Accounting, Traffic, Window};
+use crate::generator::tally::{Accounting, Arrivals, LastArrivals, Traffic, Window};
 use crate::generator::target::Target;
 use crate::latency::Latency;
 
@@ -33,11 +33,41 @@ pub(crate) struct Plan {
     pub(crate) max_rate: Option<u32>,
     pub(crate) ramp: Ramp,
     pub(crate) stall: Option<Stall>,
+    pub(crate) slow: Option<Slow>,
+    pub(crate) arrivals: Arrivals,
     pub(crate) after_close: AfterClose,
     /// Core to pin to.
     pub(crate) cpu: Option<usize>,
     /// Root certificate of a TLS server beyond loopback.
     pub(crate) root: Option<PathBuf>,
+}
+
+/// Why a connection does not read all that comes, at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Held {
+    Stalling(Stall),
+    Slow(Slow),
+}
+
+impl Held {
+    pub(crate) const fn receive_buffer(self) -> Option<usize> {
+        match self {
+            Self::Stalling(stall) => stall.receive_buffer,
+            Self::Slow(slow) => slow.receive_buffer,
+        }
+    }
+}
+
+impl Plan {
+    /// What holds connection `number` back, if anything does.
+    pub(crate) fn held(&self, number: u64) -> Option<Held> {
+        let stalling = self.stall.map_or(0, |stall| stall.connections);
+        if let Some(stall) = self.stall.filter(|_| number < stalling) {
+            return Some(Held::Stalling(stall));
+        }
+        let slow = self.slow.filter(|slow| number < stalling.saturating_add(slow.connections));
+        slow.map(Held::Slow)
+    }
 }
 
 /// How connections are opened.
@@ -64,6 +94,16 @@ pub(crate) struct Stall {
     pub(crate) receive_buffer: Option<usize>,
 }
 
+/// Connections on slow links: those with the next numbers behind the stalled ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Slow {
+    pub(crate) connections: u64,
+    /// As much as each reads, once it is open.
+    pub(crate) bytes_per_s: u64,
+    /// As a [`Stall`]'s.
+    pub(crate) receive_buffer: Option<usize>,
+}
+
 /// What a worker does about a connection that the server ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum AfterClose {
@@ -77,6 +117,10 @@ pub(crate) enum AfterClose {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Order {
     Measure(Window),
+    /// Open no more; what is open counts.
+    Enough,
+    /// Cut all connections and open them again, at once.
+    Cut,
     /// Report and end.
     Finish,
 }
@@ -99,6 +143,8 @@ pub(crate) struct Progress {
     pub(crate) started: u64,
     /// Open and subscribed at this moment.
     pub(crate) open: u64,
+    /// Of those, have received something since they opened.
+    pub(crate) receiving: u64,
     pub(crate) failed: u64,
     pub(crate) closed: u64,
     pub(crate) messages: u64,
@@ -126,6 +172,16 @@ pub(crate) struct Connections {
     pub(crate) closes: BTreeMap<String, u64>,
 }
 
+/// How a worker's connections came back after they had been open and were not, by the wall clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Recovery {
+    /// The first close of an open connection.
+    pub(crate) broke_ns: Option<u64>,
+    /// All were open again, and receiving again.
+    pub(crate) open_ns: Option<u64>,
+    pub(crate) receiving_ns: Option<u64>,
+}
+
 /// What a worker found.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct WorkerReport {
@@ -136,6 +192,8 @@ pub(crate) struct WorkerReport {
     pub(crate) healthy: Latency,
     pub(crate) stalled: Latency,
     pub(crate) ring_delay: Latency,
+    pub(crate) last_arrivals: LastArrivals,
+    pub(crate) recovery: Recovery,
     /// From the connect to the last ack.
     pub(crate) handshake: Latency,
     /// From the first connect until the last connection was open.

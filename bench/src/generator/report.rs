@@ -6,8 +6,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::cpu::CpuUse;
-use crate::generator::plan::{Connections, WorkerReport};
-use crate::generator::tally::{Accounting, Traffic};
+use crate::generator::plan::{Connections, Recovery, WorkerReport};
+use crate::generator::tally::{Accounting, LastArrivals, Traffic};
 use crate::latency::{Latency, Percentiles};
 
 /// A worker busier than this may be what limits the measurement.
@@ -34,6 +34,11 @@ pub(crate) struct Report {
     pub(crate) latency_stalled: Percentiles,
     /// From the event to the ring: the source's share of the latency.
     pub(crate) ring_delay: Percentiles,
+    /// Of each tick's last arrival, if that was kept.
+    #[serde(default)]
+    pub(crate) last_arrival: Percentiles,
+    #[serde(default)]
+    pub(crate) recovery: Recovery,
     pub(crate) cpu: CpuUse,
     pub(crate) workers: Vec<WorkerSummary>,
     pub(crate) warnings: Vec<Warning>,
@@ -108,6 +113,7 @@ impl Report {
         let (mut traffic, mut accounting) = (Traffic::default(), Accounting::default());
         let (mut healthy, mut stalled) = (Latency::default(), Latency::default());
         let (mut ring_delay, mut handshake) = (Latency::default(), Latency::default());
+        let (mut last_arrivals, mut recovery) = (LastArrivals::default(), Recovery::default());
         let mut cpu = CpuUse::default();
         for report in reports {
             merge(&mut connections, &report.connections);
@@ -117,6 +123,8 @@ impl Report {
             stalled.add(&report.stalled);
             ring_delay.add(&report.ring_delay);
             handshake.add(&report.handshake);
+            last_arrivals.merge(&report.last_arrivals);
+            recover(&mut recovery, &report.recovery);
             cpu = cpu.plus(report.cpu);
         }
         let window_s = seconds(reports.iter().map(|report| report.wall_ns).max().unwrap_or(0));
@@ -136,6 +144,8 @@ impl Report {
             latency: healthy.percentiles(),
             latency_stalled: stalled.percentiles(),
             ring_delay: ring_delay.percentiles(),
+            last_arrival: last_arrivals.latency().percentiles(),
+            recovery,
             cpu,
             workers,
             warnings,
@@ -168,6 +178,13 @@ fn merge(sum: &mut Connections, one: &Connections) {
             *reasons.entry(reason.clone()).or_default() += count;
         }
     }
+}
+
+/// The first break of any; back when the last is.
+fn recover(all: &mut Recovery, one: &Recovery) {
+    all.broke_ns = [all.broke_ns, one.broke_ns].into_iter().flatten().min();
+    all.open_ns = all.open_ns.max(one.open_ns);
+    all.receiving_ns = all.receiving_ns.max(one.receiving_ns);
 }
 
 fn summary(report: &WorkerReport) -> WorkerSummary {
@@ -278,6 +295,7 @@ impl fmt::Display for Report {
             ("latency", &self.latency),
             ("  stalled", &self.latency_stalled),
             ("  to ring", &self.ring_delay),
+            ("  last", &self.last_arrival),
         ] {
             if latency.count > 0 {
                 let &Percentiles { p50_ns, p90_ns, p99_ns, p999_ns, max_ns, .. } = latency;
@@ -345,6 +363,12 @@ mod tests {
             healthy,
             stalled: Latency::default(),
             ring_delay: Latency::default(),
+            last_arrivals: LastArrivals::default(),
+            recovery: Recovery {
+                broke_ns: Some(5 + worker),
+                open_ns: Some(8 + worker),
+                receiving_ns: None,
+            },
             handshake: Latency::default(),
             ramp_ns: 2_000_000_000,
             cpu: CpuUse { user_ns: busy_ns, system_ns: 0, waiting_ns: 0 },
@@ -365,6 +389,8 @@ mod tests {
         let expected =
             [Warning::GeneratorIsTheLimit { worker: 1, busy: 0.95 }, Warning::Closed { count: 2 }];
         assert_eq!(report.warnings, expected);
+        let recovery = Recovery { broke_ns: Some(5), open_ns: Some(9), receiving_ns: None };
+        assert_eq!(report.recovery, recovery);
         assert!(report.is_good());
         let text = report.to_string();
         assert!(text.contains("worker 1 used 95 % of its core"), "{text}");

@@ -5,6 +5,8 @@
 //! neither a slow start nor a full socket at the end flatters a figure. Accounting findings count
 //! always: a lost tick is one during warm-up too.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use wire::{Encoding, GapReason};
 
@@ -97,6 +99,43 @@ impl Accounting {
     }
 }
 
+/// Whether the last arrival of each tick is kept beside the latencies of all: a look-up for each
+/// message, so not at millions a second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Arrivals {
+    #[default]
+    Unkept,
+    Last,
+}
+
+/// The longest that a tick due inside the window took to any healthy connection, by its due time. Ticks
+/// of several topics with one due time are one here.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LastArrivals(BTreeMap<u64, u64>);
+
+impl LastArrivals {
+    fn record(&mut self, ts_event_ns: u64, latency_ns: u64) {
+        let longest = self.0.entry(ts_event_ns).or_default();
+        *longest = latency_ns.max(*longest);
+    }
+
+    /// The later of both for each tick: what two workers saw of it.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        for (ts_event_ns, latency_ns) in &other.0 {
+            self.record(*ts_event_ns, *latency_ns);
+        }
+    }
+
+    /// One sample for each tick.
+    pub(crate) fn latency(&self) -> Latency {
+        let mut latency = Latency::default();
+        for longest in self.0.values() {
+            latency.record(*longest);
+        }
+        latency
+    }
+}
+
 /// See the module's documentation.
 pub(crate) struct Tally {
     pub(crate) traffic: Traffic,
@@ -105,19 +144,23 @@ pub(crate) struct Tally {
     pub(crate) stalled: Latency,
     /// From the event to the ring, as the messages themselves say: the source's share of the latency.
     pub(crate) ring_delay: Latency,
+    pub(crate) last_arrivals: LastArrivals,
+    arrivals: Arrivals,
     window: Option<Window>,
     encoding: Encoding,
     json: JsonReader,
 }
 
 impl Tally {
-    pub(crate) fn new(encoding: Encoding) -> Self {
+    pub(crate) fn new(encoding: Encoding, arrivals: Arrivals) -> Self {
         Self {
             traffic: Traffic::default(),
             accounting: Accounting::default(),
             healthy: Latency::default(),
             stalled: Latency::default(),
             ring_delay: Latency::default(),
+            last_arrivals: LastArrivals::default(),
+            arrivals,
             window: None,
             encoding,
             json: JsonReader::default(),
@@ -154,6 +197,10 @@ impl Tally {
         received_ns: u64,
     ) -> u64 {
         let Self { traffic, accounting, healthy, stalled, ring_delay, window, .. } = self;
+        let mut last_arrivals = match (cohort, self.arrivals) {
+            (Cohort::Healthy, Arrivals::Last) => Some(&mut self.last_arrivals),
+            _ => None,
+        };
         let latency = match cohort {
             Cohort::Healthy => healthy,
             Cohort::Stalled => stalled,
@@ -164,7 +211,11 @@ impl Tally {
                 traffic.messages += 1;
                 if window.is_some_and(|window| window.contains(ts_event_ns)) {
                     traffic.messages_in_window += 1;
-                    latency.record(received_ns.saturating_sub(ts_event_ns));
+                    let latency_ns = received_ns.saturating_sub(ts_event_ns);
+                    latency.record(latency_ns);
+                    if let Some(last) = &mut last_arrivals {
+                        last.record(ts_event_ns, latency_ns);
+                    }
                     ring_delay.record(u64::from(ring_delay_ns));
                 }
                 match ledger.deliver(topic, seq, rule) {
@@ -235,7 +286,7 @@ mod tests {
 
     #[test]
     fn only_ticks_due_inside_the_window_are_measured() {
-        let mut tally = Tally::new(Encoding::Sbe);
+        let mut tally = Tally::new(Encoding::Sbe, Arrivals::Unkept);
         let mut ledger = Ledger::default();
         tally.message(&mut ledger, Cohort::Healthy, &quotes(1..=2), 5_000);
         tally.measure(Window { start_ns: 5_000, end_ns: 8_000 });
@@ -249,8 +300,25 @@ mod tests {
     }
 
     #[test]
+    fn the_last_arrival_of_a_tick_is_the_latest_at_any_worker() {
+        let mut merged = LastArrivals::default();
+        for (connection, received_ns) in [(0, 10_000), (1, 30_000), (2, 20_000)] {
+            let mut tally = Tally::new(Encoding::Sbe, Arrivals::Last);
+            tally.measure(Window { start_ns: 2_000, end_ns: 4_000 });
+            let mut ledger = Ledger::default();
+            tally.message(&mut ledger, Cohort::Healthy, &quotes(1..=4), received_ns);
+            // What stalled by intent is nobody's last.
+            tally.message(&mut Ledger::default(), Cohort::Stalled, &quotes(1..=4), 90_000);
+            assert_eq!(tally.last_arrivals.0.len(), 2, "connection {connection}");
+            merged.merge(&tally.last_arrivals);
+        }
+        assert_eq!(merged.0, BTreeMap::from([(2_000, 28_000), (3_000, 27_000)]));
+        assert_eq!(merged.latency().percentiles().count, 2);
+    }
+
+    #[test]
     fn skipped_numbers_are_those_announced() {
-        let mut tally = Tally::new(Encoding::Sbe);
+        let mut tally = Tally::new(Encoding::Sbe, Arrivals::Unkept);
         let mut ledger = Ledger::default();
         let mut payload = quotes([1]);
         let gap = |reason, first_seq, count| {

@@ -4,9 +4,14 @@
 //! which runs servers and loads and writes into a [`Record`]. Everything is run interleaved: all
 //! servers and variants once, then all again, so that what disturbs the machine disturbs all alike.
 
+mod connections;
 mod expect;
 mod fanout;
+mod million;
 mod offer;
+mod search;
+mod slow;
+mod storm;
 mod trial;
 
 use std::path::{Path, PathBuf};
@@ -17,6 +22,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
+use crate::generator::fleet::FleetError;
 use crate::generator::load::LoadError;
 use crate::record::{About, Record, RecordError, Run};
 use crate::server::{self, ServerError, UsageError};
@@ -27,6 +33,14 @@ use crate::server::{self, ServerError, UsageError};
 pub(crate) enum Kind {
     /// Ticks to many connections: latency, CPU time, capacity.
     Fanout,
+    /// Some who do not read, beside others who do.
+    Slow,
+    /// Opening connections, and having them wait.
+    Connections,
+    /// All reconnect at once.
+    Storm,
+    /// As many sockets as fit.
+    Million,
 }
 
 impl Kind {
@@ -34,6 +48,10 @@ impl Kind {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Fanout => "fanout",
+            Self::Slow => "slow",
+            Self::Connections => "connections",
+            Self::Storm => "storm",
+            Self::Million => "million",
         }
     }
 }
@@ -98,6 +116,8 @@ pub(crate) enum ScenarioError {
     #[error(transparent)]
     Load(#[from] LoadError),
     #[error(transparent)]
+    Fleet(#[from] FleetError),
+    #[error(transparent)]
     Usage(#[from] UsageError),
     #[error(transparent)]
     Record(#[from] RecordError),
@@ -113,6 +133,10 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, ScenarioError> {
         let mut record = Record::new(scenario.about());
         match scenario.kind {
             Kind::Fanout => fanout::run(scenario, &args.options, &mut record)?,
+            Kind::Slow => slow::run(scenario, &args.options, &mut record)?,
+            Kind::Connections => connections::run(scenario, &args.options, &mut record)?,
+            Kind::Storm => storm::run(scenario, &args.options, &mut record)?,
+            Kind::Million => million::run(scenario, &args.options, &mut record)?,
         }
         record.summarise();
         let path = record.write(&args.out)?;
@@ -125,6 +149,16 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, ScenarioError> {
 /// A peer that fails is a finding; Tickcast failing is a defect.
 fn is_our_failure(run: &Run) -> bool {
     run.server == server::Kind::Tickcast.name() && !run.failures.is_empty()
+}
+
+/// The servers of a scenario that names none.
+fn tickcast() -> Vec<server::Kind> {
+    vec![server::Kind::Tickcast]
+}
+
+/// The rounds of a scenario that names no number.
+const fn three() -> u32 {
+    3
 }
 
 /// `bench list`: what there is to run.
@@ -206,6 +240,14 @@ impl Scenario {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_scenario_can_be_read() {
+        for name in names().unwrap() {
+            let Scenario { kind, title, why, .. } = Scenario::find(&name).unwrap();
+            assert!(!title.is_empty() && !why.is_empty(), "{name}, {}", kind.name());
+        }
+    }
 
     const HEAD: &str = "kind = 'fanout'\ntitle = 't'\nwhy = 'w'\n";
 

@@ -41,6 +41,9 @@ pub(crate) struct Offer {
     /// Connects a second while they are opened.
     #[serde(default = "ramp_rate")]
     pub(crate) ramp_rate: f64,
+    /// Whether the last arrival of each tick is kept.
+    #[serde(default)]
+    pub(crate) last_arrivals: bool,
     /// Further arguments for servers, by their names.
     #[serde(default)]
     pub(crate) args: BTreeMap<Kind, Vec<String>>,
@@ -116,6 +119,7 @@ impl Offer {
             drain: self.drain,
             cpu: vec![self.client_core],
             ramp_rate: self.ramp_rate,
+            last_arrivals: self.last_arrivals,
             ..LoadArgs::default()
         }
     }

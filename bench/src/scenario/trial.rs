@@ -26,13 +26,24 @@ impl Trial {
     /// Starts the server, runs the load, checks the outcome. What a server does wrong is in the run; an
     /// error means that there was nothing to measure.
     pub(crate) fn run(&self) -> Result<Run, ScenarioError> {
+        self.run_asking(|_| Vec::new())
+    }
+
+    /// The same; `ask` gets further figures from the server at the window's end.
+    pub(crate) fn run_asking(
+        &self,
+        ask: impl Fn(&Running) -> Vec<(String, f64)>,
+    ) -> Result<Run, ScenarioError> {
         let mut running = server::start(&self.spec)?;
         let before = running.usage()?;
         let load = running.aim(self.load.clone());
-        let mut readings = Readings { running: &mut running, begin: None, end: None };
+        let mut readings =
+            Readings { running: &mut running, ask, begin: None, end: None, answers: Vec::new() };
         let report = load::run_watched(&load, &mut readings)?;
         let (begin, end) = (readings.begin.take(), readings.end.take());
+        let answers = std::mem::take(&mut readings.answers);
         let mut run = self.outcome(report);
+        run.extra.extend(answers);
         if let (Some(begin), Some(end)) = (begin, end) {
             run.server_usage = Some(usage(&before, &begin, &end, run.report.as_ref()));
         }
@@ -61,11 +72,24 @@ impl Trial {
             round: self.round,
             offered: self.offered,
             failures: expect::failures(&self.expect, &self.offered, &report),
+            extra: last_arrival(&report),
             report: Some(report),
             server_usage: None,
-            extra: BTreeMap::new(),
         }
     }
+}
+
+/// When the last subscriber had a tick, if the load kept that.
+fn last_arrival(report: &Report) -> BTreeMap<String, f64> {
+    let last = &report.last_arrival;
+    let figures = [
+        ("last_arrival_p50_ns", last.p50_ns),
+        ("last_arrival_p90_ns", last.p90_ns),
+        ("last_arrival_p99_ns", last.p99_ns),
+        ("last_arrival_max_ns", last.max_ns),
+    ];
+    let kept = figures.into_iter().filter(|_| last.count > 0);
+    kept.map(|(name, ns)| (name.to_owned(), float(ns))).collect()
 }
 
 /// One reading of the server and of its publisher.
@@ -75,19 +99,21 @@ struct Reading {
 }
 
 /// Reads the server's use at the window's edges.
-struct Readings<'a> {
+struct Readings<'a, Ask> {
     running: &'a mut Running,
+    ask: Ask,
     begin: Option<Reading>,
     end: Option<Reading>,
+    answers: Vec<(String, f64)>,
 }
 
-impl Readings<'_> {
+impl<Ask> Readings<'_, Ask> {
     fn read(&self) -> Result<Reading, Box<dyn Error>> {
         Ok(Reading { server: self.running.usage()?, publisher: self.running.publisher_usage() })
     }
 }
 
-impl Witness for Readings<'_> {
+impl<Ask: Fn(&Running) -> Vec<(String, f64)>> Witness for Readings<'_, Ask> {
     fn opened(&mut self) -> Result<(), Box<dyn Error>> {
         Ok(self.running.start_publisher()?)
     }
@@ -99,6 +125,7 @@ impl Witness for Readings<'_> {
 
     fn ended(&mut self) -> Result<(), Box<dyn Error>> {
         self.end = Some(self.read()?);
+        self.answers = (self.ask)(self.running);
         Ok(())
     }
 }
@@ -134,6 +161,9 @@ pub(crate) fn line(run: &Run) -> String {
             usage.busy * 100.0,
             usage.cpu_ms_per_million
         );
+    }
+    if let Some(last_ns) = run.extra.get("last_arrival_p50_ns") {
+        line += &format!("  last arrival p50 {:.2} ms", last_ns / 1e6);
     }
     for failure in &run.failures {
         line += &format!("\n    failed: {failure}");

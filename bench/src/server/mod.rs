@@ -213,6 +213,17 @@ impl Running {
         Usage::of(pid).ok()
     }
 
+    /// A metric of the server's own, summed over its labels; none if it does not say.
+    pub(crate) fn metric(&self, name: &str) -> Option<f64> {
+        let page = tickcast::get(self.admin?, "/metrics")?;
+        let values = page.lines().filter_map(|line| {
+            let rest = line.strip_prefix(name)?;
+            let is_name = rest.starts_with(['{', ' ']);
+            is_name.then(|| rest.rsplit(' ').next()?.parse::<f64>().ok())?
+        });
+        values.reduce(|sum, value| sum + value)
+    }
+
     pub(crate) fn is_running(&mut self) -> bool {
         self.server.is_running()
     }

@@ -35,7 +35,7 @@ impl Usage {
     pub(crate) fn of(pid: u32) -> Result<Self, UsageError> {
         let mut sum = Self::default();
         for pid in descendants(pid) {
-            match one(pid) {
+            match Self::of_one(pid) {
                 Ok(usage) => sum.add(usage),
                 // A helper process may end between the two looks; the server itself may not.
                 Err(error) if sum.processes == 0 => return Err(error),
@@ -45,12 +45,40 @@ impl Usage {
         Ok(sum)
     }
 
+    /// Of one process.
+    pub(crate) fn of_one(pid: u32) -> Result<Self, UsageError> {
+        let mut usage = Self { processes: 1, ..Self::default() };
+        let tasks =
+            std::fs::read_dir(format!("/proc/{pid}/task")).map_err(|_| UsageError::Gone(pid))?;
+        for task in tasks.flatten() {
+            usage.threads += 1;
+            usage.cpu_ns += std::fs::read_to_string(task.path().join("schedstat"))
+                .ok()
+                .and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok())
+                .unwrap_or(0);
+        }
+        let read = |file: &'static str| {
+            std::fs::read_to_string(format!("/proc/{pid}/{file}"))
+                .map_err(|error| UsageError::Read { pid, file, error })
+        };
+        let rollup = read("smaps_rollup")?;
+        let kib = |name| {
+            number(&rollup, name, 1).ok_or_else(|| UsageError::Form {
+                file: format!("/proc/{pid}/smaps_rollup"),
+                what: name,
+            })
+        };
+        usage.pss = kib("Pss:")? << 10;
+        usage.rss = kib("Rss:")? << 10;
+        Ok(usage)
+    }
+
     /// CPU time since an earlier reading.
     pub(crate) const fn cpu_since(&self, earlier: &Self) -> u64 {
         self.cpu_ns.saturating_sub(earlier.cpu_ns)
     }
 
-    const fn add(&mut self, other: Self) {
+    pub(crate) const fn add(&mut self, other: Self) {
         self.cpu_ns += other.cpu_ns;
         self.pss += other.pss;
         self.rss += other.rss;
@@ -80,34 +108,6 @@ fn descendants(root: u32) -> Vec<u32> {
         next += 1;
     }
     found
-}
-
-fn one(pid: u32) -> Result<Usage, UsageError> {
-    let mut usage = Usage { processes: 1, ..Usage::default() };
-    let tasks =
-        std::fs::read_dir(format!("/proc/{pid}/task")).map_err(|_| UsageError::Gone(pid))?;
-    for task in tasks.flatten() {
-        usage.threads += 1;
-        usage.cpu_ns += std::fs::read_to_string(task.path().join("schedstat"))
-            .ok()
-            .and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok())
-            .unwrap_or(0);
-    }
-    let read =
-        |file: &'static str| {
-            std::fs::read_to_string(format!("/proc/{pid}/{file}"))
-                .map_err(|error| UsageError::Read { pid, file, error })
-        };
-    let rollup = read("smaps_rollup")?;
-    let kib = |name| {
-        number(&rollup, name, 1).ok_or_else(|| UsageError::Form {
-            file: format!("/proc/{pid}/smaps_rollup"),
-            what: name,
-        })
-    };
-    usage.pss = kib("Pss:")? << 10;
-    usage.rss = kib("Rss:")? << 10;
-    Ok(usage)
 }
 
 /// The machine's memory as far as sockets and their owners take it, bytes.

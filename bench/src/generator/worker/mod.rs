@@ -6,6 +6,8 @@
 
 mod control;
 mod ramp;
+mod recovery;
+mod slow;
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -16,13 +18,17 @@ use wire::Encoding;
 
 use self::control::Control;
 use self::ramp::Ramp;
+use self::recovery::Comeback;
+use self::slow::SlowLinks;
 use crate::clock::realtime_ns;
 use crate::cpu::{self, CpuUse};
 use crate::generator::connection::{
     BUFFER_BYTES, Closure, Connection, Phase, Reading, Shared, Turn,
 };
 use crate::generator::dialect::Subscriptions;
-use crate::generator::plan::{AfterClose, Connections, Note, Order, Plan, Progress, WorkerReport};
+use crate::generator::plan::{
+    AfterClose, Connections, Held, Note, Order, Plan, Progress, WorkerReport,
+};
 use crate::generator::tally::{Cohort, Tally, Window};
 use crate::generator::template::TemplateError;
 use crate::generator::tls::{TlsConnector, TlsError};
@@ -71,7 +77,8 @@ struct Worker {
     stage: Stage,
     connections: Connections,
     handshake: Latency,
-    open: u64,
+    comeback: Comeback,
+    slow_links: Option<SlowLinks>,
     ramp_ns: u64,
 }
 
@@ -119,7 +126,7 @@ impl Worker {
         };
         let subprotocol = plan.subprotocol.as_deref();
         let encoding = subprotocol.and_then(Encoding::from_subprotocol).unwrap_or(Encoding::Sbe);
-        let shared = Shared::new(Tally::new(encoding), Subscriptions::new(&plan)?, tls);
+        let shared = Shared::new(Tally::new(encoding, plan.arrivals), Subscriptions::new(&plan)?, tls);
         let wanted = (plan.connections + plan.workers - 1 - plan.worker) / plan.workers;
         let rate = plan.ramp.rate * (wanted as f64) / (plan.connections as f64);
         let ramp = Ramp::new(wanted, rate, plan.ramp.concurrency);
@@ -133,7 +140,8 @@ impl Worker {
             stage: Stage::Opening,
             connections: Connections { wanted, ..Connections::default() },
             handshake: Latency::default(),
-            open: 0,
+            comeback: Comeback::default(),
+            slow_links: plan.slow.map(SlowLinks::new),
             ramp_ns: 0,
             plan,
         })
@@ -155,6 +163,8 @@ impl Worker {
                 match event.token() {
                     CONTROL => match control.order() {
                         Some(Order::Measure(window)) => self.expect(window),
+                        Some(Order::Enough) => self.ramp.give_up(),
+                        Some(Order::Cut) => self.cut(),
                         Some(Order::Finish) | None => return self.finish(control),
                     },
                     token => self.turn(token.0, Some(event)),
@@ -164,6 +174,7 @@ impl Worker {
                 self.turn(index, None);
             }
             self.open_more(began);
+            self.grant();
             self.advance();
             if matches!(self.stage, Stage::Opening) && self.is_ready(began) {
                 self.ramp_ns = ns(began.elapsed());
@@ -186,6 +197,9 @@ impl Worker {
         let mut wait = progress_at.saturating_duration_since(now);
         if let Some(at) = self.ramp.next_at() {
             wait = wait.min(at.saturating_duration_since(now));
+        }
+        if let Some(links) = &self.slow_links {
+            wait = wait.min(links.next_at().saturating_duration_since(now));
         }
         let clock_ns = realtime_ns();
         let until = |at_ns: u64| Duration::from_nanos(at_ns.saturating_sub(clock_ns));
@@ -214,8 +228,8 @@ impl Worker {
         }
         while let Some(index) = self.ramp.take(Instant::now()) {
             let number = self.number(index);
-            let is_stalling = self.plan.stall.is_some_and(|stall| number < stall.connections);
-            let cohort = if is_stalling { Cohort::Stalled } else { Cohort::Healthy };
+            let held = self.plan.held(number);
+            let cohort = if held.is_some() { Cohort::Stalled } else { Cohort::Healthy };
             if index == self.slots.len() {
                 self.slots.push(Slot {
                     connection: None,
@@ -226,8 +240,7 @@ impl Worker {
                 });
             }
             let target = &self.plan.target;
-            let stall = self.plan.stall.filter(|_| is_stalling);
-            let receive_buffer = stall.and_then(|stall| stall.receive_buffer);
+            let receive_buffer = held.and_then(|held| held.receive_buffer());
             let connected = ramp::connect(target.address, target.source(number), receive_buffer);
             let registered = connected.and_then(|mut socket| {
                 let both = Interest::READABLE | Interest::WRITABLE;
@@ -260,15 +273,19 @@ impl Worker {
             let kind = error.map_or(io::ErrorKind::Other, |error| error.kind());
             return self.closed(index, Phase::Connecting, &Closure::Connect(kind));
         }
-        let before = connection.phase();
+        let (before, received) = (connection.phase(), connection.received());
         match connection.turn(shared, buffer, number) {
             Ok(turn) => {
                 let after = connection.phase();
+                let has_begun = received == 0 && connection.received() > 0;
                 if turn == Turn::More {
                     self.unfinished.push(index);
                 }
                 if before != Phase::Open && after == Phase::Open {
                     self.opened(index);
+                }
+                if has_begun {
+                    self.comeback.received(self.connections.wanted);
                 }
             }
             Err(closure) => self.closed(index, before, &closure),
@@ -277,7 +294,7 @@ impl Worker {
 
     fn opened(&mut self, index: usize) {
         let slot = &mut self.slots[index];
-        self.open += 1;
+        self.comeback.opened(self.connections.wanted);
         self.handshake.record(ns(slot.started.elapsed()));
         self.ramp.settled();
         slot.attempts = 0;
@@ -290,21 +307,52 @@ impl Worker {
 
     fn closed(&mut self, index: usize, phase: Phase, closure: &Closure) {
         let slot = &mut self.slots[index];
+        let mut was_receiving = false;
         if let Some(mut connection) = slot.connection.take() {
-            slot.has_received |= connection.received() > 0;
+            was_receiving = connection.received() > 0;
+            slot.has_received |= was_receiving;
             // The kernel forgets a closed socket by itself; an error here changes nothing.
             let _ = self.poll.registry().deregister(&mut connection.socket);
         }
         let reasons = if phase == Phase::Open {
-            self.open -= 1;
+            self.comeback.closed(was_receiving);
             &mut self.connections.closes
         } else {
+            self.comeback.failed(was_receiving);
             self.ramp.settled();
             &mut self.connections.failures
         };
         *reasons.entry(closure.to_string()).or_default() += 1;
         if self.plan.after_close == AfterClose::Reconnect {
             self.ramp.again(index, slot.attempts);
+        }
+    }
+
+    /// Cuts all open connections, as a lost link would, and lets them be opened again at once.
+    fn cut(&mut self) {
+        for index in 0..self.slots.len() {
+            let phase = self.slots[index].connection.as_ref().map(Connection::phase);
+            if phase == Some(Phase::Open) {
+                self.closed(index, Phase::Open, &Closure::Cut);
+            }
+        }
+    }
+
+    /// Lets connections on slow links read their next bytes.
+    fn grant(&mut self) {
+        let Some(links) = &mut self.slow_links else { return };
+        if !links.is_due(Instant::now()) {
+            return;
+        }
+        for (index, slot) in self.slots.iter_mut().enumerate() {
+            let number = index as u64 * self.plan.workers + self.plan.worker;
+            if !matches!(self.plan.held(number), Some(Held::Slow(_))) {
+                continue;
+            }
+            if let Some(connection) = &mut slot.connection {
+                links.grant(connection);
+                self.unfinished.push(index);
+            }
         }
     }
 
@@ -369,7 +417,8 @@ impl Worker {
         let sum = |reasons: &std::collections::BTreeMap<String, u64>| reasons.values().sum();
         Progress {
             started: self.slots.len() as u64,
-            open: self.open,
+            open: self.comeback.open,
+            receiving: self.comeback.receiving,
             failed: sum(&self.connections.failures),
             closed: sum(&self.connections.closes),
             messages: self.shared.tally.traffic.messages,
@@ -380,14 +429,14 @@ impl Worker {
     /// Closes everything and reports.
     fn finish(&mut self, control: &mut Control) -> Result<(), WorkerError> {
         let mut connections = std::mem::take(&mut self.connections);
-        connections.open = self.open;
+        connections.open = self.comeback.open;
         for index in 0..self.slots.len() {
             let number = self.number(index);
             let slot = &mut self.slots[index];
             if let Some(connection) = &mut slot.connection {
                 slot.has_received |= connection.received() > 0;
                 connections.topics_received += u64::from(connection.topics());
-                let is_healthy = self.plan.stall.is_none_or(|stall| number >= stall.connections);
+                let is_healthy = self.plan.held(number).is_none();
                 if is_healthy && connection.phase() == Phase::Open {
                     let received = connection.received();
                     let fewest = connections.fewest.unwrap_or(u64::MAX).min(received);
@@ -415,6 +464,8 @@ impl Worker {
             healthy: tally.healthy.clone(),
             stalled: tally.stalled.clone(),
             ring_delay: tally.ring_delay.clone(),
+            last_arrivals: tally.last_arrivals.clone(),
+            recovery: self.comeback.recovery(),
             handshake: self.handshake.clone(),
             ramp_ns: self.ramp_ns,
             cpu,
