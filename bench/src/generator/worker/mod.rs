@@ -126,7 +126,8 @@ impl Worker {
         };
         let subprotocol = plan.subprotocol.as_deref();
         let encoding = subprotocol.and_then(Encoding::from_subprotocol).unwrap_or(Encoding::Sbe);
-        let shared = Shared::new(Tally::new(encoding, plan.arrivals), Subscriptions::new(&plan)?, tls);
+        let shared =
+            Shared::new(Tally::new(encoding, plan.arrivals), Subscriptions::new(&plan)?, tls);
         let wanted = (plan.connections + plan.workers - 1 - plan.worker) / plan.workers;
         let rate = plan.ramp.rate * (wanted as f64) / (plan.connections as f64);
         let ramp = Ramp::new(wanted, rate, plan.ramp.concurrency);
