@@ -3,8 +3,7 @@
 //!
 //! The shell asks [`Hub::next_visit`] whose turn it is, has the message gathered by
 //! [`Hub::collect`], tries to send it, and says with [`Hub::commit`] or [`Hub::abandon`] what became
-//! of it. It may do so for one connection after another, or gather for a group of them and then tell
-//! what became of each. A visit looks at no more than `visit_entries` places and gathers no more than `visit_bytes`
+//! of it. A visit looks at no more than `visit_entries` places and gathers no more than `visit_bytes`
 //! (a longer single event goes alone); what is left keeps the connection dirty. Catching up is
 //! therefore linear in the backlog, and nobody else waits for it.
 //!
@@ -31,7 +30,7 @@ mod state;
 mod sweep;
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::BinaryHeap;
 
 use wire::{GapEntry, GapReason, Symbol};
 
@@ -65,45 +64,24 @@ pub struct Visit {
     pub more: bool,
 }
 
-/// Memory that visits reuse, and the visits whose outcome is awaited.
+/// Memory that visits reuse, and the visit whose outcome is awaited.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
+    notes: Vec<Before>,
     gaps: Vec<GapEntry>,
     /// Due entries by position: the k-way merge.
     due: BinaryHeap<Reverse<(u64, At)>>,
     merge: Merge,
-    /// In the order in which they were gathered, which is the one in which outcomes are told.
-    awaited: VecDeque<Awaited>,
-    /// Empty lists of notes, kept for their memory.
-    spare: Vec<Vec<Before>>,
+    awaited: Option<Awaited>,
 }
 
-/// A visit whose outcome is awaited.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Awaited {
     conn: ConnId,
     visit: Visit,
     tally: Tally,
     transfer_done: bool,
     now_ns: u64,
-    /// What was there before.
-    notes: Vec<Before>,
-}
-
-impl Scratch {
-    fn awaits(&self, conn: ConnId) -> bool {
-        self.awaited.iter().any(|awaited| awaited.conn == conn)
-    }
-
-    fn take_awaited(&mut self, conn: ConnId) -> Option<Awaited> {
-        let at = self.awaited.iter().position(|awaited| awaited.conn == conn)?;
-        self.awaited.remove(at)
-    }
-
-    fn recycle(&mut self, mut notes: Vec<Before>) {
-        notes.clear();
-        self.spare.push(notes);
-    }
 }
 
 /// Whether a step could be taken.
@@ -119,25 +97,24 @@ enum Flow {
 
 impl Hub {
     /// Whose turn it is, if anybody's: round robin over connections for which there may be something
-    /// new, which can be written to, and whose rate allows it. Nobody's, if it is the turn of one whose
-    /// last visit's outcome is awaited: everybody else has had theirs by then.
+    /// new, which can be written to, and whose rate allows it.
     pub fn next_visit(&mut self, _now_ns: u64) -> Option<ConnId> {
-        self.peers.next_turn().filter(|conn| !self.scratch.awaits(*conn))
+        self.peers.next_turn()
     }
 
     /// Appends to `out` the payload of one message with what is new for the connection. Nothing
     /// counts as delivered before [`Hub::commit`].
     pub fn collect(&mut self, conn: ConnId, now_ns: u64, out: &mut Vec<u8>) -> Visit {
-        debug_assert!(!self.scratch.awaits(conn), "commit or abandon its last visit first");
-        self.settle(conn);
+        debug_assert!(self.scratch.awaited.is_none(), "commit or abandon the last visit first");
+        self.settle();
         self.renew(conn.0);
         let (status, status_number) = (self.peers.status, self.peers.status_number);
         let Some((connection, transfers, cares)) = self.peers.visited(conn.0) else {
             self.peers.ready.remove(conn.0);
             return Visit::default();
         };
-        let Scratch { gaps, due, merge, awaited, spare } = &mut self.scratch;
-        let mut notes = spare.pop().unwrap_or_default();
+        let Scratch { notes, gaps, due, merge, awaited } = &mut self.scratch;
+        notes.clear();
         let mut collector = Collector {
             message: Message::new(out, gaps, connection.encoding, self.limits.visit_bytes),
             market: &mut self.market,
@@ -147,7 +124,7 @@ impl Hub {
             cares,
             counters: &mut self.counters,
             limits: &self.limits,
-            notes: &mut notes,
+            notes,
             due,
             merge,
             tally: Tally::default(),
@@ -164,7 +141,7 @@ impl Hub {
         collector.run();
         let wants_memory = collector.wants_memory;
         let (visit, tally, transfer_done) = collector.finish();
-        awaited.push_back(Awaited { conn, visit, tally, transfer_done, now_ns, notes });
+        *awaited = Some(Awaited { conn, visit, tally, transfer_done, now_ns });
         if !visit.more {
             self.peers.dirty.remove(conn.0);
         }
@@ -174,11 +151,13 @@ impl Hub {
         visit
     }
 
-    /// The socket took the message of the connection's last [`Hub::collect`], or enough of it that the
-    /// shell will see to the rest; or there was none.
+    /// The socket took the message of the last [`Hub::collect`], or enough of it that the shell will
+    /// see to the rest; or there was none.
     pub fn commit(&mut self, conn: ConnId) {
-        let Some(awaited) = self.scratch.take_awaited(conn) else { return };
-        self.scratch.recycle(awaited.notes);
+        let Some(awaited) = self.scratch.awaited.take_if(|awaited| awaited.conn == conn) else {
+            return;
+        };
+        self.scratch.notes.clear();
         awaited.tally.count(&mut self.counters);
         self.counters.bytes += awaited.visit.bytes as u64;
         let Some((connection, transfers, cares)) = self.peers.parts(conn.0) else { return };
@@ -199,17 +178,19 @@ impl Hub {
         self.hold(conn.0, awaited.now_ns);
     }
 
-    /// The socket took nothing of the message of the connection's last [`Hub::collect`]: nothing was
-    /// delivered. The shell calls [`Hub::handle_blocked`] too.
+    /// The socket took nothing of the message of the last [`Hub::collect`]: nothing was delivered.
+    /// The shell calls [`Hub::handle_blocked`] too.
     pub fn abandon(&mut self, conn: ConnId) {
-        let Some(mut awaited) = self.scratch.take_awaited(conn) else { return };
+        let Some(awaited) = self.scratch.awaited.take_if(|awaited| awaited.conn == conn) else {
+            return;
+        };
         self.counters.visits_abandoned += 1;
         if let Some((connection, transfers, cares)) = self.peers.visited(awaited.conn.0) {
-            state::restore(&mut awaited.notes, connection, transfers, cares);
+            state::restore(&mut self.scratch.notes, connection, transfers, cares);
             cares.begin(connection).was_blocked = true;
             self.peers.dirty.insert(conn.0);
         }
-        self.scratch.recycle(awaited.notes);
+        self.scratch.notes.clear();
     }
 
     /// Brings the connection to the present epoch. Being bookkeeping, this is not taken back when a
@@ -227,9 +208,9 @@ impl Hub {
     }
 
     /// A visit whose outcome was never told counts as delivered: its connection is about to change.
-    pub(crate) fn settle(&mut self, conn: ConnId) {
-        if self.scratch.awaits(conn) {
-            self.commit(conn);
+    pub(crate) fn settle(&mut self) {
+        if let Some(awaited) = self.scratch.awaited {
+            self.commit(awaited.conn);
         }
     }
 }

@@ -1,7 +1,6 @@
 //! One simulated world: a feed, a ring, a hub in a shell, and clients.
 
 use std::num::NonZeroU32;
-use std::ops::Range;
 
 use serde_json::Value;
 use tickcast_hub::{ConnId, Counters, Hub, Limits};
@@ -197,58 +196,38 @@ impl World {
         self.ring.drain(&mut self.hub, most, self.now_ns);
     }
 
-    /// Visits of a group: messages gathered for some whose turn it is, then told what became of each.
-    /// `false` if it is nobody's turn.
+    /// One turn of whose turn it is; `false` if it is nobody's.
     fn visit(&mut self) -> bool {
-        let group = if self.random.chance(50) { 1 } else { self.random.range(2, 6) };
+        let Some(conn) = self.hub.next_visit(self.now_ns) else { return false };
         self.out.clear();
-        let mut gathered = Vec::new();
-        while gathered.len() < group as usize
-            && let Some(conn) = self.hub.next_visit(self.now_ns)
-        {
-            let start = self.out.len();
-            let visit = self.hub.collect(conn, self.now_ns, &mut self.out);
-            self.last_visit = Some((conn, visit));
-            assert_eq!(visit.bytes, self.out.len() - start);
-            assert!(visit.examined as usize <= self.limits.visit_entries);
-            assert!(gathered.iter().all(|(other, _)| *other != conn), "one visit at a time");
-            gathered.push((conn, start..self.out.len()));
-        }
-        let is_any = !gathered.is_empty();
-        while !gathered.is_empty() {
-            let which = self.random.below(gathered.len() as u64) as usize;
-            let (conn, message) = gathered.remove(which);
-            self.tell(conn, message);
-        }
-        is_any
-    }
-
-    /// Tells the hub what became of a visit's message, and the client what was in it.
-    fn tell(&mut self, conn: ConnId, message: Range<usize>) {
+        let visit = self.hub.collect(conn, self.now_ns, &mut self.out);
+        self.last_visit = Some((conn, visit));
+        assert_eq!(visit.bytes, self.out.len());
+        assert!(visit.examined as usize <= self.limits.visit_entries);
         let seat = self.seats.iter_mut().find(|seat| seat.conn == conn).expect("it is connected");
         assert!(!seat.is_blocked, "a blocked connection is not visited");
-        if message.is_empty() {
+        if visit.bytes == 0 {
             self.hub.commit(conn);
-            return;
+            return true;
         }
         if !seat.client.is_strict && self.random.chance(12) {
             self.hub.abandon(conn);
             self.hub.handle_blocked(conn, self.now_ns);
             seat.is_blocked = true;
-            return;
+            return true;
         }
         self.hub.commit(conn);
-        let message = &self.out[message];
-        for byte in message {
+        for byte in &self.out {
             self.digest = (self.digest ^ u64::from(*byte)).wrapping_mul(0x100_0000_01B3);
         }
         seat.client.laps_seen = self.hub.counters().laps;
-        seat.client.read(message, &self.feed, self.limits.visit_bytes);
+        seat.client.read(&self.out, &self.feed, self.limits.visit_bytes);
         if !seat.client.is_strict && self.random.chance(6) {
             // A short write.
             self.hub.handle_blocked(conn, self.now_ns);
             seat.is_blocked = true;
         }
+        true
     }
 
     fn connect(&mut self) {
