@@ -9,6 +9,7 @@ mod expect;
 mod fanout;
 mod million;
 mod offer;
+mod ring;
 mod search;
 mod slow;
 mod storm;
@@ -41,6 +42,8 @@ pub(crate) enum Kind {
     Storm,
     /// As many sockets as fit.
     Million,
+    /// The ring beside other ways between threads.
+    Ring,
 }
 
 impl Kind {
@@ -52,6 +55,7 @@ impl Kind {
             Self::Connections => "connections",
             Self::Storm => "storm",
             Self::Million => "million",
+            Self::Ring => "ring",
         }
     }
 }
@@ -137,6 +141,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, ScenarioError> {
             Kind::Connections => connections::run(scenario, &args.options, &mut record)?,
             Kind::Storm => storm::run(scenario, &args.options, &mut record)?,
             Kind::Million => million::run(scenario, &args.options, &mut record)?,
+            Kind::Ring => ring::run(scenario, &args.options, &mut record)?,
         }
         record.summarise();
         let path = record.write(&args.out)?;
