@@ -28,6 +28,7 @@ mod log;
 mod market;
 mod pages;
 mod peers;
+mod position;
 mod resume;
 mod subscribers;
 mod subscription;
