@@ -131,7 +131,101 @@ fn visits(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(all, ticks, visits);
+/// A crowd: each connection has `topics` of `instruments` topics, evenly spread, and between two passes
+/// over all of them come `entries` entries, evenly spread too. Unlike above, what a visit touches was
+/// thrown out of the caches by the others'.
+struct Crowd {
+    bench: Bench,
+    case: Case,
+    next: u32,
+}
+
+#[derive(Clone, Copy)]
+struct Case {
+    connections: u32,
+    instruments: u32,
+    /// 0: a wildcard.
+    topics: u32,
+    entries: u32,
+}
+
+const CROWDS: [Case; 12] = [
+    Case { connections: 5000, instruments: 1, topics: 1, entries: 1 },
+    Case { connections: 5000, instruments: 1, topics: 1, entries: 35 },
+    Case { connections: 5000, instruments: 1000, topics: 1, entries: 35 },
+    Case { connections: 5000, instruments: 100, topics: 10, entries: 1 },
+    Case { connections: 5000, instruments: 100, topics: 10, entries: 25 },
+    Case { connections: 5000, instruments: 1000, topics: 50, entries: 25 },
+    Case { connections: 5000, instruments: 1000, topics: 50, entries: 250 },
+    Case { connections: 5000, instruments: 50, topics: 50, entries: 50 },
+    Case { connections: 1000, instruments: 10_000, topics: 1000, entries: 100 },
+    Case { connections: 1000, instruments: 10_000, topics: 1000, entries: 1000 },
+    Case { connections: 1000, instruments: 1000, topics: 0, entries: 35 },
+    Case { connections: 1, instruments: 10_000, topics: 0, entries: 1000 },
+];
+
+impl Crowd {
+    fn new(case: Case) -> Self {
+        let mut bench =
+            Bench::new(Limits { wildcard_states_max: 1 << 30, ..limits() }, case.instruments);
+        let step = case.instruments / case.topics.max(1);
+        for index in 0..case.connections {
+            let first = index.wrapping_mul(7919);
+            let names: Vec<String> = (0..case.topics)
+                .map(|nth| format!("S{}.quote", (first + nth * step) % case.instruments))
+                .collect();
+            let mut names: Vec<&str> = names.iter().map(String::as_str).collect();
+            if case.topics == 0 {
+                names.push("*.quote");
+            }
+            bench.client(Encoding::Sbe, &names, "");
+        }
+        bench.settle();
+        let mut crowd = Self { bench, case, next: 0 };
+        for _ in 0..3 {
+            crowd.prepare();
+            crowd.measured_pass();
+        }
+        crowd
+    }
+
+    fn prepare(&mut self) {
+        for _ in 0..self.case.entries {
+            self.next = (self.next + 617) % self.case.instruments;
+            self.bench.quote(self.next);
+        }
+    }
+
+    /// Visits everybody who has something; answers how many visits that took.
+    #[inline(never)]
+    fn measured_pass(&mut self) -> u64 {
+        self.bench.settle().0
+    }
+}
+
+fn crowds(criterion: &mut Criterion) {
+    for case in CROWDS {
+        let mut crowd = Crowd::new(case);
+        let Case { connections, instruments, topics, entries } = case;
+        let name = format!(
+            "visit, {topics} of {instruments} topics, {entries} entries, {connections} connections"
+        );
+        criterion.bench_function(&name, |bencher| {
+            bencher.iter_custom(|rounds| {
+                let (mut spent, mut visits) = (std::time::Duration::ZERO, 0);
+                while visits < rounds {
+                    crowd.prepare();
+                    let start = std::time::Instant::now();
+                    visits += crowd.measured_pass();
+                    spent += start.elapsed();
+                }
+                spent.mul_f64(rounds as f64 / visits as f64)
+            });
+        });
+    }
+}
+
+criterion_group!(all, ticks, visits, crowds);
 
 const ROUNDS: usize = 100_000;
 
@@ -144,12 +238,20 @@ fn main() {
 
 /// Runs one case and nothing else, to be counted from outside.
 fn count(case: &str) {
-    let (what, number) = case.split_once('-').expect("tick-N or visit-N");
+    let (what, number) = case.split_once('-').expect("tick-N, visit-N or crowd-N");
     let number = number.parse().expect("a number");
     match what {
         "tick" => {
             let mut ticks = Ticks::new(number);
             (0..ROUNDS).for_each(|_| ticks.measured_tick());
+        }
+        "crowd" => {
+            let mut crowd = Crowd::new(CROWDS[number as usize]);
+            let mut visits = 0;
+            while visits < ROUNDS as u64 {
+                crowd.prepare();
+                visits += crowd.measured_pass();
+            }
         }
         _ => {
             let mut visits = Visits::new(number);

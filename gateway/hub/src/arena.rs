@@ -49,6 +49,11 @@ impl Arena {
         Some(at)
     }
 
+    /// Whether bytes at this position lie at the front: not behind those before them.
+    pub(crate) const fn is_front(&self, at: u64) -> bool {
+        at & (self.capacity as u64 - 1) == 0
+    }
+
     /// The `len` bytes written at `at`, if nothing has overwritten them.
     pub(crate) fn read(&self, at: u64, len: u32) -> Option<&[u8]> {
         if at >= self.head || self.head - at > self.capacity as u64 {

@@ -52,9 +52,6 @@ pub(crate) mod marks {
     /// No group: it stands for the groups that an image's book had and the shard never got. Who
     /// comes to it needs the book.
     pub(crate) const BOOK_ONLY: u8 = 1 << 3;
-    /// It came by image, after what the ring still had: its place in the log is not its place in the
-    /// feed, which is before all of that.
-    pub(crate) const RECOVERED: u8 = 1 << 4;
 }
 
 /// See the module's header.
@@ -112,6 +109,11 @@ impl Log {
     /// Position of the oldest entry.
     pub(crate) const fn tail(&self) -> u64 {
         self.tail
+    }
+
+    /// How many ticks have come, those counted that were left out at the ring's end.
+    pub(crate) const fn ticks_written(&self) -> u64 {
+        self.body_head
     }
 
     pub(crate) const fn holds(&self, at: u64) -> bool {
@@ -235,6 +237,26 @@ impl Log {
             entry.encoded_len[which] = len;
         }
         self.arenas[which].read(position, len).unwrap_or_default()
+    }
+
+    /// Where the entry's bytes are or were, from and to, in the arena of this encoding; `None`: it was
+    /// never encoded.
+    pub(crate) fn place(&self, entry: &Entry, encoding: Encoding) -> Option<(u64, u64)> {
+        let which = encoding.index();
+        let (at, len) = (entry.encoded_at[which], entry.encoded_len[which]);
+        (len != 0).then(|| (at, at + u64::from(len)))
+    }
+
+    /// Whether bytes at this place lie at their arena's front: not behind those before them.
+    pub(crate) const fn is_at_front(&self, at: u64, encoding: Encoding) -> bool {
+        self.arenas[encoding.index()].is_front(at)
+    }
+
+    /// The bytes from one place to another that does not lie before it, nor round the arena's end;
+    /// `None` if they were overwritten.
+    pub(crate) fn bytes(&self, encoding: Encoding, from: u64, to: u64) -> Option<&[u8]> {
+        let len = u32::try_from(to - from).ok()?;
+        self.arenas[encoding.index()].read(from, len)
     }
 
     /// Writes the entry's bytes to `scratch`.

@@ -10,6 +10,9 @@ use crate::bits::BitSet;
 /// A list of this length or shorter is never turned into a bitset: it is one or two cache lines.
 const SPARSE_ALWAYS: usize = 32;
 
+/// A list of this length or shorter is looked through at a glance.
+const GLANCE: usize = 16;
+
 /// The subscribers of a topic, by connection slot.
 #[derive(Debug)]
 pub(crate) enum Subscribers {
@@ -78,6 +81,16 @@ impl Subscribers {
                     *self = Self::Sparse(bits.iter().collect());
                 }
             }
+        }
+    }
+
+    /// Whether this connection is certainly not in it, as far as that is known at once. Asked in visits,
+    /// where most topics of the log are not the connection's: this is hot, the connection is not.
+    #[inline]
+    pub(crate) fn excludes(&self, conn: u32) -> bool {
+        match self {
+            Self::Sparse(list) => list.len() <= GLANCE && !list.contains(&conn),
+            Self::Dense { bits, .. } => !bits.contains(conn),
         }
     }
 

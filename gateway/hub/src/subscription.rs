@@ -59,6 +59,11 @@ impl Progress {
         Self(self.0 & !SEQ_MAX | seq & SEQ_MAX)
     }
 
+    /// Whether nothing is to be done but to deliver the next entry.
+    pub(crate) const fn is_plain(self) -> bool {
+        self.0 >> SEQ_BITS == Mark::Introduced as u64
+    }
+
     pub(crate) const fn has(self, mark: Mark) -> bool {
         self.0 >> SEQ_BITS & mark as u64 != 0
     }
@@ -188,5 +193,8 @@ mod tests {
         assert!(progress.has(Mark::Introduced) && !progress.has(Mark::Fresh));
         assert_eq!(progress.reset(), Progress::at(0).with(Mark::Reset));
         assert!(Progress::FRESH.reset().has(Mark::Fresh));
+        let plain = Progress::at(9).with(Mark::Introduced);
+        assert!(plain.is_plain() && !plain.with(Mark::Resumed).is_plain());
+        assert!(!Progress::at(9).is_plain());
     }
 }

@@ -179,7 +179,11 @@ impl Collector<'_> {
         while let Some(Reverse((position, at))) = self.due.pop() {
             let flow = match self.topic(at) {
                 Some(topic) if self.look() == Flow::Done => {
-                    self.offer(at, topic, position, conflates)
+                    if conflates || self.send_plain(at, topic, position) == position {
+                        self.offer(at, topic, position, conflates)
+                    } else {
+                        Flow::Done
+                    }
                 }
                 Some(_) => Flow::Full,
                 None => Flow::Done,
@@ -220,6 +224,7 @@ impl Collector<'_> {
                 wildcards[usize::from(wildcard.channel.code())] = at;
             }
         }
+        let has_exact = !self.conn.subscriptions().is_empty();
         let has_wildcards = wildcards.iter().any(|&at| at != NO_WILDCARD);
         let class_conflates = self.conn.class(class).conflates();
         let mut position = self.conn.class(class).cursor;
@@ -231,7 +236,10 @@ impl Collector<'_> {
                 break;
             }
             let topic = self.market.log.entry(position).topic;
-            let at = match self.conn.find(topic) {
+            let is_foreign =
+                !has_exact || self.market.topics.get(topic).subscribers.excludes(self.index);
+            let exact = if is_foreign { None } else { self.conn.find(topic) };
+            let at = match exact {
                 Some(at) if self.conn.subscription(at).class == class => {
                     Some(At::Exact(u32::try_from(at).expect("found in a bounded list")))
                 }
@@ -245,6 +253,13 @@ impl Collector<'_> {
             };
             if let Some(at) = at {
                 let conflates = class_conflates || position < lag_to;
+                if !conflates {
+                    let end = self.send_plain(at, topic, position);
+                    if end > position {
+                        position = end;
+                        continue;
+                    }
+                }
                 if self.offer(at, topic, position, conflates) == Flow::Full {
                     flow = Flow::Full;
                     break;

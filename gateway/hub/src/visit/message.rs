@@ -42,6 +42,24 @@ impl<'a> Message<'a> {
         (self.events == 0 && gaps == 0) || used + bytes + 2 <= self.budget
     }
 
+    /// Bytes that events may still have, the first of a message too.
+    pub(super) const fn room(&self) -> u64 {
+        self.budget.saturating_sub(self.out.len() - self.start + 2) as u64
+    }
+
+    /// Whether gap entries wait for the next event.
+    pub(super) const fn has_gaps(&self) -> bool {
+        !self.gaps.is_empty()
+    }
+
+    /// Adds events that are encoded, with nothing between them, and for which there is
+    /// [room](Self::room). No gap entries wait.
+    pub(super) fn add(&mut self, bytes: &[u8], events: u32) {
+        self.next_event();
+        self.events += events - 1;
+        self.out.extend_from_slice(bytes);
+    }
+
     pub(super) const fn gap_bytes(&self) -> usize {
         GAP_BYTES[self.encoding.index()]
     }

@@ -18,12 +18,14 @@
 //! | `sweep.rs` | sweep and walk: introductions, what fell off the log |
 //! | `snapshot.rs` | present states: newest values and books |
 //! | `live.rs` | which entries are due, along links or along the log |
-//! | `rules.rs` | what becomes of a due entry: the channel rules |
+//! | `plain.rs` | what becomes of a due entry nearly always |
+//! | `rules.rs` | what becomes of a due entry else: the channel rules |
 //! | `merge.rs` | depth groups merged into one change set |
 
 mod live;
 mod merge;
 mod message;
+mod plain;
 mod rules;
 mod snapshot;
 mod state;
@@ -73,13 +75,6 @@ pub(crate) struct Scratch {
     due: BinaryHeap<Reverse<(u64, At)>>,
     merge: Merge,
     awaited: Option<Awaited>,
-}
-
-impl Scratch {
-    /// Whether the message whose outcome is awaited has the last part of the connection's transfer.
-    pub(crate) fn ends_transfer(&self, conn: ConnId) -> bool {
-        self.awaited.is_some_and(|awaited| awaited.conn == conn && awaited.transfer_done)
-    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -391,19 +386,26 @@ impl Collector<'_> {
 
     /// Sets how far a topic has come, and a position at or before its next entry's.
     fn set(&mut self, at: At, progress: Progress, hint: u64) {
+        // What was there before the visit is noted already, if this comes right after the note.
+        let is_noted =
+            matches!(self.notes.last(), Some(Before::Progress { at: last, .. }) if *last == at);
         match at {
             At::Exact(index) => {
                 let subscription = self.conn.subscription_mut(index as usize);
                 let (before, hint_before) = (subscription.progress, subscription.hint);
                 subscription.progress = progress;
                 subscription.hint = hint;
-                self.notes.push(Before::Progress { at, progress: before, hint: hint_before });
+                if !is_noted {
+                    self.notes.push(Before::Progress { at, progress: before, hint: hint_before });
+                }
             }
             At::All(wildcard, slot) => {
                 let wildcard = self.conn.wildcard_mut(wildcard as usize);
                 let before = wildcard.progress(slot);
                 wildcard.set(slot, progress);
-                self.notes.push(Before::Progress { at, progress: before, hint: NOWHERE });
+                if !is_noted {
+                    self.notes.push(Before::Progress { at, progress: before, hint: NOWHERE });
+                }
             }
         }
     }

@@ -74,14 +74,14 @@ impl Collector<'_> {
         reason: GapReason,
     ) -> Flow {
         let progress = self.progress(at);
-        let definition = *self.market.definition(topic);
-        let channel = self.market.topics.get(topic).channel;
         let market = &mut *self.market;
+        let (channel, slot) = (market.topics.get(topic).channel, market.topics.get(topic).slot);
+        let definition = &market.instruments.get(slot).definition;
         let entry = market.log.entry(position);
         let (seq, taken_ns) = (entry.seq, entry.taken_ns);
         let count = seq - progress.seq() - 1;
         let encoding = self.message.encoding;
-        let bytes = market.log.encoded(position, encoding, channel, &definition, self.counters);
+        let bytes = market.log.encoded(position, encoding, channel, definition, self.counters);
         let gap_bytes = if count > 0 { self.message.gap_bytes() } else { 0 };
         if !self.message.fits(bytes.len() + gap_bytes) {
             self.stop.get_or_insert(super::Stop::Bytes);
