@@ -17,7 +17,6 @@ pub mod routes;
 mod session;
 pub mod shard;
 pub mod source;
-mod sse;
 pub mod tail;
 pub mod telemetry;
 mod tls;

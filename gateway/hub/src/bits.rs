@@ -54,12 +54,14 @@ impl BitSet {
         }
     }
 
-    /// The first number from `start` on that is in both sets.
-    pub(crate) fn next_in_both(&self, other: &Self, start: u32) -> Option<u32> {
+    /// The first number from `start` on that is in both sets and not in `except`, which has grown as
+    /// far as they have.
+    pub(crate) fn next_in_both(&self, other: &Self, except: &Self, start: u32) -> Option<u32> {
         let (first, _) = split(start);
         let mut mask = u64::MAX << (start % WORD_BITS);
-        for (at, (word, more)) in self.words.iter().zip(&other.words).enumerate().skip(first) {
-            let both = word & more & mask;
+        let words = self.words.iter().zip(&other.words).zip(&except.words);
+        for (at, ((word, more), less)) in words.enumerate().skip(first) {
+            let both = word & more & !less & mask;
             if both != 0 {
                 let base = u32::try_from(at).expect("sets hold 32-bit numbers") * WORD_BITS;
                 return Some(base + both.trailing_zeros());
@@ -124,12 +126,14 @@ mod tests {
 
     #[test]
     fn the_next_in_both_is_found_across_words() {
-        let (a, b) = (set(&[5, 70, 130]), set(&[6, 70, 130, 300]));
-        assert_eq!(a.next_in_both(&b, 0), Some(70));
-        assert_eq!(a.next_in_both(&b, 70), Some(70));
-        assert_eq!(a.next_in_both(&b, 71), Some(130));
-        assert_eq!(a.next_in_both(&b, 131), None);
-        assert_eq!(a.next_in_both(&b, 5000), None);
+        let (a, b, mut less) = (set(&[5, 70, 130]), set(&[6, 70, 130, 300]), set(&[5, 300]));
+        assert_eq!(a.next_in_both(&b, &less, 0), Some(70));
+        assert_eq!(a.next_in_both(&b, &less, 70), Some(70));
+        assert_eq!(a.next_in_both(&b, &less, 71), Some(130));
+        assert_eq!(a.next_in_both(&b, &less, 131), None);
+        assert_eq!(a.next_in_both(&b, &less, 5000), None);
+        less.insert(70);
+        assert_eq!(a.next_in_both(&b, &less, 0), Some(130));
         assert_eq!(
             (a.next(0), a.next(6), a.next(130), a.next(131)),
             (Some(5), Some(70), Some(130), None)

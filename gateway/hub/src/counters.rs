@@ -87,6 +87,8 @@ counters! {
     visits_abandoned,
     /// Entries, links, topics and instruments looked at in visits.
     examined,
+    /// Waits for the pace of visits that ended early because the log was filling.
+    waits_cut,
     /// Entries encoded.
     encodings,
     /// Entries encoded again because their bytes were overwritten.

@@ -8,7 +8,6 @@
 //! | `handle_command` | `commands.rs`, `resume.rs` |
 //! | `next_visit`, `collect`, `commit`, `abandon` | `visit/` |
 //! | `handle_blocked`, `handle_writable`, `handle_timers`, `next_deadline`, `next_close` | `ladder.rs` |
-//! | `write_position`, `resume_point` | `position.rs` |
 //! | `counters`, `slowest`, and other looks from outside | `views.rs` |
 
 use wire::{Encoding, FeedState};
@@ -54,7 +53,7 @@ impl Hub {
         }
         Self {
             market: Market::new(&limits),
-            peers: Peers::default(),
+            peers: Peers::new(&limits),
             intake: Intake::default(),
             counters: Counters::default(),
             scratch: Scratch::default(),

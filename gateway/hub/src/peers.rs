@@ -1,7 +1,8 @@
 //! All connections of a shard, and the sets that say whose turn it is.
 //!
 //! Three bits a connection: *dirty* (there may be something new for it), *ready* (it is open, it can
-//! be written to, and its rate allows it). Whose both bits are set is visited, round robin.
+//! be written to, and its rates allow it), *waiting* (for the pace of visits). Whoever is dirty, ready
+//! and not waiting is visited, round robin.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -11,6 +12,8 @@ use wire::{CHANNEL_COUNT, CloseCode, Encoding, FeedState};
 use crate::bits::BitSet;
 use crate::care::{Care, Cares};
 use crate::connection::{ConnId, Connection, NEVER, Phase};
+use crate::limits::Limits;
+use crate::pace::Pace;
 use crate::pages::Pages;
 use crate::subscribers::Subscribers;
 use crate::transfers::Transfers;
@@ -26,6 +29,7 @@ pub(crate) struct Peers {
     open: u32,
     pub(crate) dirty: BitSet,
     pub(crate) ready: BitSet,
+    pub(crate) pace: Pace,
     /// Where the search for the next turn begins.
     rotor: u32,
     /// Connections with a wildcard, by channel code.
@@ -42,8 +46,10 @@ pub(crate) struct Peers {
     pub(crate) status_number: u32,
 }
 
-impl Default for Peers {
-    fn default() -> Self {
+impl Peers {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        // A tick is at least an entry's part, so that counting ticks serves for both rings of the log.
+        let ticks_max = limits.log_entries.min(limits.log_ticks) as u64 / 4;
         Self {
             connections: Pages::default(),
             free: BitSet::default(),
@@ -51,6 +57,7 @@ impl Default for Peers {
             open: 0,
             dirty: BitSet::default(),
             ready: BitSet::default(),
+            pace: Pace::new(limits.visit_interval_ns, ticks_max),
             rotor: 0,
             wildcards: std::array::from_fn(|_| Subscribers::default()),
             wildcard_states: 0,
@@ -62,9 +69,7 @@ impl Default for Peers {
             status_number: 0,
         }
     }
-}
 
-impl Peers {
     /// Slots, used or not.
     pub(crate) fn slots(&self) -> u32 {
         self.connections.len()
@@ -96,6 +101,7 @@ impl Peers {
             let slots = self.slots();
             self.dirty.grow(slots);
             self.ready.grow(slots);
+            self.pace.grow(slots);
             self.free.grow(slots);
             (first..slots).for_each(|slot| self.free.insert(slot));
             first
@@ -116,6 +122,7 @@ impl Peers {
         self.cares.end(&mut conn);
         self.dirty.remove(id.0);
         self.ready.remove(id.0);
+        self.pace.urge(id.0);
         self.free.insert(id.0);
         self.free_from = self.free_from.min(id.0);
         self.open -= 1;
@@ -176,18 +183,20 @@ impl Peers {
 
     /// Whose turn it is. The next search begins behind it, so that nobody is always last.
     pub(crate) fn next_turn(&mut self) -> Option<ConnId> {
-        let found = self.dirty.next_in_both(&self.ready, self.rotor);
-        let index = found.or_else(|| self.dirty.next_in_both(&self.ready, 0))?;
+        let waiting = self.pace.waiting();
+        let found = self.dirty.next_in_both(&self.ready, waiting, self.rotor);
+        let index = found.or_else(|| self.dirty.next_in_both(&self.ready, waiting, 0))?;
         self.rotor = index + 1;
         Some(ConnId(index))
     }
 
-    /// Has the connection visited as soon as it can be written to, whatever its rate.
+    /// Has the connection visited as soon as it can be written to, whatever its rate and the pace.
     pub(crate) fn urge(&mut self, index: u32) {
         let Some(conn) = self.get(index) else { return };
         if conn.phase == Phase::Open && !self.cares.of(conn).is_blocked() {
             self.ready.insert(index);
         }
+        self.pace.urge(index);
         self.dirty.insert(index);
     }
 
@@ -207,9 +216,12 @@ impl Peers {
         }
     }
 
-    /// The earliest deadline.
+    /// The earliest time at which somebody is due: a timer, or the pace of one for whom there may be
+    /// something.
     pub(crate) fn next_deadline(&self) -> Option<u64> {
-        self.timers.peek().map(|Reverse((at_ns, _))| *at_ns)
+        let timer = self.timers.peek().map(|Reverse((at_ns, _))| *at_ns);
+        let pace = self.pace.next_due_ns(&self.dirty, &self.ready);
+        timer.into_iter().chain(pace).min()
     }
 
     /// The next connection whose timer is due; the timer is off then.

@@ -20,7 +20,7 @@
 //! - a definition comes before the first use of an instrument;
 //! - a book made from snapshots, changes and merged changes is, after each, the feed's book at that
 //!   number; a group is never seen in part;
-//! - a visit keeps its budgets.
+//! - a visit keeps its budgets, and the pace, unless something made it urgent.
 //!
 //! In the end the feed falls silent, everybody may read, and time passes until the hub has nothing
 //! left to say. Then every client's every topic must have come to the feed's newest number. With the
@@ -94,6 +94,7 @@ fn everything_happens_and_every_view_is_true() {
         ("abandoned", c.visits_abandoned),
         ("out of entries", c.visits_out_of_entries),
         ("out of bytes", c.visits_out_of_bytes),
+        ("waits cut", c.waits_cut),
         ("encoded again", c.encodings_again),
         ("slow closes", c.slow_closes),
         ("derived", c.entries_derived),

@@ -54,6 +54,15 @@ fn round(bench: &mut Bench, n: u64, blocked: &mut Vec<ConnId>, levels: &mut Vec<
 
 #[test]
 fn ticks_and_visits_do_not_allocate() {
+    watch(0);
+}
+
+#[test]
+fn paced_visits_do_not_allocate() {
+    watch(2_000_000);
+}
+
+fn watch(visit_interval_ns: u64) {
     let limits = Limits {
         log_entries: 1 << 10,
         log_ticks: 1 << 12,
@@ -61,6 +70,8 @@ fn ticks_and_visits_do_not_allocate() {
         group_levels_max: 64,
         lag_entries_max: 200,
         slow_age_max_ns: u64::MAX / 2,
+        // Both kinds of turns: those in which connections wait, and those in which they are due.
+        visit_interval_ns,
         ..Limits::default()
     };
     let mut bench = Bench::new(limits, INSTRUMENTS);

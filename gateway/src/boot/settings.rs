@@ -40,7 +40,6 @@ pub(super) fn settings(config: &Config) -> Result<ShardSettings, LimitsError> {
         close_grace: config.close_grace,
         visit_connections: size(config.visit_connections),
         spin: spin(config.spin),
-        origins: config.cors_origins.clone(),
         echo: match config.test_echo {
             Switch::On => Echo::Served,
             Switch::Off => Echo::Absent,
@@ -70,6 +69,7 @@ fn limits(config: &Config) -> Limits {
     limits.slow_age_max_ns = saturating_ns(config.slow_age);
     limits.visit_entries = size(config.visit_entries);
     limits.visit_bytes = size(config.visit_bytes);
+    limits.visit_interval_ns = saturating_ns(config.visit_interval);
     limits
 }
 
@@ -90,7 +90,8 @@ fn spin(spin: config::Spin) -> Spin {
         config::Spin::Never => Spin::Off,
         // With two cores or fewer the feed, or another shard, needs what spinning would take.
         config::Spin::Auto if cores <= 2 => Spin::Off,
-        config::Spin::Auto | config::Spin::Always => Spin::Adaptive(SPIN_MAX),
+        config::Spin::Auto => Spin::Adaptive(SPIN_MAX),
+        config::Spin::Always => Spin::Always,
     }
 }
 

@@ -8,7 +8,7 @@ use crate::config::error::ConfigError;
 use crate::config::layers::Layers;
 use crate::config::setting::{
     Address, AutoCount, BusUrl, Bytes, Count, DescriptorTables, LogFilter, LogFormat, OptionalPath,
-    OriginList, ReplaySpeed, ReplayStart, Setting, ShardCount, SourceUrl, Span, Spin, Switch,
+    ReplaySpeed, ReplayStart, Setting, ShardCount, SourceUrl, Span, Spin, Switch,
 };
 
 /// One configuration key, as documentation and parsers see it.
@@ -88,8 +88,6 @@ keys! {
         connections_max "connections-max": Count<1, 10_000_000> = "1000000";
         /// How long a connection may take from accept to the end of its handshake.
         handshake_timeout "handshake-timeout": Span<100, 600_000> = "10s";
-        /// Origins, other than the gateway's own, whose pages may read plain HTTP answers and event streams: `*` for all, or a list with commas such as https://example.com,http://localhost:3000.
-        cors_origins "cors-origins": OriginList = "";
         /// The kernel's send buffer of a connection, which caps throughput at this much per round trip; 0 leaves it to the kernel.
         sndbuf "sndbuf": Bytes<0, { 1 << 30 }> = "0";
         /// How much unsent data may wait in the kernel before a connection counts as not writable (TCP_NOTSENT_LOWAT); it bounds how old the data below us can be. 0 leaves it to the kernel.
@@ -102,7 +100,7 @@ keys! {
         pin "pin": Switch = "false";
         /// Whether each shard has a table of open files of its own, which makes the limit on open files one per shard.
         descriptor_tables "descriptor-tables": DescriptorTables = "auto";
-        /// Whether an idle shard looks at the ring a while before it sleeps; it costs a core for some microseconds of latency.
+        /// Whether an idle shard looks at the ring before it sleeps: `auto` for a while, where there are more than two cores; `always` without ever sleeping, which costs the whole core and saves the wake-up.
         spin "spin": Spin = "auto";
     }
     "Feed" {
@@ -160,6 +158,8 @@ keys! {
         instruments_max "instruments-max": Count<1, { 1 << 22 }> = "65536";
         /// Connections visited between two looks at the ring.
         visit_connections "visit-connections": Count<1, 65_536> = "64";
+        /// Visits of one connection are at least so far apart: what comes meanwhile goes in one message. More of it costs latency and saves CPU; nothing is skipped.
+        visit_interval "visit-interval": Span<0, 1_000> = "0ms";
         /// Log entries that one visit of a connection may examine.
         visit_entries "visit-entries": Count<64, 1_048_576> = "4096";
         /// Bytes that one visit of a connection may send: one message, one TLS record.

@@ -7,7 +7,6 @@
 
 mod accept;
 mod conversation;
-mod cors;
 mod front;
 mod upgrade;
 

@@ -1,5 +1,4 @@
-//! Sessions: connections after their handshake, driven by their shard's loop: WebSocket, and streams of
-//! events in an HTTP response.
+//! Sessions: WebSocket connections after their handshake, driven by their shard's loop.
 //!
 //! A session is a socket, its place in the framing of both directions, and a few time stamps: some
 //! hundred bytes in a table, and nothing on the heap while it is idle. It knows frames, pings, limits
@@ -10,7 +9,6 @@
 
 mod bucket;
 mod closing;
-mod event_stream;
 mod frame;
 mod inbound;
 mod outbound;
@@ -29,7 +27,7 @@ use bytes::Bytes;
 use hub::ConnId;
 use wire::Encoding;
 
-pub(crate) use frame::{Fin, Opcode, SERVER_HEADER_MAX, append};
+pub(crate) use frame::{Fin, Opcode, append};
 pub(crate) use sessions::{Sessions, Tally};
 
 use bucket::Bucket;
@@ -37,32 +35,27 @@ use inbound::Inbound;
 use outbound::Outbound;
 use transport::Transport;
 
-use crate::sse::Opening;
 use crate::tls::TlsSession;
 
-/// What a connection speaks.
+/// What a connection speaks above WebSocket frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Face {
-    /// The native protocol over WebSocket.
+    /// The native protocol.
     Native(Encoding),
-    /// Events of the native protocol in an HTTP response that does not end; nothing is received.
-    EventStream,
-    /// Nothing above WebSocket: messages are echoed.
+    /// Nothing: messages are echoed.
     Echo,
 }
 
-/// A connection whose handshake is complete.
+/// A connection whose WebSocket handshake is complete.
 pub(crate) struct Arrival {
     pub(crate) socket: TcpStream,
     pub(crate) tls: Option<Box<TlsSession>>,
     pub(crate) face: Face,
-    /// What an event stream was asked for with; the others ask in messages.
-    pub(crate) opening: Option<Box<Opening>>,
     /// What the client sent behind its handshake.
     pub(crate) early: Bytes,
 }
 
-/// One connection.
+/// One WebSocket connection.
 #[derive(Debug)]
 pub(crate) struct Session {
     transport: Transport,

@@ -137,9 +137,7 @@ impl EventLoop {
         let now_ns = monotonic_ns();
         let events = self.serve_sockets(hub, now_ns);
 
-        if hub.next_deadline().is_some_and(|deadline_ns| deadline_ns <= now_ns) {
-            hub.handle_timers(now_ns);
-        }
+        hub.handle_timers(now_ns);
         self.sessions.handle_time(hub, now_ns);
         self.sessions.close_slow(hub, now_ns);
         if let Some(draining) = self.draining.as_mut() {
@@ -304,6 +302,7 @@ impl EventLoop {
 
     /// Whether the shard looks once more instead of sleeping.
     fn spin(&mut self) -> bool {
+        // Without a ring there is nothing to look at.
         let Some(intake) = &self.intake else { return false };
         if !self.spinning.may_go_on() {
             return false;
@@ -347,6 +346,7 @@ impl EventLoop {
 /// each spin that was in vain, back to it with the first that was not.
 #[derive(Debug)]
 struct Spinning {
+    /// `u64::MAX`: without end.
     most_ns: u64,
     allowed_ns: u64,
     began_ns: Option<u64>,
@@ -357,13 +357,14 @@ impl Spinning {
         let most_ns = match spin {
             Spin::Off => 0,
             Spin::Adaptive(most) => saturating_ns(most),
+            Spin::Always => u64::MAX,
         };
         Self { most_ns, allowed_ns: most_ns, began_ns: None }
     }
 
     fn may_go_on(&mut self) -> bool {
-        if self.most_ns == 0 {
-            return false;
+        if matches!(self.most_ns, 0 | u64::MAX) {
+            return self.most_ns > 0;
         }
         let now_ns = monotonic_ns();
         let began_ns = *self.began_ns.get_or_insert(now_ns);

@@ -36,22 +36,8 @@ pub struct ShardSettings {
     pub visit_connections: usize,
     /// Whether an idle shard looks at the ring for a while before it sleeps.
     pub spin: Spin,
-    /// Which pages of other origins may read answers.
-    pub origins: Origins,
     /// Whether `/v1/echo` is served.
     pub echo: Echo,
-}
-
-/// Origins (RFC 6454) other than our own whose pages browsers let read answers over plain HTTP.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Origins {
-    /// No other.
-    #[default]
-    None,
-    /// These, as browsers write them: `https://example.com`.
-    Listed(Vec<String>),
-    /// All.
-    Any,
 }
 
 /// What an idle shard does before it sleeps.
@@ -62,6 +48,8 @@ pub enum Spin {
     /// Looks at the ring for up to this long, less after spins that were in vain: saves the wake-up,
     /// some 10 µs, and costs a core.
     Adaptive(Duration),
+    /// Never sleeps. A tick finds the shard awake; the core does nothing else.
+    Always,
 }
 
 /// Whether the echo service for conformance suites is there.
@@ -94,7 +82,6 @@ impl Default for ShardSettings {
             close_grace: Duration::from_secs(5),
             visit_connections: 64,
             spin: Spin::Off,
-            origins: Origins::None,
             echo: Echo::Absent,
         }
     }

@@ -52,6 +52,34 @@ fn silent_clients_are_pinged_and_those_that_do_not_answer_are_closed() {
 }
 
 #[test]
+fn paced_frames_are_apart_and_miss_nothing() {
+    const INTERVAL: Duration = Duration::from_millis(50);
+    let mut rig = Rig::with(|settings| settings.hub.visit_interval_ns = 50_000_000);
+    let mut client = Client::subscribed(rig.address, &["S0.quote"]);
+    let began = Instant::now();
+    let market = std::thread::spawn(move || {
+        for _ in 0..600 {
+            rig.market.quote(0);
+            rig.market.wake();
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        rig
+    });
+    let (mut follower, mut frames) = (Follower::default(), 0);
+    while follower.topic(0, wire::Channel::Quote).last < 600 {
+        follower.take(&client.frame());
+        frames += 1;
+    }
+    // However late this thread is, so many intervals must have passed on the shard. The first frames
+    // answer the subscription.
+    assert!(began.elapsed() >= INTERVAL * (frames - 3), "{frames} in {:?}", began.elapsed());
+    assert!(frames >= 3, "{frames} frames");
+    let seen = follower.topic(0, wire::Channel::Quote);
+    assert_eq!((seen.skipped, follower.reasons.len()), (0, 0));
+    drop(market.join().unwrap());
+}
+
+#[test]
 fn a_client_without_a_subscription_is_closed_after_a_while() {
     let rig = Rig::with(|settings| {
         settings.heartbeat = Duration::from_millis(100);

@@ -99,8 +99,11 @@ enum Flow {
 
 impl Hub {
     /// Whose turn it is, if anybody's: round robin over connections for which there may be something
-    /// new, which can be written to, and whose rate allows it.
-    pub fn next_visit(&mut self, _now_ns: u64) -> Option<ConnId> {
+    /// new, which can be written to, and whose rates and pace allow it.
+    #[inline]
+    pub fn next_visit(&mut self, now_ns: u64) -> Option<ConnId> {
+        let ticks = self.market.log.ticks_written();
+        self.counters.waits_cut += self.peers.pace.release(ticks, now_ns);
         self.peers.next_turn()
     }
 
@@ -176,6 +179,15 @@ impl Hub {
         }
         if awaited.transfer_done {
             transfers.remove(std::mem::replace(&mut connection.transfer, NO_TRANSFER));
+        }
+        match awaited.visit {
+            Visit { more: true, .. } => {}
+            // Definitions and the like alone do not hold up the first tick.
+            Visit { entries: 0, .. } => self.peers.pace.resume(conn.0),
+            _ => {
+                let ticks = self.market.log.ticks_written();
+                self.peers.pace.visited(conn.0, ticks, awaited.now_ns);
+            }
         }
         self.hold(conn.0, awaited.now_ns);
     }

@@ -1,5 +1,6 @@
 //! One simulated world: a feed, a ring, a hub in a shell, and clients.
 
+use std::collections::HashMap;
 use std::num::NonZeroU32;
 
 use serde_json::Value;
@@ -39,6 +40,8 @@ struct Seat {
     client: Client,
     conn: ConnId,
     is_blocked: bool,
+    /// What might have made its next visit urgent, as of the last.
+    urgent: u64,
 }
 
 pub struct World {
@@ -55,6 +58,10 @@ pub struct World {
     out: Vec<u8>,
     digest: u64,
     last_visit: Option<(ConnId, tickcast_hub::Visit)>,
+    /// When the next visit of a connection's slot is due, whoever has it: one that was left waits on.
+    due_ns: HashMap<ConnId, u64>,
+    /// Counts what the feed was said to be.
+    news: u64,
 }
 
 fn limits(family: Family, random: &mut Random) -> Limits {
@@ -79,6 +86,7 @@ fn limits(family: Family, random: &mut Random) -> Limits {
         merge_levels_max: random.range(1, 80) as usize,
         snapshot_bytes_max: random.range(100, 6000) as usize,
         rate_max: 1000,
+        visit_interval_ns: if random.chance(40) { random.range(1, 50) * 1_000_000 } else { 0 },
     };
     match family {
         Family::Tiny => {}
@@ -127,6 +135,8 @@ impl World {
             out: Vec::new(),
             digest: 0xCBF2_9CE4_8422_2325,
             last_visit: None,
+            due_ns: HashMap::new(),
+            news: 0,
         }
     }
 
@@ -202,10 +212,21 @@ impl World {
         self.out.clear();
         let visit = self.hub.collect(conn, self.now_ns, &mut self.out);
         self.last_visit = Some((conn, visit));
+        let urgent = self.urgent();
         assert_eq!(visit.bytes, self.out.len());
         assert!(visit.examined as usize <= self.limits.visit_entries);
         let seat = self.seats.iter_mut().find(|seat| seat.conn == conn).expect("it is connected");
         assert!(!seat.is_blocked, "a blocked connection is not visited");
+        let due_ns = self.due_ns.entry(conn).or_default();
+        let is_early = self.now_ns < *due_ns;
+        // Whose wait a filling log has cut is not known here, nor when they are due after it.
+        let is_known = self.hub.counters().waits_cut == 0;
+        assert!(
+            !is_known || !is_early || seat.urgent != urgent,
+            "a visit before its time: {conn:?} at {}, due at {due_ns}, {visit:?}, {:?}",
+            self.now_ns,
+            self.hub.counters(),
+        );
         if visit.bytes == 0 {
             self.hub.commit(conn);
             return true;
@@ -217,6 +238,15 @@ impl World {
             return true;
         }
         self.hub.commit(conn);
+        if visit.more {
+            // The rest follows without a pause.
+            seat.urgent = u64::MAX;
+        } else {
+            seat.urgent = urgent;
+            if visit.entries > 0 && !is_early {
+                *due_ns = self.now_ns + self.limits.visit_interval_ns;
+            }
+        }
         for byte in &self.out {
             self.digest = (self.digest ^ u64::from(*byte)).wrapping_mul(0x100_0000_01B3);
         }
@@ -230,6 +260,14 @@ impl World {
         true
     }
 
+    /// Changes with everything after which somebody may be visited before his time.
+    fn urgent(&self) -> u64 {
+        let c = self.hub.counters();
+        let asked = c.subscribes + c.topics_refused + c.unsubscribes;
+        let told = c.definitions + c.images + c.epochs + self.news;
+        asked + told + c.waits_cut
+    }
+
     fn connect(&mut self) {
         let encoding = if self.random.chance(70) { Encoding::Sbe } else { Encoding::Json };
         let Ok(conn) = self.hub.connect(encoding, self.now_ns) else {
@@ -238,7 +276,8 @@ impl World {
         };
         let mut client = Client::new(encoding, self.hub.epoch());
         client.is_strict = self.family == Family::Roomy && self.random.chance(50);
-        self.seats.push(Seat { client, conn, is_blocked: false });
+        let seat = Seat { client, conn, is_blocked: false, urgent: u64::MAX };
+        self.seats.push(seat);
         if !self.gone.is_empty() && self.random.chance(60) {
             self.resume();
         } else {
@@ -285,6 +324,7 @@ impl World {
     fn news(&mut self) {
         let state = *self.random.pick(&[FeedState::Live, FeedState::Silent, FeedState::Stopped]);
         self.hub.handle_feed(state, self.now_ns);
+        self.news += 1;
     }
 
     fn list(&mut self) {
