@@ -6,7 +6,6 @@
 //! machine it holds both ends: reported beside, never added.
 
 use std::fmt;
-use std::io;
 use std::time::Instant;
 
 use clap::Args;
@@ -15,6 +14,7 @@ use serde::Serialize;
 use crate::generator::fleet::{Fleet, FleetError, Go};
 use crate::generator::load::{self, LoadArgs, LoadError, ProgressLine};
 use crate::generator::report::{Expect, Report};
+use crate::server::{MachineMemory, Usage, UsageError};
 
 /// Measure a server's memory per connection.
 #[derive(Args, Debug)]
@@ -37,10 +37,8 @@ pub(crate) struct MemoryArgs {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum MemoryError {
-    #[error("cannot read {0}: {1}")]
-    Read(String, #[source] io::Error),
-    #[error("{0} does not say {1}")]
-    Missing(String, &'static str),
+    #[error(transparent)]
+    Usage(#[from] UsageError),
     #[error(transparent)]
     Load(#[from] LoadError),
     #[error(transparent)]
@@ -50,7 +48,7 @@ pub(crate) enum MemoryError {
 /// One reading, bytes.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Reading {
-    /// The process's proportional set size.
+    /// The proportional set size of the process and what it started.
     pub(crate) pss: u64,
     /// The machine's slabs: sockets, inodes, files, dentries.
     pub(crate) slab: u64,
@@ -125,21 +123,8 @@ fn per(during: u64, before: u64, connections: u64) -> f64 {
 }
 
 fn read(pid: u32) -> Result<Reading, MemoryError> {
-    let pss = field(&format!("/proc/{pid}/smaps_rollup"), "Pss:", 1)? * 1024;
-    let slab = field("/proc/meminfo", "Slab:", 1)? * 1024;
-    // `TCP: inuse 5 orphan 0 tw 0 alloc 7 mem 1`: the last is in pages.
-    let tcp = field("/proc/net/sockstat", "TCP:", 10)? * 4096;
-    Ok(Reading { pss, slab, tcp })
-}
-
-/// The number that is the `column`th word of the line that `name` begins.
-fn field(path: &str, name: &'static str, column: usize) -> Result<u64, MemoryError> {
-    let text =
-        std::fs::read_to_string(path).map_err(|error| MemoryError::Read(path.to_owned(), error))?;
-    let line = text.lines().find(|line| line.split_whitespace().next() == Some(name));
-    let word = line.and_then(|line| line.split_whitespace().nth(column));
-    let number = word.and_then(|word| word.parse().ok());
-    number.ok_or_else(|| MemoryError::Missing(path.to_owned(), name))
+    let machine = MachineMemory::read()?;
+    Ok(Reading { pss: Usage::of(pid)?.pss, slab: machine.slab, tcp: machine.tcp })
 }
 
 impl fmt::Display for MemoryReport {
@@ -166,21 +151,5 @@ impl fmt::Display for MemoryReport {
             writeln!(f, "warning: {warning}")?;
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_own_memory_can_be_read() {
-        let before = read(std::process::id()).unwrap();
-        let mut kept = vec![1u8; 32 << 20];
-        std::hint::black_box(&mut kept);
-        let during = read(std::process::id()).unwrap();
-        let growth = during.pss - before.pss;
-        assert!((30 << 20..40 << 20).contains(&growth), "{growth} bytes for 32 MiB");
-        assert!(during.slab > 0);
     }
 }

@@ -17,6 +17,7 @@ pub mod routes;
 mod session;
 pub mod shard;
 pub mod source;
+mod sse;
 pub mod tail;
 pub mod telemetry;
 mod tls;

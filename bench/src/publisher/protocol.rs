@@ -247,10 +247,11 @@ mod tests {
 
     #[test]
     fn responses_are_told_apart_by_their_lengths() {
-        let two = b"HTTP/1.1 202 Accepted\r\nContent-Length: 3\r\n\r\nabcHTTP/1.1 201 Created\r\n";
-        assert!(matches!(response(two), Ok(Some(45))), "{:?}", response(two));
-        assert!(matches!(response(&two[..44]), Ok(None)));
-        assert!(matches!(response(&two[45..]), Ok(None)));
+        let first = b"HTTP/1.1 202 Accepted\r\nContent-Length: 3\r\n\r\nabc";
+        let both = [&first[..], b"HTTP/1.1 201 Created\r\n"].concat();
+        assert!(matches!(response(&both), Ok(Some(len)) if len == first.len()));
+        assert!(matches!(response(&both[..first.len() - 1]), Ok(None)));
+        assert!(matches!(response(&both[first.len()..]), Ok(None)));
         let refused = b"HTTP/1.1 413 Request Entity Too Large\r\nContent-Length: 0\r\n\r\n";
         assert!(matches!(response(refused), Err(PublisherError::Answer(_))));
     }

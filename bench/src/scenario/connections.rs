@@ -73,9 +73,6 @@ pub(super) fn run(
         for kind in servers {
             let (run, points) = one(&settings, *kind, round)?;
             eprintln!("  {}", line(&run));
-            for (name, figure) in &run.extra {
-                eprintln!("    {name:<36} {figure:>12.1}");
-            }
             record.runs.push(run);
             if round == 1 {
                 series.lines.extend(lines(*kind, &points));

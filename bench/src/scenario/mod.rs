@@ -9,6 +9,7 @@ mod expect;
 mod fanout;
 mod million;
 mod offer;
+mod ring;
 mod search;
 mod slow;
 mod storm;
@@ -41,6 +42,8 @@ pub(crate) enum Kind {
     Storm,
     /// As many sockets as fit.
     Million,
+    /// The ring beside other ways between threads.
+    Ring,
 }
 
 impl Kind {
@@ -52,6 +55,7 @@ impl Kind {
             Self::Connections => "connections",
             Self::Storm => "storm",
             Self::Million => "million",
+            Self::Ring => "ring",
         }
     }
 }
@@ -72,7 +76,7 @@ pub(crate) struct RunArgs {
 /// What goes before the scenarios' own settings.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Options {
-    /// Rounds, instead of the scenario's.
+    /// Rounds, instead of the scenario's; 0 reads the scenario and measures nothing.
     #[arg(long)]
     pub(crate) rounds: Option<u32>,
     /// Servers, separated by commas, instead of the scenario's.
@@ -131,19 +135,29 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, ScenarioError> {
     for scenario in &scenarios {
         eprintln!("{}: {}", scenario.name, scenario.title);
         let mut record = Record::new(scenario.about());
-        match scenario.kind {
-            Kind::Fanout => fanout::run(scenario, &args.options, &mut record)?,
-            Kind::Slow => slow::run(scenario, &args.options, &mut record)?,
-            Kind::Connections => connections::run(scenario, &args.options, &mut record)?,
-            Kind::Storm => storm::run(scenario, &args.options, &mut record)?,
-            Kind::Million => million::run(scenario, &args.options, &mut record)?,
-        }
+        measure(scenario, &args.options, &mut record)?;
         record.summarise();
         let path = record.write(&args.out)?;
         eprintln!("{}: kept in {}", scenario.name, path.display());
         has_failed |= record.runs.iter().any(is_our_failure);
     }
     Ok(if has_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Has the kind's module run a scenario.
+fn measure(
+    scenario: &Scenario,
+    options: &Options,
+    record: &mut Record,
+) -> Result<(), ScenarioError> {
+    match scenario.kind {
+        Kind::Fanout => fanout::run(scenario, options, record),
+        Kind::Slow => slow::run(scenario, options, record),
+        Kind::Connections => connections::run(scenario, options, record),
+        Kind::Storm => storm::run(scenario, options, record),
+        Kind::Million => million::run(scenario, options, record),
+        Kind::Ring => ring::run(scenario, options, record),
+    }
 }
 
 /// A peer that fails is a finding; Tickcast failing is a defect.
@@ -243,9 +257,13 @@ mod tests {
 
     #[test]
     fn every_scenario_can_be_read() {
+        let nothing = Options { rounds: Some(0), ..Options::default() };
         for name in names().unwrap() {
-            let Scenario { kind, title, why, .. } = Scenario::find(&name).unwrap();
-            assert!(!title.is_empty() && !why.is_empty(), "{name}, {}", kind.name());
+            let scenario = Scenario::find(&name).unwrap();
+            assert!(!scenario.title.is_empty() && !scenario.why.is_empty(), "{name}");
+            let mut record = Record::new(scenario.about());
+            measure(&scenario, &nothing, &mut record).unwrap();
+            assert!(record.runs.is_empty(), "{name}");
         }
     }
 

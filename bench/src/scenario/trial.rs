@@ -9,7 +9,7 @@ use super::expect::{self, Expect};
 use crate::generator::load::{self, LoadArgs, Witness};
 use crate::generator::report::{Ns, Report};
 use crate::record::{Offered, Run, ServerUsage, float};
-use crate::server::{self, Running, Spec, Usage};
+use crate::server::{self, Kind, Running, ServerError, Spec, Usage};
 
 /// What is to be tried.
 #[derive(Clone, Debug)]
@@ -23,8 +23,9 @@ pub(crate) struct Trial {
 }
 
 impl Trial {
-    /// Starts the server, runs the load, checks the outcome. What a server does wrong is in the run; an
-    /// error means that there was nothing to measure.
+    /// Starts the server, runs the load, checks the outcome. What goes wrong is in the run, so that one
+    /// server's trouble takes nothing away from the others' figures; an error means that Tickcast is
+    /// not even there to be measured.
     pub(crate) fn run(&self) -> Result<Run, ScenarioError> {
         self.run_asking(|_| Vec::new())
     }
@@ -34,6 +35,34 @@ impl Trial {
         &self,
         ask: impl Fn(&Running) -> Vec<(String, f64)>,
     ) -> Result<Run, ScenarioError> {
+        let run = match self.measure(ask) {
+            Err(error @ ScenarioError::Server(ServerError::Missing { .. }))
+                if self.spec.kind == Kind::Tickcast =>
+            {
+                return Err(error);
+            }
+            Err(error) => self.failed(error.to_string()),
+            Ok(run) => run,
+        };
+        eprintln!("  {}", line(&run));
+        Ok(run)
+    }
+
+    /// A run that came to nothing.
+    fn failed(&self, why: String) -> Run {
+        Run {
+            server: self.spec.kind.name().to_owned(),
+            variant: self.variant.clone(),
+            round: self.round,
+            offered: self.offered,
+            report: None,
+            server_usage: None,
+            failures: vec![why],
+            extra: BTreeMap::new(),
+        }
+    }
+
+    fn measure(&self, ask: impl Fn(&Running) -> Vec<(String, f64)>) -> Result<Run, ScenarioError> {
         let mut running = server::start(&self.spec)?;
         let before = running.usage()?;
         let load = running.aim(self.load.clone());
@@ -60,7 +89,6 @@ impl Trial {
         if !running.is_running() {
             run.failures.push(format!("the server ended: {}", running.log()));
         }
-        eprintln!("  {}", line(&run));
         Ok(run)
     }
 
@@ -145,7 +173,7 @@ fn usage(before: &Usage, begin: &Reading, end: &Reading, report: Option<&Report>
 /// A run in a line, for those who watch.
 pub(crate) fn line(run: &Run) -> String {
     let mut line = format!("round {} {:<16} {:<24}", run.round, run.server, run.variant);
-    if let Some(report) = &run.report {
+    if let Some(report) = run.report.as_ref().filter(|report| report.latency.count > 0) {
         line += &format!(
             " {:>10.0}/s  p50 {:>8}  p99 {:>8}  max {:>8}  generator {:>3.0} %",
             report.messages_per_s,
@@ -162,8 +190,8 @@ pub(crate) fn line(run: &Run) -> String {
             usage.cpu_ms_per_million
         );
     }
-    if let Some(last_ns) = run.extra.get("last_arrival_p50_ns") {
-        line += &format!("  last arrival p50 {:.2} ms", last_ns / 1e6);
+    for (name, figure) in &run.extra {
+        line += &format!("\n    {name:<36} {figure:>14.1}");
     }
     for failure in &run.failures {
         line += &format!("\n    failed: {failure}");

@@ -156,21 +156,8 @@ pub(crate) fn start(spec: &Spec) -> Result<Running, ServerError> {
 }
 
 impl Running {
-    pub(crate) const fn kind(&self) -> Kind {
-        self.kind
-    }
-
     pub(crate) fn url(&self) -> &str {
         &self.url
-    }
-
-    pub(crate) const fn admin(&self) -> Option<SocketAddr> {
-        self.admin
-    }
-
-    /// The server's files: for what a scenario wants to lie beside them.
-    pub(crate) const fn scratch(&self) -> &Scratch {
-        &self.scratch
     }
 
     /// A load directed at this server: its address and the certificate it shows.

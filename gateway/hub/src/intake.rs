@@ -100,6 +100,7 @@ impl Hub {
     pub fn handle_lapped(&mut self, lost: u64, now_ns: u64) {
         self.counters.laps += 1;
         self.counters.laps_lost += lost;
+        self.market.whole_from = self.market.log.head();
         self.break_group();
         for slot in 0..self.market.instruments.len() {
             if let Some(book) = &mut self.market.instruments.get_mut(slot).book {
@@ -159,7 +160,7 @@ impl Hub {
                 (topic.channel, topic.slot, topic.head_seq)
             };
             if let Some(tick) = self.market.topics.ahead(topic) {
-                self.take(topic, &[tick], 0, now_ns);
+                self.take(topic, &[tick], marks::RECOVERED, now_ns);
             } else if self.market.is_book(channel) {
                 let known = self.market.instruments.get(slot);
                 let Some(book) = known.book.as_ref().filter(|book| book.seq() > Some(head_seq))
@@ -168,7 +169,7 @@ impl Hub {
                 };
                 if channel == Channel::Depth {
                     let tick = book_only(&book.head);
-                    self.take(topic, &[tick], marks::BOOK_ONLY, now_ns);
+                    self.take(topic, &[tick], marks::BOOK_ONLY | marks::RECOVERED, now_ns);
                 } else {
                     self.derive(topic, now_ns);
                 }
@@ -178,7 +179,8 @@ impl Hub {
 
     /// Whether an instrument that is not known may yet be defined: there is no feed, or it has only
     /// begun to say what it has.
-    pub(crate) fn is_defining(&self, now_ns: u64) -> bool {
+    #[must_use]
+    pub fn is_defining(&self, now_ns: u64) -> bool {
         self.market.epoch == 0 || now_ns < self.intake.defining_until_ns
     }
 

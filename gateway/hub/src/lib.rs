@@ -29,6 +29,7 @@ mod market;
 mod pace;
 mod pages;
 mod peers;
+mod position;
 mod resume;
 mod subscribers;
 mod subscription;

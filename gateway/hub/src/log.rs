@@ -52,6 +52,9 @@ pub(crate) mod marks {
     /// No group: it stands for the groups that an image's book had and the shard never got. Who
     /// comes to it needs the book.
     pub(crate) const BOOK_ONLY: u8 = 1 << 3;
+    /// It came by image, after what the ring still had: its place in the log is not its place in the
+    /// feed, which is before all of that.
+    pub(crate) const RECOVERED: u8 = 1 << 4;
 }
 
 /// See the module's header.

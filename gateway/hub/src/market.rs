@@ -30,6 +30,9 @@ pub(crate) struct Market {
     /// Counts epochs.
     pub(crate) generation: u32,
     past_epochs: [u64; PAST_EPOCHS],
+    /// From this position on the log has all that the feed said, in its order, but for what the marks
+    /// of its entries say.
+    pub(crate) whole_from: u64,
     /// The feed's clock, as of the newest record: when things happened that have no tick.
     pub(crate) clock_ns: u64,
     /// Bytes of all encoded book snapshots that exist.
@@ -50,6 +53,7 @@ impl Market {
             epoch: 0,
             generation: 0,
             past_epochs: [0; PAST_EPOCHS],
+            whole_from: 0,
             clock_ns: 0,
             snapshot_bytes: Rc::default(),
             cached: VecDeque::new(),

@@ -22,6 +22,7 @@
 //!
 //! # Notes for callers
 //! - [`Reader::read`] and [`Ring::read_image`] replace what is in `out`; they do not append.
+//!   [`Reader::read_each`] needs no buffer, and is the fastest way to read.
 //! - [`Ring::oldest`] keeps an eighth of the ring's distance from being overwritten, as does the place
 //!   a lapped reader is moved to.
 //! - [`Ring::spawn_waiter`] can fail, as threads can; on a heap ring it does nothing.
@@ -71,6 +72,7 @@ mod shape;
 mod slot;
 mod sync;
 mod waiter;
+mod words;
 
 pub use images::ImageTooLarge;
 #[cfg(not(loom))]

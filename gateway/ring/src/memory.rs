@@ -3,6 +3,7 @@
 //! Both kinds are reached through the same two pointers, so that reading and publishing do not ask
 //! which kind it is. A [`Memory`] that exists is as large as its shape says, and stays where it is.
 
+use std::marker::PhantomData;
 use std::ptr::NonNull;
 
 use crate::header::Header;
@@ -80,13 +81,9 @@ impl Memory {
         unsafe { self.header.as_ref() }
     }
 
-    /// The slot that holds `position`, if any does.
     #[inline]
-    pub(crate) const fn slot(&self, position: u64) -> &Slot {
-        #[expect(clippy::cast_possible_truncation, reason = "the mask came from a usize")]
-        let index = (position & self.mask) as usize;
-        // SAFETY: `mask + 1` slots are valid for as long as `self`, and the index is at most `mask`.
-        unsafe { self.slots.add(index).as_ref() }
+    pub(crate) const fn slots(&self) -> Slots<'_> {
+        Slots { first: self.slots, mask: self.mask, memory: PhantomData }
     }
 
     pub(crate) const fn images(&self) -> &Images {
@@ -99,6 +96,40 @@ impl Memory {
         match &self.owner {
             Owner::Heap => None,
             Owner::Mapped(mapping) => Some(mapping),
+        }
+    }
+}
+
+/// The slots of a [`Memory`]: where they are, by value, so that a loop over them keeps it in registers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slots<'a> {
+    first: NonNull<Slot>,
+    mask: u64,
+    memory: PhantomData<&'a Memory>,
+}
+
+impl<'a> Slots<'a> {
+    /// The slot that holds `position`, if any does.
+    #[inline]
+    pub(crate) const fn at(self, position: u64) -> &'a Slot {
+        #[expect(clippy::cast_possible_truncation, reason = "the mask came from a usize")]
+        let index = (position & self.mask) as usize;
+        // SAFETY: `mask + 1` slots are valid for as long as the memory, and the index is at most `mask`.
+        unsafe { self.first.add(index).as_ref() }
+    }
+
+    /// The slots of `position` and those behind it, at most `max` and not beyond the memory's end, where
+    /// positions go on at its beginning. Not empty unless `max` is 0.
+    #[inline]
+    pub(crate) fn run(self, position: u64, max: usize) -> &'a [Slot] {
+        let (first, left) = (position & self.mask, self.mask - (position & self.mask));
+        #[expect(clippy::cast_possible_truncation, reason = "the mask came from a usize")]
+        let (first, left) = (first as usize, left as usize);
+        // SAFETY: of `mask + 1` slots the first `first` are left out, and `left` are behind the next;
+        // all of them are valid for as long as the memory, and shared as they are.
+        unsafe {
+            let slots = NonNull::slice_from_raw_parts(self.first.add(first), max.min(left + 1));
+            slots.as_ref()
         }
     }
 }

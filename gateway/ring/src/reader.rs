@@ -9,9 +9,9 @@ use std::sync::Arc;
 use crate::ring::Shared;
 use crate::slot::{Found, POSITION_MAX, Record};
 
-/// How often one call moves a reader that is lapped again before its first record. The head start of an
+/// How often one call tries, if its reader is lapped again before its first record. The head start of an
 /// eighth of the ring makes a second time improbable.
-const MOVES_MAX: usize = 3;
+const TRIES_MAX: usize = 4;
 
 /// Where a reader starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,21 +56,52 @@ impl Reader {
     pub fn read(&mut self, out: &mut Vec<Record>, max: usize) -> Read {
         out.clear();
         let mut lost = 0;
-        let mut moves = 0;
-        while out.len() < max {
-            match self.shared.slot(self.position).read(self.position, out) {
-                Found::Record => self.position += 1,
-                Found::Older => break,
-                // The loss comes behind these records: the next call tells it.
-                Found::Newer(_) if !out.is_empty() => break,
-                Found::Newer(_) if moves == MOVES_MAX => break,
-                Found::Newer(newer) => {
-                    moves += 1;
-                    lost += self.move_to_oldest(newer);
-                }
+        for _ in 0..TRIES_MAX {
+            let read = self.read_each(max, |record| out.push(*record));
+            lost += read.lost;
+            if read.lost == 0 {
+                break;
             }
         }
         Read { records: out.len(), lost }
+    }
+
+    /// Gives up to `max` next records to `each`, one by one, or else says how many were lost: a call that
+    /// returns a loss has given none, so that the loss can be dealt with before what comes behind it.
+    ///
+    /// What `each` gets is a copy that was found whole, in registers if it can be; the slot may be
+    /// overwritten meanwhile. If it panics, the records of this call come again.
+    #[inline]
+    pub fn read_each(&mut self, max: usize, mut each: impl FnMut(&Record)) -> Read {
+        let slots = self.shared.slots();
+        let mut position = self.position;
+        let mut newer = None;
+        let end = position.saturating_add(max as u64);
+        'all: while position < end {
+            #[expect(clippy::cast_possible_truncation, reason = "at most `max`")]
+            for slot in slots.run(position, (end - position) as usize) {
+                match slot.read(position) {
+                    Found::Record(record) => {
+                        position += 1;
+                        each(&record);
+                    }
+                    Found::Older => break 'all,
+                    Found::Newer(found) => {
+                        newer = Some(found);
+                        break 'all;
+                    }
+                }
+            }
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "at most `max`")]
+        let records = (position - self.position) as usize;
+        self.position = position;
+        let lost = match newer {
+            Some(newer) if records == 0 => self.move_to_oldest(newer),
+            // The loss comes behind these records: the next call tells it.
+            _ => 0,
+        };
+        Read { records, lost }
     }
 
     /// The position of the next record.
@@ -92,7 +123,7 @@ impl Reader {
 
     /// Whether a read would give a record or a loss.
     pub(crate) fn is_ready(&self) -> bool {
-        let slot = self.shared.slot(self.position);
+        let slot = self.shared.slots().at(self.position);
         if slot.has(self.position) {
             return true;
         }
@@ -107,9 +138,11 @@ impl Reader {
     #[cold]
     fn move_to_oldest(&mut self, newer: u64) -> u64 {
         let oldest = self.shared.oldest();
-        // An honest slot holds positions of its own only, and its publisher's head comes with them.
+        // An honest slot holds positions of its own only, and with them comes the head as it was before
+        // the batch they belong to.
         let is_of_slot = self.shared.is_same_slot(newer, self.position);
-        if !is_of_slot || self.shared.head() < newer || oldest <= self.position {
+        let is_of_batch = newer < self.shared.head() + self.shared.margin() as u64;
+        if !is_of_slot || !is_of_batch || oldest <= self.position {
             self.shared.distrust();
             return 0;
         }

@@ -10,12 +10,12 @@ use crate::header::Header;
 use crate::images::Images;
 #[cfg(not(loom))]
 use crate::mapping::{CreateError, Mapping, OpenError};
-use crate::memory::Memory;
+use crate::memory::{Memory, Slots};
 use crate::park::{ParkSlot, Parking, Wake};
 use crate::publisher::Publisher;
 use crate::reader::{Reader, Start};
 use crate::shape::Shape;
-use crate::slot::{POSITION_MAX, Slot};
+use crate::slot::POSITION_MAX;
 use crate::sync::Ordering;
 use crate::waiter::WaiterHandle;
 
@@ -194,8 +194,8 @@ impl Shared {
     }
 
     #[inline]
-    pub(crate) const fn slot(&self, position: u64) -> &Slot {
-        self.memory.slot(position)
+    pub(crate) const fn slots(&self) -> Slots<'_> {
+        self.memory.slots()
     }
 
     pub(crate) const fn images(&self) -> &Images {
@@ -210,6 +210,11 @@ impl Shared {
 
     pub(crate) fn oldest(&self) -> u64 {
         self.head().saturating_sub(self.shape.reach())
+    }
+
+    /// The most records that are written before the head is.
+    pub(crate) const fn margin(&self) -> usize {
+        self.shape.margin()
     }
 
     /// Whether both positions lie in the same slot.

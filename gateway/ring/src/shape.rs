@@ -107,8 +107,13 @@ impl Shape {
     /// How far behind the head a reader is safe for a while: a lapped reader that was put at the very
     /// oldest record would be lapped again by the next one. An eighth of the ring is its head start.
     pub(crate) const fn reach(&self) -> u64 {
-        let margin = self.capacity / 8;
-        (self.capacity - if margin == 0 { 1 } else { margin }) as u64
+        (self.capacity - self.margin()) as u64
+    }
+
+    /// That eighth. Also the most that is written beyond the head: what a reader that was put back is
+    /// going to read is not overwritten before the head moves.
+    pub(crate) const fn margin(&self) -> usize {
+        if self.capacity < 16 { 1 } else { self.capacity / 8 }
     }
 }
 

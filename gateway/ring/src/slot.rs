@@ -11,6 +11,7 @@
 //! look. Without either a reader can take a torn record for a whole one, and loom shows it.
 
 use crate::sync::{AtomicU64, Ordering, fence};
+use crate::words;
 
 /// Words in a record.
 pub const RECORD_WORDS: usize = 15;
@@ -19,7 +20,7 @@ pub const RECORD_WORDS: usize = 15;
 pub type Record = [u64; RECORD_WORDS];
 
 /// Words a slot really keeps. Loom tries every value every load may see: two words suffice to be torn.
-const SLOT_WORDS: usize = if cfg!(loom) { 2 } else { RECORD_WORDS };
+pub(crate) const SLOT_WORDS: usize = if cfg!(loom) { 2 } else { RECORD_WORDS };
 
 /// Bytes from one slot to the next.
 pub(crate) const SLOT_BYTES: usize = 128;
@@ -45,11 +46,12 @@ const _: () = assert!(size_of::<Slot>() == SLOT_BYTES);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
     /// The record, whole.
-    Record,
+    Record(Record),
     /// An older one: the position is not published yet.
     Older,
     /// This newer position, or it was being written: the reader was lapped. A publisher stores its
-    /// head before it writes, and whoever gets this answer sees a head of at least that position.
+    /// head before it writes a batch, and whoever gets this answer sees at least the head before that
+    /// position's batch.
     Newer(u64),
 }
 
@@ -66,30 +68,27 @@ impl Slot {
         self.sequence.store(sequence + 1, Ordering::Release);
         // No word below may be seen before the mark above.
         fence(Ordering::Release);
-        for (word, &value) in self.words.iter().zip(record) {
-            word.store(value, Ordering::Relaxed);
-        }
+        words::store(&self.words, record);
         // Release: who sees this number sees all words.
         self.sequence.store(sequence + 2, Ordering::Release);
     }
 
-    /// Appends the record of `position` to `out`, if it is here and whole.
+    /// Takes the record of `position`, if it is here and whole.
     #[inline]
-    pub(crate) fn read(&self, position: u64, out: &mut Vec<Record>) -> Found {
+    pub(crate) fn read(&self, position: u64) -> Found {
         let wanted = 2 * position + 2;
         // Acquire: with this number come all its words.
         let before = self.sequence.load(Ordering::Acquire);
         if before != wanted {
             return Self::other(before, wanted);
         }
-        out.push(self.take());
+        let record = words::load(&self.words);
         // The second look must not happen before the words were taken.
         fence(Ordering::Acquire);
         let after = self.sequence.load(Ordering::Relaxed);
         if after == wanted {
-            return Found::Record;
+            return Found::Record(record);
         }
-        out.pop();
         // What the second look saw comes with the head that was stored before it.
         fence(Ordering::Acquire);
         Self::other(after, wanted)
@@ -99,15 +98,6 @@ impl Slot {
     pub(crate) fn has(&self, position: u64) -> bool {
         // Relaxed: nothing is taken here, and a later look sees no older sequence.
         self.sequence.load(Ordering::Relaxed) >= 2 * position + 2
-    }
-
-    #[inline]
-    fn take(&self) -> Record {
-        let mut record = [0; RECORD_WORDS];
-        for (value, word) in record.iter_mut().zip(&self.words) {
-            *value = word.load(Ordering::Relaxed);
-        }
-        record
     }
 
     #[cold]
@@ -123,26 +113,21 @@ mod tests {
     #[test]
     fn a_slot_knows_which_position_it_holds() {
         let slot = Slot::new();
-        let mut out = Vec::new();
-        assert_eq!(slot.read(3, &mut out), Found::Older);
+        assert_eq!(slot.read(3), Found::Older);
         slot.write(3, &[9; RECORD_WORDS]);
-        assert_eq!(slot.read(3, &mut out), Found::Record);
-        assert_eq!(out, [[9; RECORD_WORDS]]);
-        assert_eq!(slot.read(11, &mut out), Found::Older);
+        assert_eq!(slot.read(3), Found::Record([9; RECORD_WORDS]));
+        assert_eq!(slot.read(11), Found::Older);
         slot.write(11, &[8; RECORD_WORDS]);
-        assert_eq!(slot.read(3, &mut out), Found::Newer(11));
-        assert_eq!(out.len(), 1);
+        assert_eq!(slot.read(3), Found::Newer(11));
         assert!(slot.has(3) && slot.has(11) && !slot.has(19));
     }
 
     #[test]
     fn a_half_written_slot_is_not_read() {
         let slot = Slot::new();
-        let mut out = Vec::new();
         slot.write(3, &[9; RECORD_WORDS]);
         slot.sequence.store(2 * 11 + 1, Ordering::Relaxed);
-        assert_eq!(slot.read(3, &mut out), Found::Newer(11));
-        assert_eq!(slot.read(11, &mut out), Found::Older);
-        assert_eq!(out.len(), 0);
+        assert_eq!(slot.read(3), Found::Newer(11));
+        assert_eq!(slot.read(11), Found::Older);
     }
 }

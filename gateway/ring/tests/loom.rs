@@ -101,6 +101,43 @@ fn a_reader_never_takes_a_torn_record() {
     });
 }
 
+/// The smallest ring whose batches are of more than one record: two.
+const SHAPE_OF_BATCHES: Shape = Shape { capacity: 16, ..SHAPE };
+
+#[test]
+fn a_waiting_reader_finds_a_batch_whole() {
+    check(3, || {
+        let (mut publisher, ring) = Ring::heap(SHAPE_OF_BATCHES, 1);
+        let publishing = thread::spawn(move || {
+            publisher.publish_all(&[record(0), record(1)]);
+        });
+        let mut reader = ring.reader(Start::At(0));
+        let mut out = Vec::new();
+        let passed = read_checked(&mut reader, &mut out);
+        assert!([0, 2].contains(&passed), "a part of a batch was there");
+        publishing.join().unwrap();
+        assert_eq!(passed + read_checked(&mut reader, &mut out), 2);
+        assert_eq!(ring.state(), State::Live, "an honest ring was distrusted");
+    });
+}
+
+#[test]
+fn a_reader_lapped_by_a_batch_is_told_so() {
+    check(2, || {
+        let (mut publisher, ring) = Ring::heap(SHAPE_OF_BATCHES, 1);
+        let records: Vec<Record> = (0..18).map(record).collect();
+        publisher.publish_all(&records[..16]);
+        let mut reader = ring.reader(Start::At(1));
+        // Position 17 is written into the reader's slot while the head is still 16.
+        let publishing = thread::spawn(move || publisher.publish_all(&records[16..]));
+        let mut out = Vec::new();
+        let passed = read_checked(&mut reader, &mut out);
+        assert!(passed > 0, "a record of the first lap, or what came instead");
+        publishing.join().unwrap();
+        assert_eq!(ring.state(), State::Live, "an honest ring was distrusted");
+    });
+}
+
 #[test]
 fn two_readers_do_not_disturb_each_other() {
     check(2, || {

@@ -98,6 +98,37 @@ fn every_record_is_read_or_counted_as_lost() {
     }
 }
 
+#[test]
+fn batches_are_read_or_counted_as_single_records_are() {
+    for capacity in [2, 16, 64, 4096] {
+        let (mut publisher, ring) = Ring::heap(shape(capacity), 1);
+        let tallies: Vec<Tally> = thread::scope(|scope| {
+            let readers = [1, 7, 256].map(|max| {
+                let ring = ring.clone();
+                scope.spawn(move || read_all(&ring, max))
+            });
+            scope.spawn(move || {
+                let mut batch = Vec::new();
+                while publisher.position() < RECORDS {
+                    let first = publisher.position();
+                    // From nothing to more than the largest of the rings keeps back, and all between.
+                    let records = (first * 7 + 13) % 700;
+                    batch.clear();
+                    batch.extend((first..RECORDS.min(first + records)).map(record));
+                    publisher.publish_all(&batch);
+                    assert_eq!(publisher.position(), first + batch.len() as u64);
+                    publisher.wake();
+                }
+                publisher.close();
+            });
+            readers.into_iter().map(|reader| reader.join().unwrap()).collect()
+        });
+        for tally in tallies {
+            assert_eq!(tally.read + tally.lost, RECORDS, "capacity {capacity}: {tally:?}");
+        }
+    }
+}
+
 struct Unpark(Thread);
 
 impl Wake for Unpark {
@@ -237,6 +268,22 @@ fn a_loss_in_the_middle_of_a_batch_is_told_with_the_next() {
     reader.seek(0);
     let read = reader.read(&mut out, 1);
     assert_eq!((read.records, read.lost), (1, 2));
+}
+
+#[test]
+fn a_loss_is_told_before_what_comes_behind_it() {
+    let (mut publisher, ring) = Ring::heap(shape(8), 1);
+    let mut reader = ring.reader(Start::At(0));
+    let records: Vec<Record> = (0..12).map(record).collect();
+    publisher.publish_all(&records);
+    let mut found = Vec::new();
+    let lapped = reader.read_each(100, |record| found.push(*record));
+    assert_eq!((lapped.records, lapped.lost, found.len()), (0, 5, 0));
+    let read = reader.read_each(2, |record| found.push(*record));
+    assert_eq!((read.records, read.lost), (2, 0));
+    let read = reader.read_each(usize::MAX, |record| found.push(*record));
+    assert_eq!((read.records, read.lost, reader.lag()), (5, 0, 0));
+    assert_eq!(found, records[5..]);
 }
 
 #[test]

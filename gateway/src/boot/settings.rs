@@ -40,6 +40,7 @@ pub(super) fn settings(config: &Config) -> Result<ShardSettings, LimitsError> {
         close_grace: config.close_grace,
         visit_connections: size(config.visit_connections),
         spin: spin(config.spin),
+        origins: config.cors_origins.clone(),
         echo: match config.test_echo {
             Switch::On => Echo::Served,
             Switch::Off => Echo::Absent,

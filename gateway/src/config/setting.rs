@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::source::Source;
+use crate::shard::Origins;
 
 /// A kind of configuration value.
 pub trait Setting {
@@ -198,6 +199,39 @@ impl Setting for OptionalPath {
 
     fn expected() -> String {
         "the path of a file".to_owned()
+    }
+}
+
+/// Origins of pages, with commas between; `*` for all.
+pub struct OriginList;
+
+impl Setting for OriginList {
+    type Value = Origins;
+    const PLACEHOLDER: &'static str = "ORIGINS";
+
+    fn parse(text: &str) -> Result<Origins, Refusal> {
+        match text {
+            "" => return Ok(Origins::None),
+            "*" => return Ok(Origins::Any),
+            _ => {}
+        }
+        // Compared byte for byte with what browsers send: lower case, and nothing behind the port.
+        let is_origin = |origin: &str| {
+            let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+            host.is_some_and(|host| {
+                let allowed =
+                    |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.:[]".contains(&b);
+                !host.is_empty() && host.bytes().all(allowed)
+            })
+        };
+        let origins: Vec<String> = text.split(',').map(|origin| origin.trim().to_owned()).collect();
+        let all_valid = origins.iter().all(|origin| is_origin(origin));
+        if all_valid { Ok(Origins::Listed(origins)) } else { Err(Refusal::Malformed) }
+    }
+
+    fn expected() -> String {
+        "* or origins with commas between, such as https://example.com,http://localhost:3000"
+            .to_owned()
     }
 }
 
@@ -438,6 +472,18 @@ mod tests {
             assert_eq!(Time::parse(bad), Err(Refusal::Malformed), "{bad:?}");
         }
         assert!(Time::expected().contains("from 100ms to 1h"));
+    }
+
+    #[test]
+    fn origins_are_what_browsers_send() {
+        assert_eq!(OriginList::parse(""), Ok(Origins::None));
+        assert_eq!(OriginList::parse("*"), Ok(Origins::Any));
+        let listed = Origins::Listed(vec!["https://a.example".into(), "http://[::1]:3000".into()]);
+        assert_eq!(OriginList::parse("https://a.example, http://[::1]:3000"), Ok(listed));
+        for bad in ["a.example", "https://", "https://a.example/", "https://A.example", "*,*", ","]
+        {
+            assert_eq!(OriginList::parse(bad), Err(Refusal::Malformed), "{bad}");
+        }
     }
 
     #[test]

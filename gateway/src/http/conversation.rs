@@ -1,10 +1,17 @@
 //! One connection until it becomes a session or ends: TLS handshake, requests, upgrade.
+//!
+//! A request for an event stream is read by hyper and answered by its session: the connection is taken
+//! from hyper between the two. What hyper answered before is flushed then, unless the client sent
+//! requests without waiting for answers and does not read those: it has only itself to blame.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
+use std::future::{Future, pending, poll_fn};
 use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 
 use bytes::Bytes;
 use fastwebsockets::upgrade::UpgradeFut;
@@ -19,28 +26,45 @@ use rustls::ServerConfig;
 use rustls::server::Acceptor;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::cors::Cors;
 use super::front::Front;
-use super::upgrade::{self, Refusal};
+use super::upgrade::{self, Refusal, Service};
 use crate::session::{Arrival, Face};
 use crate::shard::counters::Counter;
-use crate::shard::limits::{HTTP_LIFE_MAX, REQUEST_BYTES_MAX};
+use crate::shard::limits::{HTTP_LIFE_MAX, REQUEST_BYTES_MAX, RESUME_PAUSE};
+use crate::sse::{self, Begin, Opening};
 use crate::tls::TlsSession;
 
-/// An upgrade that has been granted: it is complete when hyper has sent the answer.
-type Granted = Rc<RefCell<Option<(UpgradeFut, Face)>>>;
+/// What a connection is to become instead of having its next request answered.
+enum Grant {
+    /// A WebSocket: the upgrade is complete when hyper has sent the answer.
+    Upgrade(UpgradeFut, Face),
+    /// An event stream, whose session writes the whole answer.
+    Stream(Box<Opening>),
+}
+
+type Granted = Rc<RefCell<Option<Grant>>>;
+
+/// A connection that has been taken back from hyper.
+struct Taken<S> {
+    stream: S,
+    early: Bytes,
+    face: Face,
+    opening: Option<Box<Opening>>,
+}
 
 /// Serves a new connection.
 pub(super) async fn converse(front: &Rc<Front>, socket: TcpStream) {
     let handshake_timeout = front.settings.handshake_timeout;
     let Some(tls) = front.tls() else {
-        if let Some((stream, early, face)) = serve(front, socket).await
+        if let Some(Taken { stream, early, face, opening }) = serve(front, socket).await
             && let Ok(socket) = stream.into_std()
         {
-            front.arrive(Arrival { socket, tls: None, face, early });
+            front.arrive(Arrival { socket, tls: None, face, opening, early });
         }
         return;
     };
@@ -52,11 +76,12 @@ pub(super) async fn converse(front: &Rc<Front>, socket: TcpStream) {
         }
         Err(_) => return front.count(Counter::HandshakesTimedOut),
     };
-    if let Some((stream, early, face)) = serve::<TlsStream<TcpStream>>(front, stream).await {
+    let taken = serve::<TlsStream<TcpStream>>(front, stream).await;
+    if let Some(Taken { stream, early, face, opening }) = taken {
         let (socket, connection) = stream.into_inner();
         if let Ok(socket) = socket.into_std() {
             let tls = Some(Box::new(TlsSession::new(connection)));
-            front.arrive(Arrival { socket, tls, face, early });
+            front.arrive(Arrival { socket, tls, face, opening, early });
         }
     }
 }
@@ -73,23 +98,33 @@ async fn shake_hands(
     begun.into_stream(tls).await
 }
 
-/// Answers requests until one of them is an upgrade; then gives the stream back.
-async fn serve<S>(front: &Rc<Front>, stream: S) -> Option<(S, Bytes, Face)>
+/// Answers requests until one of them is granted more than an answer; then gives the stream back.
+async fn serve<S>(front: &Rc<Front>, stream: S) -> Option<Taken<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let granted = Granted::default();
     let service = service_fn(|request| {
         let response = answer(front, request, &granted);
-        async move { Ok::<_, Infallible>(response) }
+        async move {
+            match response {
+                Some(response) => Ok::<_, Infallible>(response),
+                // Its session answers it, once the connection is taken from hyper.
+                None => pending().await,
+            }
+        }
     });
-    let connection = http1::Builder::new()
+    let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(front.settings.handshake_timeout)
         .max_buf_size(REQUEST_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
-    match timeout(HTTP_LIFE_MAX, connection).await {
+    let conversation = poll_fn(|context| match Pin::new(&mut connection).poll(context) {
+        Poll::Pending if matches!(*granted.borrow(), Some(Grant::Stream(_))) => Poll::Ready(Ok(())),
+        polled => polled,
+    });
+    match timeout(HTTP_LIFE_MAX, conversation).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
             let counter =
@@ -102,29 +137,79 @@ where
             return None;
         }
     }
-    let (upgrade, face) = granted.borrow_mut().take()?;
-    // fastwebsockets wraps what hyper hands out; from here on frames are the session's.
-    let upgraded = upgrade.await.ok()?.into_inner().into_inner();
-    let parts = upgraded.downcast::<TokioIo<S>>().ok()?;
-    Some((parts.io.into_inner(), parts.read_buf, face))
+    let grant = granted.borrow_mut().take()?;
+    match grant {
+        Grant::Upgrade(upgrade, face) => {
+            // fastwebsockets wraps what hyper hands out; from here on frames are the session's.
+            let upgraded = upgrade.await.ok()?.into_inner().into_inner();
+            let parts = upgraded.downcast::<TokioIo<S>>().ok()?;
+            let (stream, early) = (parts.io.into_inner(), parts.read_buf);
+            Some(Taken { stream, early, face, opening: None })
+        }
+        Grant::Stream(opening) => {
+            let parts = connection.into_parts()?;
+            if opening.begin != Begin::Anew {
+                sleep(RESUME_PAUSE).await;
+            }
+            let (stream, early) = (parts.io.into_inner(), parts.read_buf);
+            Some(Taken { stream, early, face: Face::EventStream, opening: Some(opening) })
+        }
+    }
 }
 
+/// The answer to a request; `None`: the connection becomes something else.
 fn answer(
     front: &Front,
+    request: Request<Incoming>,
+    granted: &Granted,
+) -> Option<Response<Full<Bytes>>> {
+    let service = upgrade::service_at(request.uri().path(), &front.settings);
+    if fastwebsockets::upgrade::is_upgrade_request(&request) {
+        return Some(grant_upgrade(front, request, service, granted));
+    }
+    let cors = Cors::of(request.headers(), &front.settings.origins);
+    let mut response = match service {
+        Some(_) => refuse(front, Refusal::NotAnUpgrade),
+        None if request.uri().path() == "/v1/sse"
+            && matches!(*request.method(), Method::GET | Method::HEAD) =>
+        {
+            front.count(Counter::HttpRequests);
+            let (request, _body) = request.into_parts();
+            match sse::parse(&request) {
+                Ok(_) if request.method == Method::HEAD => sse::head().map(Full::new),
+                Ok(mut opening) => {
+                    opening.headers = cors.lines();
+                    *granted.borrow_mut() = Some(Grant::Stream(Box::new(opening)));
+                    return None;
+                }
+                Err(refusal) => {
+                    front.count(Counter::EventStreamsRefused);
+                    refusal.response().map(Full::new)
+                }
+            }
+        }
+        None if request.method() == Method::OPTIONS => {
+            let mut response = Response::new(Full::default());
+            *response.status_mut() = StatusCode::NO_CONTENT;
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"));
+            cors.add_preflight(response.headers_mut());
+            response
+        }
+        None => plain(front, request),
+    };
+    cors.add_headers(response.headers_mut());
+    if front.is_draining() {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Some(response)
+}
+
+fn grant_upgrade(
+    front: &Front,
     mut request: Request<Incoming>,
+    service: Option<Service>,
     granted: &Granted,
 ) -> Response<Full<Bytes>> {
-    let service = upgrade::service_at(request.uri().path(), &front.settings);
-    if !fastwebsockets::upgrade::is_upgrade_request(&request) {
-        let mut response = match service {
-            Some(_) => refuse(front, Refusal::NotAnUpgrade),
-            None => plain(front, request),
-        };
-        if front.is_draining() {
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        return response;
-    }
     let accepted = match service {
         None => Err(Refusal::NoSuchService),
         Some(_) if front.is_draining() => Err(Refusal::Draining),
@@ -137,7 +222,7 @@ fn answer(
     let Ok((response, upgrade)) = fastwebsockets::upgrade::upgrade(&mut request) else {
         return refuse(front, Refusal::Key);
     };
-    *granted.borrow_mut() = Some((upgrade, accepted.face));
+    *granted.borrow_mut() = Some(Grant::Upgrade(upgrade, accepted.face));
     let mut response = response.map(|_| Full::default());
     accepted.add_subprotocol(response.headers_mut());
     response

@@ -7,6 +7,7 @@
 
 mod accept;
 mod conversation;
+mod cors;
 mod front;
 mod upgrade;
 

@@ -37,7 +37,7 @@ pub fn answer(request: &Parts, market: &dyn Market) -> Response<Bytes> {
                 status: StatusCode::NOT_FOUND,
                 code: "not_found",
                 msg: &format!(
-                    "no {path} here; there are /, /v1/stream (WebSocket), /v1/instruments, \
+                    "no {path} here; there are /, /v1/stream (WebSocket), /v1/sse, /v1/instruments, \
                      /v1/snapshot/SYMBOL and /v1/schema.xml"
                 ),
             }),

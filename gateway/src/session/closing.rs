@@ -9,9 +9,10 @@ use hub::Hub;
 use wire::CloseCode;
 
 use super::sessions::{NO_SLOT, Sessions, to_ms};
-use super::{Phase, frame};
+use super::{Face, Phase, frame};
 use crate::clock::saturating_ns;
 use crate::shard::counters::Counter;
+use crate::sse;
 
 impl Sessions {
     /// Closes a session with a code. `phase` says what is expected of the client then:
@@ -30,7 +31,16 @@ impl Sessions {
         }
         self.tally.counters.count(counter_of(code));
         self.replies.clear();
-        frame::append_close(&mut self.replies, code);
+        let phase = match session.face {
+            Face::EventStream => {
+                sse::write_close(&mut self.replies, code);
+                Phase::Finishing
+            }
+            Face::Native(_) | Face::Echo => {
+                frame::append_close(&mut self.replies, code);
+                phase
+            }
+        };
         self.begin_close(slot, phase, hub, now_ns);
     }
 
@@ -60,7 +70,7 @@ impl Sessions {
         }
     }
 
-    fn begin_close(&mut self, slot: u32, phase: Phase, hub: &mut Hub, now_ns: u64) {
+    pub(super) fn begin_close(&mut self, slot: u32, phase: Phase, hub: &mut Hub, now_ns: u64) {
         self.forget(slot, hub);
         let grace_ns = saturating_ns(self.settings.close_grace);
         let close_by_ns = now_ns.saturating_add(grace_ns);

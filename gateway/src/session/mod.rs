@@ -1,4 +1,5 @@
-//! Sessions: WebSocket connections after their handshake, driven by their shard's loop.
+//! Sessions: connections after their handshake, driven by their shard's loop: WebSocket, and streams of
+//! events in an HTTP response.
 //!
 //! A session is a socket, its place in the framing of both directions, and a few time stamps: some
 //! hundred bytes in a table, and nothing on the heap while it is idle. It knows frames, pings, limits
@@ -9,6 +10,7 @@
 
 mod bucket;
 mod closing;
+mod event_stream;
 mod frame;
 mod inbound;
 mod outbound;
@@ -27,7 +29,7 @@ use bytes::Bytes;
 use hub::ConnId;
 use wire::Encoding;
 
-pub(crate) use frame::{Fin, Opcode, append};
+pub(crate) use frame::{Fin, Opcode, SERVER_HEADER_MAX, append};
 pub(crate) use sessions::{Sessions, Tally};
 
 use bucket::Bucket;
@@ -35,27 +37,32 @@ use inbound::Inbound;
 use outbound::Outbound;
 use transport::Transport;
 
+use crate::sse::Opening;
 use crate::tls::TlsSession;
 
-/// What a connection speaks above WebSocket frames.
+/// What a connection speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Face {
-    /// The native protocol.
+    /// The native protocol over WebSocket.
     Native(Encoding),
-    /// Nothing: messages are echoed.
+    /// Events of the native protocol in an HTTP response that does not end; nothing is received.
+    EventStream,
+    /// Nothing above WebSocket: messages are echoed.
     Echo,
 }
 
-/// A connection whose WebSocket handshake is complete.
+/// A connection whose handshake is complete.
 pub(crate) struct Arrival {
     pub(crate) socket: TcpStream,
     pub(crate) tls: Option<Box<TlsSession>>,
     pub(crate) face: Face,
+    /// What an event stream was asked for with; the others ask in messages.
+    pub(crate) opening: Option<Box<Opening>>,
     /// What the client sent behind its handshake.
     pub(crate) early: Bytes,
 }
 
-/// One WebSocket connection.
+/// One connection.
 #[derive(Debug)]
 pub(crate) struct Session {
     transport: Transport,

@@ -107,6 +107,8 @@ impl Sessions {
         loop {
             let Some(session) = self.table.get_mut(slot) else { return };
             let (units, message_max) = match session.face {
+                // It has said everything in its request.
+                Face::EventStream => return,
                 Face::Native(_) => (Units::Messages, wire::command::COMMAND_BYTES_MAX),
                 Face::Echo => (Units::Fragments, ECHO_BYTES_MAX),
             };

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use hub::{ConnId, Hub, Pages};
 use sys::{PollSet, Readable, Ready, Token};
-use wire::CloseCode;
 use wire::command::Buffers;
+use wire::{CloseCode, Encoding};
 
 use super::bucket::Bucket;
 use super::inbound::Inbound;
@@ -133,9 +133,10 @@ impl Sessions {
         now_ns: u64,
     ) -> u32 {
         let now_ms = to_ms(now_ns);
-        let Arrival { socket, tls, face, early } = arrival;
+        let Arrival { socket, tls, face, opening, early } = arrival;
         let conn = match face {
             Face::Native(encoding) => Some(hub.connect(encoding, now_ns)),
+            Face::EventStream => Some(hub.connect(Encoding::Json, now_ns)),
             Face::Echo => None,
         };
         let refused = matches!(conn, Some(Err(_)));
@@ -168,6 +169,10 @@ impl Sessions {
         if let Err(error) = poll.add(session.transport.socket(), token) {
             tracing::warn!(%error, "cannot watch a socket");
             self.lose(slot, hub);
+            return slot;
+        }
+        if let Some(opening) = opening {
+            self.begin_stream(slot, *opening, hub, now_ns);
             return slot;
         }
         if refused {
@@ -291,8 +296,14 @@ impl Sessions {
 
     /// Ends a session whose connection is gone.
     pub(super) fn lose(&mut self, slot: u32, hub: &mut Hub) {
-        if self.table.get(slot).is_some_and(|session| session.phase == Phase::Open) {
-            self.tally.counters.count(Counter::ConnectionsLost);
+        if let Some(session) = self.table.get(slot)
+            && session.phase == Phase::Open
+        {
+            self.tally.counters.count(match session.face {
+                // It has no other way to end.
+                Face::EventStream => Counter::CloseByPeer,
+                Face::Native(_) | Face::Echo => Counter::ConnectionsLost,
+            });
         }
         self.remove(slot, hub);
     }

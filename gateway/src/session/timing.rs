@@ -32,6 +32,11 @@ impl Spans {
     /// In how many ms an open session is to be looked at again.
     fn next_look(&self, session: &Session, now_ms: u32) -> u32 {
         let since = |then: u32| now_ms.wrapping_sub(then);
+        if session.face == Face::EventStream {
+            // It has nothing to answer to heartbeats with: that it is gone, TCP finds out.
+            let due = if session.is_blocked { 0 } else { since(session.sent_ms) };
+            return self.heartbeat.saturating_sub(due).max(1);
+        }
         let mut next = self.pong.saturating_sub(since(session.heard_ms));
         // A ping is due an interval after the last sign of life, or after the last ping.
         let quiet = since(session.heard_ms).min(since(session.pinged_ms));
@@ -86,6 +91,9 @@ impl Sessions {
                 self.wheel.schedule(slot, now_ns / 1_000_000 + u64::from(left_ms));
             }
             return;
+        }
+        if session.face == Face::EventStream {
+            return self.look_at_stream(slot, spans.heartbeat, hub, now_ns);
         }
         let silent_ms = now_ms.wrapping_sub(session.heard_ms);
         if silent_ms >= spans.pong {

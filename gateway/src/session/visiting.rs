@@ -11,6 +11,7 @@ use crate::clock::monotonic_ns;
 use crate::native;
 use crate::shard::counters::Counter;
 use crate::shard::limits::VISITS_PER_SAMPLE;
+use crate::sse;
 
 impl Sessions {
     /// Visits the connection that the hub names next.
@@ -35,12 +36,18 @@ impl Sessions {
             hub.commit(conn);
             return;
         }
-        let Face::Native(encoding) = session.face else {
-            hub.commit(conn);
-            return;
+        let start = match session.face {
+            Face::Native(encoding) => {
+                let room =
+                    self.frame.first_chunk_mut().expect("the room is in front of every frame");
+                write_before(room, native::opcode(encoding), Fin::Last, payload_bytes)
+            }
+            Face::EventStream => sse::frame(&mut self.frame, conn, hub),
+            Face::Echo => {
+                hub.commit(conn);
+                return;
+            }
         };
-        let room = self.frame.first_chunk_mut().expect("the room is in front of every frame");
-        let start = write_before(room, native::opcode(encoding), Fin::Last, payload_bytes);
         let message = &self.frame[start..];
 
         let send_ns = if is_sample { monotonic_ns() } else { 0 };

@@ -48,9 +48,11 @@ counters! {
     HttpRequests "http_requests" "HTTP requests answered, upgrades not counted.";
     HttpErrors "http_errors" "HTTP connections that ended with a malformed request or an error.";
     UpgradesRefused "upgrades_refused" "WebSocket upgrades refused with an HTTP error.";
-    SessionsOpened "sessions_opened" "WebSocket sessions opened.";
-    SessionsClosed "sessions_closed" "WebSocket sessions ended, for whatever reason.";
-    CloseByPeer "closed_by_peer" "Sessions that the client closed with a close frame.";
+    SessionsOpened "sessions_opened" "Sessions opened, over WebSocket and as event streams.";
+    EventStreams "event_streams" "Sessions that are event streams, opened.";
+    EventStreamsRefused "event_streams_refused" "Event streams refused with an HTTP error.";
+    SessionsClosed "sessions_closed" "Sessions ended, for whatever reason.";
+    CloseByPeer "closed_by_peer" "Sessions that the client closed with a close frame, or, event streams, by ending the connection.";
     ConnectionsLost "connections_lost" "Sessions whose connection ended without a close frame.";
     CloseProtocol "closed_protocol" "Sessions closed with 1002 or 1003: frames against the protocol.";
     CloseInvalidText "closed_invalid_text" "Sessions closed with 1007: text that is not UTF-8.";
@@ -69,7 +71,7 @@ counters! {
     CommandsRefused "commands_refused" "Commands refused because the client sent too many.";
     PingsSent "pings_sent" "Pings sent.";
     PongsSent "pongs_sent" "Pings answered.";
-    HeartbeatsSent "heartbeats_sent" "Heartbeat messages sent to quiet connections.";
+    HeartbeatsSent "heartbeats_sent" "Heartbeats sent to quiet connections.";
     Sends "sends" "Visits that ended in a send.";
     BytesSent "bytes_sent" "Bytes of visits given to the kernel, after encryption.";
     SendsBlocked "sends_blocked" "Sends that the kernel refused because the client does not read.";

@@ -63,6 +63,10 @@ pub(crate) const HTTP_LIFE_MAX: Duration = Duration::from_mins(1);
 /// system's `somaxconn` caps it.
 pub(crate) const BACKLOG: i32 = 4096;
 
+/// How long a stream that goes on where an earlier one ended waits before it does: the client may come
+/// from a shard that was a turn ahead of this one, and numbers of the future are refused.
+pub(crate) const RESUME_PAUSE: Duration = Duration::from_millis(5);
+
 /// How long accepting rests when there are no descriptors: trying again at once would spin.
 /// `accept_paused`.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -18,5 +18,5 @@ mod thrift;
 
 pub use report::{ConnectionReport, RingPosition, ShardReport};
 pub use routes::{Answer, Routes, ShardQuery};
-pub use settings::{Echo, ShardSettings, Spin};
+pub use settings::{Echo, Origins, ShardSettings, Spin};
 pub use start::{Control, DescriptorTable, ShardHandle, ShardSpec, StartError, start};

@@ -36,8 +36,22 @@ pub struct ShardSettings {
     pub visit_connections: usize,
     /// Whether an idle shard looks at the ring for a while before it sleeps.
     pub spin: Spin,
+    /// Which pages of other origins may read answers.
+    pub origins: Origins,
     /// Whether `/v1/echo` is served.
     pub echo: Echo,
+}
+
+/// Origins (RFC 6454) other than our own whose pages browsers let read answers over plain HTTP.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Origins {
+    /// No other.
+    #[default]
+    None,
+    /// These, as browsers write them: `https://example.com`.
+    Listed(Vec<String>),
+    /// All.
+    Any,
 }
 
 /// What an idle shard does before it sleeps.
@@ -82,6 +96,7 @@ impl Default for ShardSettings {
             close_grace: Duration::from_secs(5),
             visit_connections: 64,
             spin: Spin::Off,
+            origins: Origins::None,
             echo: Echo::Absent,
         }
     }

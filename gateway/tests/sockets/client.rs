@@ -151,6 +151,17 @@ impl Client {
         String::from_utf8(std::mem::replace(&mut self.received, rest)).unwrap()
     }
 
+    /// What stands behind the head of an answer, up to and with these words at least.
+    pub(crate) fn hear_text_until(&mut self, words: &str) -> String {
+        loop {
+            let text = String::from_utf8_lossy(&self.received).into_owned();
+            if text.contains(words) {
+                return text;
+            }
+            assert!(self.fill().unwrap() > 0, "ended without {words}: {text}");
+        }
+    }
+
     pub(crate) fn write(&mut self, bytes: &[u8]) {
         self.try_write(bytes).unwrap();
     }

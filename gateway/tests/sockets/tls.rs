@@ -112,6 +112,22 @@ fn a_stalled_reader_keeps_a_record_and_resumes_with_exact_gaps() {
 }
 
 #[test]
+fn an_event_stream_is_served_too() {
+    let identity = Identity::new();
+    let mut rig = rig(&identity);
+    let mut client = identity.connect(&rig);
+    let head = client.request("/v1/sse?topics=S0.quote", "");
+    assert!(head.starts_with("HTTP/1.1 200 OK"), "{head}");
+    for _ in 0..3 {
+        rig.market.quote(0);
+    }
+    rig.market.wake();
+    let text = client.hear_text_until("\"seq\":\"3\"");
+    assert!(text.contains("event: hello\ndata: {\"op\":\"hello\""), "{text}");
+    assert!(text.contains("\ndata: [{\"e\":\"definition\""), "{text}");
+}
+
+#[test]
 fn handshakes_that_are_none_or_do_not_come_are_closed() {
     let identity = Identity::new();
     let rig = rig(&identity);

@@ -77,6 +77,13 @@ pub(crate) struct Scratch {
     awaited: Option<Awaited>,
 }
 
+impl Scratch {
+    /// Whether the message whose outcome is awaited has the last part of the connection's transfer.
+    pub(crate) fn ends_transfer(&self, conn: ConnId) -> bool {
+        self.awaited.is_some_and(|awaited| awaited.conn == conn && awaited.transfer_done)
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Awaited {
     conn: ConnId,

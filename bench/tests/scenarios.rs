@@ -1,0 +1,106 @@
+//! Scenarios run for real: this crate's program starts a gateway and a feed, puts a small load on them
+//! and keeps a record. Figures are not judged here, machines differ; that everything arrived is.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+/// The program under test; what it starts is built beside it, once.
+fn bench() -> &'static Path {
+    static BENCH: OnceLock<PathBuf> = OnceLock::new();
+    BENCH.get_or_init(|| {
+        let bench = PathBuf::from(env!("CARGO_BIN_EXE_bench"));
+        let profile = bench.parent().expect("a program is in a folder");
+        let target = profile.parent().expect("a profile's folder is in the target folder");
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "-p", "gateway", "-p", "feed-sim", "--target-dir"]).arg(target);
+        if profile.ends_with("release") {
+            build.arg("--release");
+        }
+        let built = build.output().expect("cargo runs");
+        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+        bench
+    })
+}
+
+/// Runs a scenario; the output and the record, if there is one.
+fn run(scenario: &str) -> (Output, Option<Value>) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("small.toml");
+    std::fs::write(&file, scenario).expect("the folder can be written to");
+    let mut command = Command::new(bench());
+    let out = folder.path().join("records");
+    command.arg("run").arg(&file).arg("--out").arg(&out);
+    let output = command.output().expect("bench runs");
+    let record = std::fs::read_to_string(out.join("small.json")).ok();
+    (output, record.map(|text| serde_json::from_str(&text).expect("a record is JSON")))
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Few and slow enough for any machine, on one core; stragglers have time.
+const LOAD: &str = "[load]\nconnections = 20\ntopics = 8\nper-connection = 4\nrate = 200\nduration = 1\n\
+                    warm-up = 0.5\ndrain = 5\nserver-cores = [0]\nclient-core = 0\n";
+
+#[test]
+fn a_small_fanout_delivers_everything() {
+    let scenario = format!("kind = 'fanout'\ntitle = 'small'\nwhy = 'a test'\nrounds = 2\n{LOAD}");
+    let (output, record) = run(&scenario);
+    assert!(output.status.success(), "{}", text(&output));
+    let record = record.expect("a record");
+    assert_eq!(record["scenario"]["name"], "small");
+    let runs = record["runs"].as_array().expect("runs");
+    assert_eq!(runs.len(), 2);
+    for run in runs {
+        assert_eq!(run["failures"], serde_json::json!([]));
+        assert_eq!(run["offered"]["deliveries_per_s"], 2_000.0);
+        let report = &run["report"];
+        let came = report["traffic"]["messages_in_window"].as_u64().expect("a count");
+        assert!((1_920..=2_080).contains(&came), "{came} of 2,000 but for the window's edges");
+        assert_eq!(report["accounting"]["missing"], 0);
+        assert!(run["server_usage"]["cpu_ns"].as_u64() > Some(0));
+        assert!(run["server_usage"]["pss_after"].as_u64() > Some(0));
+    }
+    let figures = &record["summary"][0]["figures"];
+    assert!(figures["p50_ns"]["median"].as_f64() > Some(0.0), "{figures}");
+}
+
+#[test]
+fn what_did_not_come_is_a_failure_that_the_exit_code_tells() {
+    let scenario = format!(
+        "kind = 'fanout'\ntitle = 'full'\nwhy = 'a test'\nrounds = 1\n{LOAD}args.tickcast = \
+         ['--connections-max', '5']\n"
+    );
+    let (output, record) = run(&scenario.replace("drain = 5", "drain = 0"));
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    let record = record.expect("what failed is kept too");
+    let failures = record["runs"][0]["failures"].to_string();
+    assert!(failures.contains("of 20 connections opened"), "{failures}");
+}
+
+#[test]
+fn everybody_comes_back_from_a_storm() {
+    let scenario = format!(
+        "kind = 'storm'\ntitle = 'small'\nwhy = 'a test'\nrounds = 1\npatience = 60\n\
+         breaks = ['connections', 'server']\n{LOAD}"
+    );
+    let (output, record) = run(&scenario);
+    assert!(output.status.success(), "{}", text(&output));
+    let record = record.expect("a record");
+    for run in record["runs"].as_array().expect("runs") {
+        assert_eq!(run["failures"], serde_json::json!([]));
+        assert!(run["extra"]["all_receiving_ms"].as_f64() >= run["extra"]["all_open_ms"].as_f64());
+        assert!(run["report"]["connections"]["reconnects"].as_u64() >= Some(20), "{run}");
+    }
+}
+
+#[test]
+fn a_mistake_in_a_file_is_named_before_anything_starts() {
+    let (output, record) = run("kind = 'fanout'\ntitle = ''\nwhy = ''\n[load]\nrate = 1\n");
+    assert_eq!((output.status.code(), record), (Some(1), None));
+    assert!(text(&output).contains("small: missing field `connections`"), "{}", text(&output));
+}
