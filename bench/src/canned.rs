@@ -157,7 +157,7 @@ pub(crate) fn send(args: &SenderArgs) -> Result<(), CannedError> {
 
 /// Answers upgrade and subscription. What the client sends is known, so only its amount is awaited:
 /// the end of the head, then one command.
-fn welcome(mut socket: TcpStream) -> Result<TcpStream, CannedError> {
+pub(crate) fn welcome(mut socket: TcpStream) -> io::Result<TcpStream> {
     socket.set_nodelay(true)?;
     socket.set_read_timeout(Some(Duration::from_secs(10)))?;
     socket.set_write_timeout(Some(Duration::from_secs(10)))?;
@@ -165,13 +165,13 @@ fn welcome(mut socket: TcpStream) -> Result<TcpStream, CannedError> {
     let mut chunk = [0; 4096];
     while !request.ends_with(b"\r\n\r\n") {
         match socket.read(&mut chunk)? {
-            0 => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
             read => request.extend_from_slice(&chunk[..read]),
         }
     }
     socket.write_all(&upgrade::response(Some(Encoding::Sbe.subprotocol())))?;
     if socket.read(&mut chunk)? == 0 {
-        return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+        return Err(io::ErrorKind::UnexpectedEof.into());
     }
     let ack = br#"{"op":"ack","id":1,"results":[{"topic":"S0.quote","ok":true,"seq":"0"}]}"#;
     let mut out = Vec::new();

@@ -50,6 +50,17 @@ impl Latency {
         self.0.add(&other.0).expect("all have the same bounds");
     }
 
+    /// What was recorded since `earlier`, an earlier reading of the same; none if it is not that.
+    pub(crate) fn since(mut self, earlier: &Self) -> Option<Self> {
+        self.0.subtract(&earlier.0).ok()?;
+        Some(self)
+    }
+
+    /// The duration that this share of all is within.
+    pub(crate) fn at(&self, quantile: f64) -> u64 {
+        self.0.value_at_quantile(quantile)
+    }
+
     pub(crate) fn clear(&mut self) {
         self.0.reset();
     }
@@ -110,6 +121,9 @@ mod tests {
         let mut sum = Latency::default();
         sum.add(&latency);
         sum.add(&back);
+        let only = sum.clone().since(&latency).unwrap().percentiles();
+        assert_eq!((only.count, only.p99_ns), (10_001, there.p99_ns));
+        assert!(latency.clone().since(&sum).is_none(), "it is not earlier");
         assert_eq!(sum.percentiles().count, 20_002);
         assert_eq!(sum.percentiles().p90_ns, there.p90_ns);
     }

@@ -3,17 +3,19 @@
 //!
 //! `run` measures servers by scenarios and keeps records. `load` is the generator alone and the report
 //! of what its connections saw, `memory` what a waiting connection costs a server, `canned` how fast
-//! the generator itself is. Every run ends by itself.
+//! the generator itself is, `proxy` puts a long way in between. Every run ends by itself.
 
 #![forbid(unsafe_code)]
 
 mod canned;
+mod ceiling;
 mod clock;
 mod cpu;
 mod frame;
 mod generator;
 mod latency;
 mod memory;
+mod proxy;
 mod publisher;
 mod record;
 mod scenario;
@@ -48,6 +50,8 @@ enum Command {
     Run(scenario::RunArgs),
     /// Show the scenarios that there are.
     List,
+    /// Put a long way between clients and a server: delay, rate, window.
+    Proxy(proxy::ProxyArgs),
     #[command(hide = true)]
     Worker,
     #[command(hide = true)]
@@ -56,6 +60,8 @@ enum Command {
     Publisher(publisher::PublisherArgs),
     #[command(hide = true)]
     CannedSender(canned::SenderArgs),
+    #[command(hide = true)]
+    CeilingSender(ceiling::SenderArgs),
 }
 
 fn main() -> ExitCode {
@@ -65,6 +71,7 @@ fn main() -> ExitCode {
         Command::Canned(args) => canned(&args),
         Command::Run(args) => run(&args),
         Command::List => scenario::list().map(|()| ExitCode::SUCCESS).map_err(Into::into),
+        Command::Proxy(args) => proxy::run(&args).map(|()| ExitCode::SUCCESS).map_err(Into::into),
         Command::Launch(args) => Err(server::launch(&args).into()),
         // The parent reports what a worker says was wrong.
         Command::Worker => return worker::run().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS),
@@ -73,6 +80,9 @@ fn main() -> ExitCode {
         }
         Command::CannedSender(args) => {
             canned::send(&args).map(|()| ExitCode::SUCCESS).map_err(Into::into)
+        }
+        Command::CeilingSender(args) => {
+            ceiling::send(&args).map(|()| ExitCode::SUCCESS).map_err(Into::into)
         }
     };
     result.unwrap_or_else(|error| {

@@ -116,6 +116,31 @@ fn the_slowest_connections_are_listed_with_their_topics() {
 }
 
 #[test]
+fn each_shard_says_how_long_its_stages_take() {
+    let gateway = pulse(&[]);
+    let _subscribers: Vec<Subscriber> = (0..8).map(|_| subscribe(&gateway, &["*.quote"])).collect();
+    // One visit in sixteen is timed.
+    let shards = until("a timed visit", || {
+        let (status, body) = parsed(gateway.admin, "/stages");
+        assert_eq!(status, 200);
+        let shards = body["shards"].as_array().unwrap().clone();
+        let is_timed = |shard: &serde_json::Value| shard["send_ns"].as_array().unwrap().len() > 0;
+        shards.iter().any(is_timed).then_some(shards)
+    });
+    assert_eq!(shards.len(), 2);
+    for (index, shard) in shards.iter().enumerate() {
+        assert_eq!(shard["shard"], index);
+        for name in ["ring_delay_ns", "visit_wait_ns", "visit_ns", "send_ns", "turn_ns"] {
+            let pairs = shard[name].as_array().unwrap();
+            let pairs = pairs.iter().map(|pair| (pair[0].as_u64(), pair[1].as_u64()));
+            assert!(pairs.clone().all(|pair| pair.0 > Some(0) && pair.1 > Some(0)), "{name}");
+            assert!(pairs.map(|pair| pair.0).is_sorted(), "{name}");
+        }
+        assert!(shard["ring_delay_ns"].as_array().unwrap().len() > 0, "every shard reads the ring");
+    }
+}
+
+#[test]
 fn requests_that_make_no_sense_are_told_why() {
     let gateway = pulse(&[]);
     let cases = [

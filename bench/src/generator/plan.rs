@@ -191,6 +191,7 @@ pub(crate) struct WorkerReport {
     pub(crate) accounting: Accounting,
     pub(crate) healthy: Latency,
     pub(crate) stalled: Latency,
+    pub(crate) from_ring: Latency,
     pub(crate) ring_delay: Latency,
     pub(crate) last_arrivals: LastArrivals,
     pub(crate) recovery: Recovery,

@@ -34,6 +34,9 @@ pub(crate) struct Report {
     pub(crate) latency_stalled: Percentiles,
     /// From the event to the ring: the source's share of the latency.
     pub(crate) ring_delay: Percentiles,
+    /// From the ring to the client: the rest of it.
+    #[serde(default)]
+    pub(crate) from_ring: Percentiles,
     /// Of each tick's last arrival, if that was kept.
     #[serde(default)]
     pub(crate) last_arrival: Percentiles,
@@ -44,6 +47,8 @@ pub(crate) struct Report {
     pub(crate) warnings: Vec<Warning>,
     /// The latencies themselves, as pairs of ns and count.
     pub(crate) histogram: Latency,
+    #[serde(default)]
+    pub(crate) ring_delay_histogram: Latency,
 }
 
 /// One worker's part.
@@ -113,6 +118,7 @@ impl Report {
         let (mut traffic, mut accounting) = (Traffic::default(), Accounting::default());
         let (mut healthy, mut stalled) = (Latency::default(), Latency::default());
         let (mut ring_delay, mut handshake) = (Latency::default(), Latency::default());
+        let mut from_ring = Latency::default();
         let (mut last_arrivals, mut recovery) = (LastArrivals::default(), Recovery::default());
         let mut cpu = CpuUse::default();
         for report in reports {
@@ -122,6 +128,7 @@ impl Report {
             healthy.add(&report.healthy);
             stalled.add(&report.stalled);
             ring_delay.add(&report.ring_delay);
+            from_ring.add(&report.from_ring);
             handshake.add(&report.handshake);
             last_arrivals.merge(&report.last_arrivals);
             recover(&mut recovery, &report.recovery);
@@ -144,12 +151,14 @@ impl Report {
             latency: healthy.percentiles(),
             latency_stalled: stalled.percentiles(),
             ring_delay: ring_delay.percentiles(),
+            from_ring: from_ring.percentiles(),
             last_arrival: last_arrivals.latency().percentiles(),
             recovery,
             cpu,
             workers,
             warnings,
             histogram: healthy,
+            ring_delay_histogram: ring_delay,
         }
     }
 
@@ -295,6 +304,7 @@ impl fmt::Display for Report {
             ("latency", &self.latency),
             ("  stalled", &self.latency_stalled),
             ("  to ring", &self.ring_delay),
+            ("  from ring", &self.from_ring),
             ("  last", &self.last_arrival),
         ] {
             if latency.count > 0 {
@@ -362,6 +372,7 @@ mod tests {
             accounting: Accounting { skipped: 3, ..Accounting::default() },
             healthy,
             stalled: Latency::default(),
+            from_ring: Latency::default(),
             ring_delay: Latency::default(),
             last_arrivals: LastArrivals::default(),
             recovery: Recovery {

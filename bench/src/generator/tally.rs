@@ -142,6 +142,8 @@ pub(crate) struct Tally {
     pub(crate) accounting: Accounting,
     pub(crate) healthy: Latency,
     pub(crate) stalled: Latency,
+    /// From the ring to the client: the latency without the source's share.
+    pub(crate) from_ring: Latency,
     /// From the event to the ring, as the messages themselves say: the source's share of the latency.
     pub(crate) ring_delay: Latency,
     pub(crate) last_arrivals: LastArrivals,
@@ -158,6 +160,7 @@ impl Tally {
             accounting: Accounting::default(),
             healthy: Latency::default(),
             stalled: Latency::default(),
+            from_ring: Latency::default(),
             ring_delay: Latency::default(),
             last_arrivals: LastArrivals::default(),
             arrivals,
@@ -173,6 +176,7 @@ impl Tally {
         self.traffic.messages_in_window = 0;
         self.healthy.clear();
         self.stalled.clear();
+        self.from_ring.clear();
         self.ring_delay.clear();
     }
 
@@ -196,7 +200,8 @@ impl Tally {
         payload: &[u8],
         received_ns: u64,
     ) -> u64 {
-        let Self { traffic, accounting, healthy, stalled, ring_delay, window, .. } = self;
+        let Self { traffic, accounting, healthy, stalled, from_ring, ring_delay, window, .. } =
+            self;
         let mut last_arrivals = match (cohort, self.arrivals) {
             (Cohort::Healthy, Arrivals::Last) => Some(&mut self.last_arrivals),
             _ => None,
@@ -217,6 +222,7 @@ impl Tally {
                         last.record(ts_event_ns, latency_ns);
                     }
                     ring_delay.record(u64::from(ring_delay_ns));
+                    from_ring.record(latency_ns.saturating_sub(u64::from(ring_delay_ns)));
                 }
                 match ledger.deliver(topic, seq, rule) {
                     Delivery::Expected => {}
@@ -296,6 +302,7 @@ mod tests {
         assert_eq!(latency.count, 3);
         assert!(latency.max_ns.abs_diff(15_000) < 20, "{latency:?}");
         assert!(tally.ring_delay.percentiles().max_ns.abs_diff(50) < 16);
+        assert!(tally.from_ring.percentiles().max_ns.abs_diff(14_950) < 20);
         assert!(!tally.accounting.is_broken());
     }
 

@@ -111,6 +111,7 @@ mod tests {
             accounting,
             healthy,
             stalled: Latency::default(),
+            from_ring: Latency::default(),
             ring_delay: Latency::default(),
             last_arrivals: LastArrivals::default(),
             recovery: Recovery::default(),

@@ -4,9 +4,11 @@
 //! which runs servers and loads and writes into a [`Record`]. Everything is run interleaved: all
 //! servers and variants once, then all again, so that what disturbs the machine disturbs all alike.
 
+mod ceiling;
 mod connections;
 mod expect;
 mod fanout;
+mod latency;
 mod million;
 mod offer;
 mod ring;
@@ -14,6 +16,7 @@ mod search;
 mod slow;
 mod storm;
 mod trial;
+mod wan;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -23,8 +26,10 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
+use crate::ceiling::CeilingError;
 use crate::generator::fleet::FleetError;
 use crate::generator::load::LoadError;
+use crate::proxy::ProxyError;
 use crate::record::{About, Record, RecordError, Run};
 use crate::server::{self, ServerError, UsageError};
 
@@ -44,6 +49,12 @@ pub(crate) enum Kind {
     Million,
     /// The ring beside other ways between threads.
     Ring,
+    /// A bare loop of sends, and servers beside it.
+    Ceiling,
+    /// Where a tick's time goes.
+    Latency,
+    /// A client far away.
+    Wan,
 }
 
 impl Kind {
@@ -56,6 +67,9 @@ impl Kind {
             Self::Storm => "storm",
             Self::Million => "million",
             Self::Ring => "ring",
+            Self::Ceiling => "ceiling",
+            Self::Latency => "latency",
+            Self::Wan => "wan",
         }
     }
 }
@@ -124,6 +138,12 @@ pub(crate) enum ScenarioError {
     #[error(transparent)]
     Usage(#[from] UsageError),
     #[error(transparent)]
+    Ceiling(#[from] CeilingError),
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
+    #[error("{0}: no address in it")]
+    Address(String),
+    #[error(transparent)]
     Record(#[from] RecordError),
 }
 
@@ -157,6 +177,9 @@ fn measure(
         Kind::Storm => storm::run(scenario, options, record),
         Kind::Million => million::run(scenario, options, record),
         Kind::Ring => ring::run(scenario, options, record),
+        Kind::Ceiling => ceiling::run(scenario, options, record),
+        Kind::Latency => latency::run(scenario, options, record),
+        Kind::Wan => wan::run(scenario, options, record),
     }
 }
 

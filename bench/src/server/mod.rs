@@ -160,6 +160,13 @@ impl Running {
         &self.url
     }
 
+    /// A page of the operators' port; none where there is no such port, or no answer.
+    pub(crate) fn ask(&self, path: &str) -> Option<String> {
+        let answer = tickcast::get(self.admin?, path)?;
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        head.starts_with("HTTP/1.1 200").then(|| body.to_owned())
+    }
+
     /// A load directed at this server: its address and the certificate it shows.
     pub(crate) fn aim(&self, load: LoadArgs) -> LoadArgs {
         let url = self.url.clone();

@@ -1,4 +1,4 @@
-//! The operators' port: health, readiness, metrics, slow connections, drain.
+//! The operators' port: health, readiness, metrics, stages, slow connections, drain.
 //!
 //! Plain HTTP on an address of its own, served on the main thread's runtime: a shard that is busy
 //! or stuck does not make it mute. It has no credentials; that is why it listens on loopback unless told
@@ -6,6 +6,7 @@
 
 mod connections;
 mod health;
+mod stages;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -95,12 +96,13 @@ async fn answer(request: &Request<Incoming>, admin: &Admin) -> Response<Full<Byt
     let response = match path {
         "/drain" if *request.method() == Method::POST => drain(admin),
         "/drain" => method_not_allowed(request.method(), "POST"),
-        "/healthz" | "/readyz" | "/metrics" | "/connections" if !is_read => {
+        "/healthz" | "/readyz" | "/metrics" | "/stages" | "/connections" if !is_read => {
             method_not_allowed(request.method(), "GET, HEAD")
         }
         "/healthz" => health::healthz(admin).await,
         "/readyz" => health::readyz(admin).await,
         "/metrics" => metrics(admin).await,
+        "/stages" => stages::stages(admin).await,
         "/connections" => match top(request.uri().query()) {
             Ok(top) => connections::slowest(admin, top).await,
             Err(msg) => refusal(&Refusal {
@@ -113,8 +115,8 @@ async fn answer(request: &Request<Incoming>, admin: &Admin) -> Response<Full<Byt
             status: StatusCode::NOT_FOUND,
             code: "not_found",
             msg: &format!(
-                "no {path} here; there are /healthz, /readyz, /metrics, /connections?top=N and \
-                 POST /drain"
+                "no {path} here; there are /healthz, /readyz, /metrics, /stages, \
+                 /connections?top=N and POST /drain"
             ),
         }),
     };

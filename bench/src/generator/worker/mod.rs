@@ -464,6 +464,7 @@ impl Worker {
             accounting: tally.accounting,
             healthy: tally.healthy.clone(),
             stalled: tally.stalled.clone(),
+            from_ring: tally.from_ring.clone(),
             ring_delay: tally.ring_delay.clone(),
             last_arrivals: tally.last_arrivals.clone(),
             recovery: self.comeback.recovery(),

@@ -1,0 +1,134 @@
+//! A proxied connection: the client's socket, the server's, and a [`Path`] in each direction.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::SocketAddr;
+
+use mio::net::TcpStream;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::path::{Path, Shape};
+
+/// The most bytes taken at once: a chunk arrives as a whole, so chunks are to be small beside what a
+/// millisecond carries on a fast link.
+const CHUNK_BYTES: usize = 16 << 10;
+
+/// Segments as on an Ethernet. With loopback's of 64 KiB the small buffers below would stall.
+const SEGMENT_BYTES: u32 = 1448;
+
+/// Receive buffers, before the kernel doubles them. What waits there is neither with the sender nor on
+/// the way, and so is to be little.
+const RECEIVE_BYTES: usize = 32 << 10;
+
+/// Whether a link goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Open,
+    /// Both sides have said all there was, or one is broken.
+    Over,
+}
+
+/// See the module's documentation.
+pub(super) struct Link {
+    pub(super) client: TcpStream,
+    pub(super) server: TcpStream,
+    up: Direction,
+    down: Direction,
+}
+
+struct Direction {
+    path: Path,
+    source: Source,
+}
+
+/// Whether a side may still say something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    Talking,
+    /// It has closed its half; what is on the way is still delivered, then the other half is closed.
+    Finished,
+    Closed,
+}
+
+impl Link {
+    /// Begins to connect to the server.
+    pub(super) fn connect(client: TcpStream, to: SocketAddr, shape: Shape) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_nonblocking(true)?;
+        socket.set_recv_buffer_size(RECEIVE_BYTES)?;
+        socket.set_tcp_mss(SEGMENT_BYTES)?;
+        socket.set_tcp_nodelay(true)?;
+        match socket.connect(&to.into()) {
+            Err(error) if error.raw_os_error() != Some(nix::libc::EINPROGRESS) => {
+                return Err(error);
+            }
+            _ => {}
+        }
+        client.set_nodelay(true)?;
+        let direction = || Direction { path: Path::new(shape), source: Source::Talking };
+        let server = TcpStream::from_std(socket.into());
+        Ok(Self { client, server, up: direction(), down: direction() })
+    }
+
+    /// Moves what can be moved at this moment.
+    pub(super) fn turn(&mut self, now_ns: u64) -> State {
+        let Self { client, server, up, down } = self;
+        let moved = up.turn(client, server, now_ns).and(down.turn(server, client, now_ns));
+        let is_over = up.source == Source::Closed && down.source == Source::Closed;
+        if moved.is_err() || is_over { State::Over } else { State::Open }
+    }
+
+    /// When there is something to do without an event of a socket.
+    pub(super) fn next_change_ns(&self, now_ns: u64) -> Option<u64> {
+        let both = [&self.up, &self.down].map(|way| way.path.next_change_ns(now_ns));
+        both.into_iter().flatten().min()
+    }
+}
+
+impl Direction {
+    fn turn(&mut self, from: &mut TcpStream, to: &mut TcpStream, now_ns: u64) -> io::Result<()> {
+        self.take_in(from, now_ns)?;
+        self.give_out(to, now_ns)?;
+        if self.source == Source::Finished && self.path.is_empty() {
+            self.source = Source::Closed;
+            // The other side may be gone altogether.
+            let _ = to.shutdown(std::net::Shutdown::Write);
+        }
+        Ok(())
+    }
+
+    fn take_in(&mut self, from: &mut TcpStream, now_ns: u64) -> io::Result<()> {
+        while self.source == Source::Talking {
+            let room = self.path.room(now_ns).min(CHUNK_BYTES);
+            if room == 0 {
+                break;
+            }
+            let mut bytes = vec![0; room];
+            match from.read(&mut bytes) {
+                Ok(0) => self.source = Source::Finished,
+                Ok(read) => {
+                    bytes.truncate(read);
+                    self.path.push(bytes, now_ns);
+                }
+                Err(error) if is_not_yet(&error) => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn give_out(&mut self, to: &mut TcpStream, now_ns: u64) -> io::Result<()> {
+        while let Some(bytes) = self.path.arrived(now_ns) {
+            match to.write(bytes) {
+                Ok(written) => self.path.take(written, now_ns),
+                Err(error) if is_not_yet(&error) => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Nothing now; an event will come. A socket that is still connecting is no different.
+fn is_not_yet(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::NotConnected | ErrorKind::Interrupted)
+}
