@@ -127,7 +127,8 @@ mod tests {
     #[test]
     fn frames_hold_every_quote_once_across_the_logs_end() {
         let mut quotes = Quotes::new(1e6, 1_000);
-        let (mut tally, mut ledger) = (Tally::new(Encoding::Sbe, Arrivals::Unkept), Ledger::default());
+        let (mut tally, mut ledger) =
+            (Tally::new(Encoding::Sbe, Arrivals::Unkept), Ledger::default());
         let (mut next, mut out) = (0, Vec::new());
         while next < KEPT + 1_000 {
             for _ in 0..100 {
