@@ -61,9 +61,11 @@ impl Hub {
     }
 
     fn wildcard_goes_on(&self, state: &Connection, all: &Wildcard) -> bool {
-        let (walked, rest) = self.market.instruments.order().split_at(
-            self.market.instruments.order().len().min(all.walked as usize),
-        );
+        let (walked, rest) = self
+            .market
+            .instruments
+            .order()
+            .split_at(self.market.instruments.order().len().min(all.walked as usize));
         let topic = |slot: u32| {
             let topic = self.market.instruments.get(slot).topic(all.channel)?;
             // An exact subscription to the same topic has precedence.

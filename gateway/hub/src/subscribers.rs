@@ -10,8 +10,8 @@ use crate::bits::BitSet;
 /// A list of this length or shorter is never turned into a bitset: it is one or two cache lines.
 const SPARSE_ALWAYS: usize = 32;
 
-/// A list of this length or shorter is looked through at a glance.
-const GLANCE: usize = 16;
+/// A list of this length or shorter is looked through at once: 512 B, compared eight at a time.
+const GLANCE: usize = 128;
 
 /// The subscribers of a topic, by connection slot.
 #[derive(Debug)]

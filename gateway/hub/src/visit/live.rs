@@ -19,6 +19,9 @@ use crate::subscription::Mark;
 /// No wildcard, in the table by channel.
 const NO_WILDCARD: u8 = u8::MAX;
 
+/// Entries looked at to learn how many of the backlog's are the connection's own.
+const SAMPLE: u64 = 8;
+
 /// Where a topic's next due entry is.
 enum Next {
     At(u64),
@@ -63,7 +66,8 @@ impl Collector<'_> {
         self.conn.class(class).round_to
     }
 
-    /// Whether there are fewer topics to look at than entries, and few enough for this visit.
+    /// Whether it is shorter along the links of the topics than along the log, and the topics are few
+    /// enough for this visit.
     fn prefers_links(&self, class: u8, conflates: bool, backlog: u64) -> bool {
         let mut topics = self.conn.subscriptions().len();
         for wildcard in self.conn.wildcards().iter().filter(|w| w.class == class) {
@@ -75,7 +79,27 @@ impl Collector<'_> {
             topics += self.market.instruments.order().len();
         }
         let left = self.limits.visit_entries.saturating_sub(self.examined);
-        topics as u64 <= backlog && topics <= left / 2
+        if topics > left / 2 || topics as u64 > 2 * backlog {
+            return false;
+        }
+        if conflates {
+            // However many entries a topic has, one of them is wanted.
+            return topics as u64 <= backlog;
+        }
+        // A link costs two looks along the log, and a due entry as much again: where most entries are
+        // the connection's own the log is shorter, however few there are.
+        let foreign = SAMPLE - self.own_of_sample(class, backlog);
+        topics as u64 * SAMPLE <= 2 * backlog * foreign
+    }
+
+    /// How many of a few entries, evenly spread over the backlog, may be the connection's own.
+    fn own_of_sample(&self, class: u8, backlog: u64) -> u64 {
+        let cursor = self.conn.class(class).cursor;
+        let own = (0..SAMPLE).filter(|nth| {
+            let topic = self.market.log.entry(cursor + nth * backlog / SAMPLE).topic;
+            !self.market.topics.get(topic).subscribers.excludes(self.index)
+        });
+        own.count() as u64
     }
 
     fn links(&mut self, class: u8, conflates: bool) -> Flow {
