@@ -107,9 +107,14 @@ pub fn run(config: &Config, strangers: &[String]) -> ExitCode {
 }
 
 fn up_and_down(config: &Config) -> Result<(), BootError> {
-    // 2. The limit on open files, before anybody counts on it.
+    // 2. The limit on open files, before anybody counts on it, and the size of pages, before most of
+    //    them are touched.
     if let Err(error) = sys::raise_open_files_limit() {
         tracing::warn!(%error, "the limit on open files stays as it is");
+    }
+
+    if let Err(error) = sys::avoid_huge_pages() {
+        tracing::debug!(%error, "huge pages are the kernel's choice");
     }
 
     // 3. What can be wrong with files and addresses, before there is anything to take down again.

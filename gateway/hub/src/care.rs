@@ -32,6 +32,8 @@ pub(crate) struct Care {
     pub(crate) was_blocked: bool,
 }
 
+const _: () = assert!(size_of::<Care>() <= 56, "a million slow connections are 56 MB of care");
+
 impl Care {
     /// What a connection has that needs none.
     pub(crate) const NONE: Self = Self {

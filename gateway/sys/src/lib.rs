@@ -16,7 +16,7 @@ mod socket;
 pub use affinity::{allowed_cores, pin_to_core};
 pub use descriptors::{count_open_files, open_files_limit, raise_open_files_limit, unshare_files};
 pub use event_fd::EventFd;
-pub use memory::give_back;
+pub use memory::{avoid_huge_pages, give_back};
 pub use poll_set::{PollSet, Readable, Ready, Token};
 pub use readiness::{Readiness, Watchable};
 pub use send_batch::SendBatch;
