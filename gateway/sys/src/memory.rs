@@ -29,7 +29,7 @@ pub fn avoid_huge_pages() -> io::Result<()> {
 }
 
 /// Returns to the kernel what the calling thread has freed and what the allocator keeps for everybody.
-/// Costs from 0.1 ms to some ms, by how much there is: not for the way of a tick.
+/// Walks all of it: not for the way of a tick.
 pub fn give_back() {
     // SAFETY: the allocator may be asked this at any time, from any thread, whether or not it is the
     // process's allocator; nothing that is in use is touched.
