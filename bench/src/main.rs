@@ -15,6 +15,7 @@ mod frame;
 mod generator;
 mod latency;
 mod memory;
+mod peers;
 mod proxy;
 mod publisher;
 mod record;
@@ -52,6 +53,8 @@ enum Command {
     List,
     /// Put a long way between clients and a server: delay, rate, window.
     Proxy(proxy::ProxyArgs),
+    /// Show or install the servers that Tickcast is compared with.
+    Peers(peers::PeersArgs),
     #[command(hide = true)]
     Worker,
     #[command(hide = true)]
@@ -72,6 +75,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run(&args),
         Command::List => scenario::list().map(|()| ExitCode::SUCCESS).map_err(Into::into),
         Command::Proxy(args) => proxy::run(&args).map(|()| ExitCode::SUCCESS).map_err(Into::into),
+        Command::Peers(args) => peers::run(&args).map(|()| ExitCode::SUCCESS).map_err(Into::into),
         Command::Launch(args) => Err(server::launch(&args).into()),
         // The parent reports what a worker says was wrong.
         Command::Worker => return worker::run().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS),

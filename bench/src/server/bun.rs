@@ -7,7 +7,7 @@ use crate::publisher::Protocol;
 
 pub(super) fn peer(spec: &Spec) -> Result<Peer, ServerError> {
     let folder = peer::folder();
-    let program = peer::file(Kind::Bun, folder.join("node_modules/.bin/bun"))?;
+    let program = peer::locate(Kind::Bun)?;
     let listen = free_address()?;
     let mut args = vec![folder.join("bun.js").into()];
     args.extend(["--port".into(), listen.port().to_string().into()]);

@@ -29,6 +29,7 @@ use crate::generator::load::LoadArgs;
 use crate::publisher::{Publisher, PublisherArgs, PublisherError, PublisherReport};
 
 pub(crate) use self::launch::{LaunchArgs, launch};
+pub(crate) use self::peer::{folder as peer_folder, version};
 pub(crate) use self::process::Process;
 pub(crate) use self::scratch::{Scratch, remove_on_signals};
 pub(crate) use self::usage::{MachineMemory, Usage, UsageError};
@@ -49,6 +50,10 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    /// All but Tickcast.
+    pub(crate) const PEERS: [Self; 6] =
+        [Self::Bun, Self::Nats, Self::Nchan, Self::Mosquitto, Self::NodeWs, Self::TokioBroadcast];
+
     /// As in scenario files and on the command line.
     pub(crate) const fn name(self) -> &'static str {
         match self {

@@ -6,7 +6,7 @@ use crate::generator::dialect::Dialect;
 use crate::publisher::Protocol;
 
 pub(super) fn peer(spec: &Spec) -> Result<Peer, ServerError> {
-    let program = peer::program(Kind::Mosquitto, "mosquitto")?;
+    let program = peer::locate(Kind::Mosquitto)?;
     let (publish, listen) = (free_address()?, free_address()?);
     let text = peer::configuration(
         Kind::Mosquitto,

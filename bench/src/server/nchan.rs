@@ -6,11 +6,10 @@ use crate::generator::dialect::Dialect;
 use crate::publisher::Protocol;
 
 /// Where Debian puts it.
-const MODULE: &str = "/usr/lib/nginx/modules/ngx_nchan_module.so";
+pub(super) const MODULE: &str = "/usr/lib/nginx/modules/ngx_nchan_module.so";
 
 pub(super) fn peer(spec: &Spec) -> Result<Peer, ServerError> {
-    let program = peer::program(Kind::Nchan, "nginx")?;
-    peer::file(Kind::Nchan, MODULE.into())?;
+    let program = peer::locate(Kind::Nchan)?;
     let listen = free_address()?;
     let scratch = Scratch::new()?;
     let here = scratch.path("");

@@ -7,8 +7,7 @@ use crate::publisher::Protocol;
 
 pub(super) fn peer(spec: &Spec) -> Result<Peer, ServerError> {
     let folder = peer::folder();
-    let program = peer::program(Kind::NodeWs, "node")?;
-    peer::file(Kind::NodeWs, folder.join("node_modules/ws"))?;
+    let program = peer::locate(Kind::NodeWs)?;
     let listen = free_address()?;
     let mut args = vec![folder.join("node-ws.js").into()];
     args.extend(["--port".into(), listen.port().to_string().into()]);

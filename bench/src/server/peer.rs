@@ -68,13 +68,59 @@ pub(super) fn start(spec: &Spec) -> Result<Running, ServerError> {
     })
 }
 
+/// The version of a peer that is on this machine, as it says itself.
+pub(crate) fn version(kind: Kind) -> Result<String, ServerError> {
+    let flag = match kind {
+        Kind::Nchan => "-v",
+        // It knows no flag for it, but its help begins with it.
+        Kind::Mosquitto => "-h",
+        _ => "--version",
+    };
+    let program = locate(kind)?;
+    let failed = |error| ServerError::Spawn { program: program.display().to_string(), error };
+    let output = std::process::Command::new(&program).arg(flag).output().map_err(failed)?;
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text);
+    let line = text.lines().next().unwrap_or_default().trim().to_owned();
+    Ok(match kind {
+        Kind::Bun => format!("bun {line}"),
+        Kind::NodeWs => {
+            let package = std::fs::read(folder().join("node_modules/ws/package.json"));
+            let package: Option<serde_json::Value> =
+                package.ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+            let ws = package.as_ref().and_then(|package| package["version"].as_str());
+            format!("ws {} on node {line}", ws.unwrap_or("?"))
+        }
+        _ => line,
+    })
+}
+
+/// The program of a peer, if all that it needs is there.
+pub(super) fn locate(kind: Kind) -> Result<PathBuf, ServerError> {
+    match kind {
+        Kind::Tickcast => super::tickcast::program(kind, "gateway"),
+        Kind::Bun => file(kind, folder().join("node_modules/.bin/bun")),
+        Kind::Nats => program(kind, "nats-server"),
+        Kind::Nchan => {
+            file(kind, nchan::MODULE.into())?;
+            program(kind, "nginx")
+        }
+        Kind::Mosquitto => program(kind, "mosquitto"),
+        Kind::NodeWs => {
+            file(kind, folder().join("node_modules/ws"))?;
+            program(kind, "node")
+        }
+        Kind::TokioBroadcast => super::tickcast::program(kind, "tokio-broadcast"),
+    }
+}
+
 /// The programs of `bench/peers`.
-pub(super) fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("peers")
 }
 
 /// A program of the system. Servers are in folders that only root has in its path.
-pub(super) fn program(kind: Kind, name: &str) -> Result<PathBuf, ServerError> {
+fn program(kind: Kind, name: &str) -> Result<PathBuf, ServerError> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders =
         std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
@@ -83,7 +129,7 @@ pub(super) fn program(kind: Kind, name: &str) -> Result<PathBuf, ServerError> {
 }
 
 /// A file that an installation puts at one place.
-pub(super) fn file(kind: Kind, path: PathBuf) -> Result<PathBuf, ServerError> {
+fn file(kind: Kind, path: PathBuf) -> Result<PathBuf, ServerError> {
     if path.exists() { Ok(path) } else { Err(missing(kind, &path.display().to_string())) }
 }
 

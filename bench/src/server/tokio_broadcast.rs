@@ -1,8 +1,8 @@
 //! What a Rust developer writes first, `bench/peers/tokio-broadcast`, from the folder that this program
 //! is in.
 
-use super::peer::Peer;
-use super::{Kind, Scratch, ServerError, Spec, free_address, tickcast};
+use super::peer::{self, Peer};
+use super::{Kind, Scratch, ServerError, Spec, free_address};
 use crate::generator::dialect::Dialect;
 use crate::publisher::Protocol;
 
@@ -13,7 +13,7 @@ const KEPT: u64 = 1 << 20;
 const KEPT_PER_TOPIC_MIN: u64 = 1 << 12;
 
 pub(super) fn peer(spec: &Spec) -> Result<Peer, ServerError> {
-    let program = tickcast::program(Kind::TokioBroadcast, "tokio-broadcast")?;
+    let program = peer::locate(Kind::TokioBroadcast)?;
     let listen = free_address()?;
     let capacity = (KEPT / spec.topics.max(1)).max(KEPT_PER_TOPIC_MIN);
     let mut args = vec!["--listen".into(), listen.to_string().into()];

@@ -30,6 +30,7 @@ use crate::topics::Topics;
 
 /// A broadcast server of a hundred lines, to be measured.
 #[derive(Parser)]
+#[command(version)]
 struct Cli {
     /// Where to listen.
     #[arg(long, default_value = "127.0.0.1:0")]
