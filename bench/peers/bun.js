@@ -5,6 +5,8 @@
 // A text message is a subscribe command as of Tickcast's native protocol; a binary one is a 64-byte
 // quote of the publisher, which goes to the topic of the instrument at its byte 24.
 //
+// What was tried is in README.md.
+//
 //   node_modules/.bin/bun bun.js --port PORT [--flush tick|turn]
 
 const { parseArgs } = require("node:util");

@@ -4,6 +4,8 @@
 // A text message is a subscribe command as of Tickcast's native protocol; a binary one is a 64-byte
 // quote of the publisher, which goes to the topic of the instrument at its byte 24.
 //
+// What was tried is in README.md.
+//
 //   node node-ws.js --port PORT [--send frame|message]
 
 const { WebSocketServer, Sender, WebSocket } = require("ws");
