@@ -49,6 +49,9 @@ const fn minute() -> f64 {
 /// How often a line says how far it is, where nobody watches a terminal.
 const SAY_EVERY: Duration = Duration::from_secs(10);
 
+/// Before memory is read: what starting and opening took for a moment is given back.
+const SETTLE: Duration = Duration::from_secs(3);
+
 /// Memory before and with all connections.
 struct Memory {
     server: Usage,
@@ -95,6 +98,7 @@ fn one_run(
     };
     let mut running = server::start(&trial.spec)?;
     let load = LoadArgs { patience: 120.0, ..running.aim(trial.load.clone()) };
+    std::thread::sleep(SETTLE);
     let before = Memory {
         server: running.usage()?,
         clients: Usage::default(),
@@ -111,6 +115,7 @@ fn one_run(
         watch.look("receiving", progress);
         if progress.receiving >= progress.open { Go::Stop } else { Go::On }
     })?;
+    fleet.pass(Instant::now() + SETTLE, |progress| watch.look("settling", progress))?;
     watch.line.clear();
     let during = Memory {
         server: running.usage()?,
