@@ -99,6 +99,63 @@ fn everybody_comes_back_from_a_storm() {
 }
 
 #[test]
+fn a_bare_sender_and_a_gateway_deliver_the_same() {
+    let scenario = "kind = 'ceiling'\ntitle = 'small'\nwhy = 'a test'\nrounds = 1\n\
+         orders = ['burst', 'per-pass', 'late-binding']\n[[beside]]\nserver = 'tickcast'\n\
+         [load]\nduration = 1\nwarm-up = 0.5\ndrain = 5\nserver-cores = [0]\nclient-core = 0\n\
+         [[point]]\nconnections = 20\nrate = 100\n";
+    let (output, record) = run(scenario);
+    assert!(output.status.success(), "{}", text(&output));
+    let record = record.expect("a record");
+    let runs = record["runs"].as_array().expect("runs");
+    let servers: Vec<&str> = runs.iter().filter_map(|run| run["server"].as_str()).collect();
+    let bare = ["bare burst send", "bare per-pass send", "bare late-binding send"];
+    assert_eq!(servers, [&bare[..], &["tickcast"]].concat());
+    for run in runs {
+        assert_eq!(run["failures"], serde_json::json!([]));
+        assert!(run["extra"]["last_arrival_p50_ns"].as_f64() > Some(0.0), "{run}");
+    }
+    assert!(runs[0]["extra"]["ns_per_send"].as_f64() > Some(0.0));
+    assert_eq!(record["tables"][0]["rows"].as_array().map(Vec::len), Some(4));
+}
+
+#[test]
+fn stages_add_up_to_no_more_than_the_whole() {
+    let scenario = format!(
+        "kind = 'latency'\ntitle = 'small'\nwhy = 'a test'\nrounds = 1\n\
+         [[case]]\nname = 'a few'\n{}",
+        LOAD.replace("[load]", "[case.load]")
+    );
+    let (output, record) = run(&scenario);
+    assert!(output.status.success(), "{}", text(&output));
+    let record = record.expect("a record");
+    let rows = record["tables"][0]["rows"].as_array().expect("rows");
+    let stages: Vec<&str> = rows.iter().filter_map(|row| row[1].as_str()).collect();
+    for stage in ["due → ring", "ring → shard", "shard → sent", "due → client"] {
+        assert!(stages.contains(&stage), "{stages:?}");
+    }
+    // Every stage was measured: a figure, not a dash.
+    let is_figure = |row: &Value| row[7].as_str().is_some_and(|text| text != "–");
+    assert!(rows.iter().all(is_figure), "{rows:?}");
+    assert_eq!(record["series"][0]["lines"].as_array().map(Vec::len), Some(4));
+}
+
+#[test]
+fn a_client_behind_a_long_way_gets_everything_later() {
+    let scenario = format!(
+        "kind = 'wan'\ntitle = 'small'\nwhy = 'a test'\nrounds = 1\n{LOAD}\
+         [[way]]\nname = 'near'\n[[way]]\nname = 'far'\ndelay-ms = 100\n"
+    );
+    let (output, record) = run(&scenario);
+    assert!(output.status.success(), "{}", text(&output));
+    let record = record.expect("a record");
+    let runs = record["runs"].as_array().expect("runs");
+    assert_eq!(runs.iter().map(|run| run["failures"].to_string()).collect::<String>(), "[][]");
+    let fastest = |run: &Value| run["report"]["latency"]["min_ns"].as_f64().expect("a latency");
+    assert!(fastest(&runs[1]) >= 99e6, "{}", fastest(&runs[1]));
+}
+
+#[test]
 fn a_mistake_in_a_file_is_named_before_anything_starts() {
     let (output, record) = run("kind = 'fanout'\ntitle = ''\nwhy = ''\n[load]\nrate = 1\n");
     assert_eq!((output.status.code(), record), (Some(1), None));
