@@ -124,7 +124,7 @@ fn each_shard_says_how_long_its_stages_take() {
         let (status, body) = parsed(gateway.admin, "/stages");
         assert_eq!(status, 200);
         let shards = body["shards"].as_array().unwrap().clone();
-        let is_timed = |shard: &serde_json::Value| shard["send_ns"].as_array().unwrap().len() > 0;
+        let is_timed = |shard: &serde_json::Value| !shard["send_ns"].as_array().unwrap().is_empty();
         shards.iter().any(is_timed).then_some(shards)
     });
     assert_eq!(shards.len(), 2);
@@ -136,7 +136,10 @@ fn each_shard_says_how_long_its_stages_take() {
             assert!(pairs.clone().all(|pair| pair.0 > Some(0) && pair.1 > Some(0)), "{name}");
             assert!(pairs.map(|pair| pair.0).is_sorted(), "{name}");
         }
-        assert!(shard["ring_delay_ns"].as_array().unwrap().len() > 0, "every shard reads the ring");
+        assert!(
+            !shard["ring_delay_ns"].as_array().unwrap().is_empty(),
+            "every shard reads the ring"
+        );
     }
 }
 
