@@ -73,6 +73,12 @@ impl Slot {
         self.sequence.store(sequence + 2, Ordering::Release);
     }
 
+    /// Hints that it is going to be written.
+    #[inline]
+    pub(crate) fn own(&self) {
+        words::own(&self.words);
+    }
+
     /// Takes the record of `position`, if it is here and whole.
     #[inline]
     pub(crate) fn read(&self, position: u64) -> Found {

@@ -6,9 +6,9 @@
 //! at a time (SSE2, which every x86-64 has), as that is what a copy of plain memory costs.
 
 #[cfg(any(loom, miri, not(target_arch = "x86_64")))]
-pub(crate) use portable::{load, store};
+pub(crate) use portable::{load, own, store};
 #[cfg(not(any(loom, miri, not(target_arch = "x86_64"))))]
-pub(crate) use wide::{load, store};
+pub(crate) use wide::{load, own, store};
 
 #[cfg(any(test, loom, miri, not(target_arch = "x86_64")))]
 mod portable {
@@ -22,6 +22,11 @@ mod portable {
             word.store(value, Ordering::Relaxed);
         }
     }
+
+    /// Nothing: there is no portable hint.
+    #[cfg(any(loom, miri, not(target_arch = "x86_64")))]
+    #[inline]
+    pub(crate) const fn own(_: &[AtomicU64; SLOT_WORDS]) {}
 
     /// Loads a record's words, relaxed.
     #[inline]
@@ -76,6 +81,21 @@ mod wide {
                 g = in(xmm_reg) pair(6),
                 last = in(reg) record[RECORD_WORDS - 1],
                 options(nostack, preserves_flags),
+            );
+        }
+    }
+
+    /// Hints that a slot is going to be written: its two cache lines are fetched to be owned. Otherwise
+    /// each waits its turn in the store buffer, which holds eight records' stores.
+    #[inline(always)]
+    pub(crate) fn own(words: &[AtomicU64; RECORD_WORDS]) {
+        // SAFETY: a hint, which reads and writes nothing the program can see and never faults.
+        unsafe {
+            asm!(
+                "prefetchw [{at}]",
+                "prefetchw [{at} + 64]",
+                at = in(reg) words.as_ptr(),
+                options(nostack, preserves_flags, readonly),
             );
         }
     }
