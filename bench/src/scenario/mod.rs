@@ -6,6 +6,7 @@
 
 mod ceiling;
 mod connections;
+mod encode;
 mod expect;
 mod fanout;
 mod latency;
@@ -55,6 +56,8 @@ pub(crate) enum Kind {
     Latency,
     /// A client far away.
     Wan,
+    /// What messages cost, encoding by encoding.
+    Encode,
 }
 
 impl Kind {
@@ -70,6 +73,7 @@ impl Kind {
             Self::Ceiling => "ceiling",
             Self::Latency => "latency",
             Self::Wan => "wan",
+            Self::Encode => "encode",
         }
     }
 }
@@ -180,12 +184,14 @@ fn measure(
         Kind::Ceiling => ceiling::run(scenario, options, record),
         Kind::Latency => latency::run(scenario, options, record),
         Kind::Wan => wan::run(scenario, options, record),
+        Kind::Encode => encode::run(scenario, options, record),
     }
 }
 
 /// A peer that fails is a finding; Tickcast failing is a defect.
 fn is_our_failure(run: &Run) -> bool {
-    run.server == server::Kind::Tickcast.name() && !run.failures.is_empty()
+    // Also the ring, which is not a server.
+    run.server.starts_with(server::Kind::Tickcast.name()) && !run.failures.is_empty()
 }
 
 /// The servers of a scenario that names none.

@@ -77,6 +77,7 @@ pub(super) fn run(
     }
     record.summarise();
     record.tables = tables::tables(record, &cells, &settings.contenders);
+    record.series = tables::series(record, &cells, &settings.contenders);
     record.notes.push(
         "Every reader checks the number of each record and adds up its 15 words. “paced” and all \
          others wait for the slowest reader and lose nothing; “unpaced” is the ring as the gateway \

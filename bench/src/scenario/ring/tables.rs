@@ -3,7 +3,7 @@
 
 use super::contenders::Contender;
 use super::{Cell, Publishing};
-use crate::record::{Figure, Record, Table};
+use crate::record::{Figure, Line, Record, Series, Table};
 
 /// A column: where its figures are, and how they are shown.
 struct Column {
@@ -63,6 +63,36 @@ pub(super) fn tables(record: &Record, cells: &[Cell], contenders: &[Contender]) 
     .map(|(title, columns)| table(title, record, &columns, contenders))
     .filter(|table| !table.rows.is_empty())
     .collect()
+}
+
+/// Throughput against readers, a plot for each way to publish.
+pub(super) fn series(record: &Record, cells: &[Cell], contenders: &[Contender]) -> Vec<Series> {
+    let titles = [
+        (Publishing::Single, "Records a second, one by one"),
+        (Publishing::Batch, "Records a second, in batches"),
+    ];
+    let line = |publishing: Publishing, contender: &Contender| {
+        let point = |cell: &Cell| match cell {
+            Cell::Throughput(it, readers) if *it == publishing => {
+                let one = record.summary_of(contender.name(), &cell.name())?;
+                let readers = u32::try_from(*readers).unwrap_or(u32::MAX);
+                Some((f64::from(readers), one.median("records_per_s")?))
+            }
+            _ => None,
+        };
+        let points: Vec<_> = cells.iter().filter_map(point).collect();
+        (points.len() > 1).then(|| Line { name: contender.name().to_owned(), points })
+    };
+    titles
+        .into_iter()
+        .map(|(publishing, title)| Series {
+            title: title.to_owned(),
+            x: "readers, all on one core".to_owned(),
+            y: "records a second, through to every reader".to_owned(),
+            lines: contenders.iter().filter_map(|it| line(publishing, it)).collect(),
+        })
+        .filter(|series| !series.lines.is_empty())
+        .collect()
 }
 
 fn table(title: &str, record: &Record, columns: &[Column], contenders: &[Contender]) -> Table {
