@@ -65,6 +65,11 @@ impl Latency {
         self.0.reset();
     }
 
+    /// Values with how many there are of each, from the lowest on.
+    pub(crate) fn steps(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        self.0.iter_recorded().map(|step| (step.value_iterated_to(), step.count_at_value()))
+    }
+
     pub(crate) fn percentiles(&self) -> Percentiles {
         Percentiles {
             count: self.0.len(),
@@ -82,9 +87,7 @@ impl Latency {
 /// On its way between processes and into records: pairs of value and count, sparse.
 impl Serialize for Latency {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let recorded = self.0.iter_recorded();
-        serializer
-            .collect_seq(recorded.map(|step| (step.value_iterated_to(), step.count_at_value())))
+        serializer.collect_seq(self.steps())
     }
 }
 

@@ -19,6 +19,7 @@ mod peers;
 mod proxy;
 mod publisher;
 mod record;
+mod report;
 mod scenario;
 mod server;
 
@@ -55,6 +56,8 @@ enum Command {
     Proxy(proxy::ProxyArgs),
     /// Show or install the servers that Tickcast is compared with.
     Peers(peers::PeersArgs),
+    /// Draw the records of a folder as one page, or print them as tables.
+    Report(report::ReportArgs),
     #[command(hide = true)]
     Worker,
     #[command(hide = true)]
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
         Command::List => scenario::list().map(|()| ExitCode::SUCCESS).map_err(Into::into),
         Command::Proxy(args) => proxy::run(&args).map(|()| ExitCode::SUCCESS).map_err(Into::into),
         Command::Peers(args) => peers::run(&args).map(|()| ExitCode::SUCCESS).map_err(Into::into),
+        Command::Report(args) => report::run(&args).map(|()| ExitCode::SUCCESS).map_err(Into::into),
         Command::Launch(args) => Err(server::launch(&args).into()),
         // The parent reports what a worker says was wrong.
         Command::Worker => return worker::run().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS),

@@ -62,6 +62,9 @@ pub(crate) struct WorkerSummary {
     /// Share of a core used, and waited for.
     pub(crate) busy: f64,
     pub(crate) waiting: f64,
+    /// Kept where there are several workers; of one it is the report's.
+    #[serde(default)]
+    pub(crate) histogram: Option<Latency>,
 }
 
 /// Why the figures may not be the server's.
@@ -136,7 +139,10 @@ impl Report {
         }
         let window_s = seconds(reports.iter().map(|report| report.wall_ns).max().unwrap_or(0));
         let ramp_s = seconds(reports.iter().map(|report| report.ramp_ns).max().unwrap_or(0));
-        let workers: Vec<WorkerSummary> = reports.iter().map(summary).collect();
+        let mut workers: Vec<WorkerSummary> = reports.iter().map(summary).collect();
+        if workers.len() < 2 {
+            workers.iter_mut().for_each(|worker| worker.histogram = None);
+        }
         let warnings = warnings(expect, &connections, &workers);
         Self {
             load,
@@ -206,6 +212,7 @@ fn summary(report: &WorkerReport) -> WorkerSummary {
         cpu: report.cpu,
         busy: share(report.cpu.used_ns()),
         waiting: share(report.cpu.waiting_ns),
+        histogram: Some(report.healthy.clone()),
     }
 }
 
