@@ -211,7 +211,6 @@ impl Record {
         Ok(path)
     }
 
-    #[allow(dead_code, reason = "for those who draw records; writing them needs it in tests only")]
     pub(crate) fn read(path: &Path) -> Result<Self, RecordError> {
         let text = std::fs::read_to_string(path)
             .map_err(|error| RecordError::File(path.to_owned(), error))?;
