@@ -88,7 +88,7 @@ keys! {
         connections_max "connections-max": Count<1, 10_000_000> = "1000000";
         /// How long a connection may take from accept to the end of its handshake.
         handshake_timeout "handshake-timeout": Span<100, 600_000> = "10s";
-        /// Origins, other than the gateway's own, whose pages may read plain HTTP answers and event streams: `*` for all, or a list with commas such as https://example.com,http://localhost:3000.
+        /// Origins, other than the gateway's own, whose pages may read plain HTTP answers and event streams: `*` for all, or a list with commas such as `https://example.com,http://localhost:3000`.
         cors_origins "cors-origins": OriginList = "";
         /// The kernel's send buffer of a connection, which caps throughput at this much per round trip; 0 leaves it to the kernel.
         sndbuf "sndbuf": Bytes<0, { 1 << 30 }> = "0";

@@ -1,7 +1,7 @@
 //! What is different for sessions that are event streams: how they begin, and signs of life.
 //!
 //! Everything else is as for the others: visits, what waits for the socket, slow readers, closing. What
-//! the event stream's face writes is in [`sse`](crate::sse).
+//! the event stream's face writes is in [`sse`].
 
 use hub::Hub;
 use wire::{CloseCode, Encoding};
