@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use wire::{Channel, Encoding, Instrument, Quote, Symbol, Tick};
+use wire::Encoding;
 
 use crate::clock::realtime_ns;
 use crate::cpu;
@@ -19,6 +19,7 @@ use crate::frame::{self, Opcode};
 use crate::generator::load::{self, LoadArgs, LoadError};
 use crate::generator::report::Report;
 use crate::generator::upgrade;
+use crate::quote::{self, QUOTE_BYTES};
 
 /// Measure the generator against a canned sender.
 #[derive(Args, Debug)]
@@ -185,46 +186,23 @@ pub(crate) fn welcome(mut socket: TcpStream) -> io::Result<TcpStream> {
 struct CannedFrame {
     bytes: Vec<u8>,
     header: usize,
-    quote: usize,
 }
 
 impl CannedFrame {
     fn new(batch: u16) -> Self {
-        let symbol = Symbol::new("S0").expect("a constant that is a symbol");
-        let instrument = Instrument {
-            id: 0,
-            symbol,
-            base_len: 0,
-            price_exponent: -2,
-            quantity_exponent: 0,
-            tick_size: 1,
-            lot_size: 1,
-            channels: Channel::Quote.bit(),
-        };
-        let quote = Quote {
-            bid_price: 10_000,
-            bid_quantity: 5,
-            ask_price: 10_001,
-            ask_quantity: 7,
-            update_id: 0,
-        };
-        let mut payload = Vec::new();
-        Encoding::Sbe.entry(&mut payload, &[Tick::from_quote(0, 0, &quote)], &instrument);
-        let quote = payload.len();
-        let payload = payload.repeat(usize::from(batch));
+        let payload = quote::template().repeat(usize::from(batch));
         let mut bytes = Vec::new();
         frame::write_server_header(&mut bytes, Opcode::Binary, payload.len());
         let header = bytes.len();
         bytes.extend_from_slice(&payload);
-        Self { bytes, header, quote }
+        Self { bytes, header }
     }
 
     /// Sets each quote's time and its number.
     fn patch(&mut self, ts_event_ns: u64, first_seq: u64) {
-        let quotes = self.bytes[self.header..].chunks_exact_mut(self.quote);
+        let quotes = self.bytes[self.header..].chunks_exact_mut(QUOTE_BYTES);
         for (seq, quote) in (first_seq..).zip(quotes) {
-            quote[8..16].copy_from_slice(&ts_event_ns.to_le_bytes());
-            quote[16..24].copy_from_slice(&seq.to_le_bytes());
+            quote::patch(quote, ts_event_ns, seq);
         }
     }
 }

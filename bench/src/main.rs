@@ -18,6 +18,7 @@ mod memory;
 mod peers;
 mod proxy;
 mod publisher;
+mod quote;
 mod record;
 mod report;
 mod scenario;

@@ -228,9 +228,9 @@ mod tests {
     use std::net::TcpListener;
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    use super::super::quotes::QUOTE_BYTES;
     use super::*;
     use crate::frame::{self, Parsed};
+    use crate::quote::QUOTE_BYTES;
 
     fn pairs(count: usize) -> (Vec<TcpStream>, Vec<TcpStream>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -1,12 +1,8 @@
 //! The ticks of a bare sender: 64-byte quotes of one topic, made when they are due and kept for a
 //! while, so that a connection that is behind can be sent all of them behind one frame header.
 
-use wire::{Channel, Encoding, Instrument, Quote, Symbol, Tick};
-
 use crate::frame::{self, Opcode};
-
-/// A quote with its SBE header.
-pub(super) const QUOTE_BYTES: usize = 64;
+use crate::quote::{self, QUOTE_BYTES};
 
 /// Quotes kept. At 2,000 a second, half a minute: whoever is further behind does not read at all.
 const KEPT: u64 = 1 << 16;
@@ -26,7 +22,7 @@ impl Quotes {
     /// `rate` quotes a second, the first of them at `start_ns` of the real-time clock.
     pub(super) fn new(rate: f64, start_ns: u64) -> Self {
         let kept = usize::try_from(KEPT).unwrap_or(0);
-        Self { period_ns: 1e9 / rate, start_ns, head: 0, bytes: template().repeat(kept) }
+        Self { period_ns: 1e9 / rate, start_ns, head: 0, bytes: quote::template().repeat(kept) }
     }
 
     /// How many there are.
@@ -57,9 +53,8 @@ impl Quotes {
         let due_ns = self.due_ns(self.head);
         let at = place(self.head);
         let quote = &mut self.bytes[at..at + QUOTE_BYTES];
-        quote[8..16].copy_from_slice(&due_ns.to_le_bytes());
         self.head += 1;
-        quote[16..24].copy_from_slice(&self.head.to_le_bytes());
+        quote::patch(quote, due_ns, self.head);
         due_ns
     }
 
@@ -82,32 +77,10 @@ fn place(tick: u64) -> usize {
     usize::try_from(tick % KEPT).unwrap_or(0) * QUOTE_BYTES
 }
 
-fn template() -> Vec<u8> {
-    let instrument = Instrument {
-        id: 0,
-        symbol: Symbol::new("S0").expect("a constant that is a symbol"),
-        base_len: 0,
-        price_exponent: -2,
-        quantity_exponent: 0,
-        tick_size: 1,
-        lot_size: 1,
-        channels: Channel::Quote.bit(),
-    };
-    let quote = Quote {
-        bid_price: 10_000,
-        bid_quantity: 5,
-        ask_price: 10_001,
-        ask_quantity: 7,
-        update_id: 0,
-    };
-    let mut bytes = Vec::new();
-    Encoding::Sbe.entry(&mut bytes, &[Tick::from_quote(0, 0, &quote)], &instrument);
-    debug_assert_eq!(bytes.len(), QUOTE_BYTES, "the schema's quote");
-    bytes
-}
-
 #[cfg(test)]
 mod tests {
+    use wire::Encoding;
+
     use super::*;
     use crate::frame::Parsed;
     use crate::generator::ledger::Ledger;

@@ -10,13 +10,13 @@ use std::os::fd::AsFd;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::prctl;
 use nix::sys::time::TimeSpec;
-use wire::{Channel, Encoding, Instrument, Quote, Symbol, Tick};
 
 use super::protocol::Connection;
 use super::{PublisherArgs, PublisherError, PublisherReport};
 use crate::clock::realtime_ns;
 use crate::cpu::CpuUse;
 use crate::latency::Latency;
+use crate::quote::{self, QUOTE_BYTES};
 
 /// Encoded ahead of the socket at most; the rest of what is due stays due.
 const BATCH_BYTES: usize = 256 << 10;
@@ -187,43 +187,25 @@ fn wait(connection: &Connection, due_in_ns: Option<u64>) -> Result<Woken, Publis
     Ok(if is_set(0, readable) { Woken::Readable } else { Woken::Due })
 }
 
-/// A quote as Tickcast would send it, written once; only what differs is patched in.
-struct QuoteBytes(Vec<u8>);
+/// The quote that is patched for each tick.
+struct QuoteBytes([u8; QUOTE_BYTES]);
 
 impl QuoteBytes {
     fn new() -> Self {
-        let instrument = Instrument {
-            id: 0,
-            symbol: Symbol::new("S0").expect("a constant that is a symbol"),
-            base_len: 0,
-            price_exponent: -2,
-            quantity_exponent: -3,
-            tick_size: 1,
-            lot_size: 1,
-            channels: Channel::Quote.bit(),
-        };
-        let quote = Quote {
-            bid_price: 10_000,
-            bid_quantity: 5,
-            ask_price: 10_001,
-            ask_quantity: 7,
-            update_id: 0,
-        };
-        let mut bytes = Vec::new();
-        Encoding::Sbe.entry(&mut bytes, &[Tick::from_quote(0, 0, &quote)], &instrument);
-        Self(bytes)
+        Self(quote::template())
     }
 
     fn of(&mut self, tick: &Due) -> &[u8] {
-        self.0[8..16].copy_from_slice(&tick.ts_event_ns.to_le_bytes());
-        self.0[16..24].copy_from_slice(&tick.seq.to_le_bytes());
-        self.0[24..28].copy_from_slice(&tick.instrument.to_le_bytes());
+        quote::patch(&mut self.0, tick.ts_event_ns, tick.seq);
+        quote::patch_instrument(&mut self.0, tick.instrument);
         &self.0
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use wire::Channel;
+
     use super::*;
     use crate::generator::ledger::{Rule, TopicKey};
     use crate::generator::market::{Item, read_sbe};

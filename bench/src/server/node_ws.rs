@@ -1,9 +1,7 @@
 //! The `ws` package on Node, `bench/peers/node-ws.js`.
 
 use super::peer::{self, Peer};
-use super::{Kind, Scratch, ServerError, Spec, free_address};
-use crate::generator::dialect::Dialect;
-use crate::publisher::Protocol;
+use super::{Kind, ServerError, Spec, free_address};
 
 pub(super) fn peer(spec: &Spec) -> Result<Peer, ServerError> {
     let folder = peer::folder();
@@ -12,15 +10,5 @@ pub(super) fn peer(spec: &Spec) -> Result<Peer, ServerError> {
     let mut args = vec![folder.join("node-ws.js").into()];
     args.extend(["--port".into(), listen.port().to_string().into()]);
     args.extend(spec.args.iter().map(Into::into));
-    Ok(Peer {
-        program,
-        args,
-        variables: Vec::new(),
-        url: format!("ws://{listen}/"),
-        dialect: Dialect::Plain,
-        protocol: Protocol::Websocket,
-        listen,
-        publish: listen,
-        scratch: Scratch::new()?,
-    })
+    Peer::websocket(program, args, listen)
 }

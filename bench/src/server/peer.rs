@@ -30,6 +30,27 @@ pub(super) struct Peer {
     pub(super) scratch: Scratch,
 }
 
+impl Peer {
+    /// One to which subscribers and publisher speak plain WebSocket at the same address.
+    pub(super) fn websocket(
+        program: PathBuf,
+        args: Vec<OsString>,
+        listen: SocketAddr,
+    ) -> Result<Self, ServerError> {
+        Ok(Self {
+            program,
+            args,
+            variables: Vec::new(),
+            url: format!("ws://{listen}/"),
+            dialect: Dialect::Plain,
+            protocol: Protocol::Websocket,
+            listen,
+            publish: listen,
+            scratch: Scratch::new()?,
+        })
+    }
+}
+
 /// Starts a peer and waits until it accepts connections.
 pub(super) fn start(spec: &Spec) -> Result<Running, ServerError> {
     if spec.transport == Transport::Tls {

@@ -2,9 +2,7 @@
 //! is in.
 
 use super::peer::{self, Peer};
-use super::{Kind, Scratch, ServerError, Spec, free_address};
-use crate::generator::dialect::Dialect;
-use crate::publisher::Protocol;
+use super::{Kind, ServerError, Spec, free_address};
 
 /// Ticks that are kept for subscribers who are behind, over all topics: 40 bytes each.
 const KEPT: u64 = 1 << 20;
@@ -19,15 +17,5 @@ pub(super) fn peer(spec: &Spec) -> Result<Peer, ServerError> {
     let mut args = vec!["--listen".into(), listen.to_string().into()];
     args.extend(["--capacity".into(), capacity.to_string().into()]);
     args.extend(spec.args.iter().map(Into::into));
-    Ok(Peer {
-        program,
-        args,
-        variables: Vec::new(),
-        url: format!("ws://{listen}/"),
-        dialect: Dialect::Plain,
-        protocol: Protocol::Websocket,
-        listen,
-        publish: listen,
-        scratch: Scratch::new()?,
-    })
+    Peer::websocket(program, args, listen)
 }
