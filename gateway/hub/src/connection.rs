@@ -224,6 +224,15 @@ impl Connection {
         self.set_class(class, Class { cursor: state.cursor.min(position), ..state });
     }
 
+    /// Puts all cursors on to a position, unless they are beyond it: everything before it is accounted
+    /// for.
+    pub(crate) fn advance(&mut self, position: u64) {
+        for class in 0..self.class_count() {
+            let state = self.class(class);
+            self.set_class(class, Class { cursor: state.cursor.max(position), ..state });
+        }
+    }
+
     /// The class of this mode and interval, made at the log's head if there is none. `None` if there
     /// are too many.
     pub(crate) fn class_for(

@@ -8,7 +8,7 @@
 //! | `handle_command` | `commands.rs`, `resume.rs` |
 //! | `next_visit`, `collect`, `commit`, `abandon` | `visit/` |
 //! | `handle_blocked`, `handle_writable`, `handle_timers`, `next_deadline`, `next_close` | `ladder.rs` |
-//! | `write_position`, `resume_point` | `position.rs` |
+//! | `write_position`, `handle_return` | `position.rs` |
 //! | `counters`, `slowest`, and other looks from outside | `views.rs` |
 
 use wire::{Encoding, FeedState};

@@ -7,11 +7,13 @@
 //! over: partial books, which are derived only where somebody watches, and what came by image.
 //!
 //! Named so, a position is exact whenever the connection had everything up to its cursor and nothing
-//! beyond. Beyond it are only topics of which the newest was delivered while it was catching up: their
-//! values may be repeated, with their numbers. Nothing is ever left out: where the entry is not in the
-//! log any more, every topic is announced as reset.
+//! beyond. A connection that goes on after an entry therefore begins with its cursor behind that, not
+//! at the oldest entry that any of its topics has. Beyond the cursor are only topics of which the
+//! newest was delivered while it was catching up: their values may be repeated, with their numbers.
+//! Nothing is ever left out: where the entry is not in the log any more, every topic is announced as
+//! reset.
 
-use wire::command::{BadTopic, Resume};
+use wire::command::{BadTopic, Command, Resume, Subscribe};
 use wire::position::{self, POSITION_TOPICS_MAX, Position, Reached, TopicSeq};
 use wire::{Channel, Pattern, Symbol};
 
@@ -129,18 +131,38 @@ impl Hub {
         })
     }
 
-    /// Where these topics go on after a stream that ended at `position`; `None`: it is not known where
-    /// the stream ended.
-    #[must_use]
-    pub fn resume_point(
+    /// Subscribes a connection that has no subscription yet to what a stream had that ended at
+    /// `position`, and goes on there; `None`: it is not known where the stream ended. What the
+    /// subscription says of a resume is not regarded. Appends the answer as
+    /// [`handle_command`](Self::handle_command) does.
+    pub fn handle_return(
+        &mut self,
+        conn: ConnId,
+        subscribe: Subscribe,
+        position: Option<&Position>,
+        now_ns: u64,
+        reply: &mut Vec<u8>,
+    ) {
+        let (resume, cursor) = self.resume_point(position, &subscribe.topics);
+        let subscribe = Subscribe { resume: Some(resume), ..subscribe };
+        self.handle_command(conn, &Command::Subscribe(subscribe), now_ns, reply);
+        if let (Some(cursor), Some(state)) = (cursor, self.peers.get_mut(conn.0)) {
+            state.advance(cursor);
+        }
+    }
+
+    /// Where these topics go on after a stream that ended at `position`: their numbers, and if it is
+    /// one for all, the place in the log.
+    fn resume_point(
         &self,
         position: Option<&Position>,
         topics: &[Result<Pattern, BadTopic>],
-    ) -> Resume {
+    ) -> (Resume, Option<u64>) {
         let wanted = self.named(topics);
         let Some(position) = position.filter(|position| position.epoch == self.market.epoch) else {
-            return reset(wanted);
+            return (reset(wanted), None);
         };
+        let mut cursor = None;
         let numbers = match &position.reached {
             Reached::Topics(numbers) => wanted
                 .into_iter()
@@ -153,7 +175,10 @@ impl Hub {
                 })
                 .collect(),
             Reached::Entry(entry) => {
-                let Some(numbers) = self.numbers_after(*entry) else { return reset(wanted) };
+                let Some((at, numbers)) = self.numbers_after(*entry) else {
+                    return (reset(wanted), None);
+                };
+                cursor = Some(at + 1);
                 let number = |(symbol, channel): (Symbol, Channel)| {
                     let topic = self.market.topic(&symbol, channel)?;
                     Some((symbol, channel, self.number_of(topic, &numbers)))
@@ -162,7 +187,7 @@ impl Hub {
             }
         };
         // Sorted and without doubles, as `named` gave them.
-        Resume::new(position.epoch, numbers).unwrap_or_default()
+        (Resume::new(position.epoch, numbers).unwrap_or_default(), cursor)
     }
 
     /// The topics that patterns name, sorted, each once.
@@ -182,12 +207,13 @@ impl Hub {
         named
     }
 
-    /// The last number of each topic up to and with an entry, by topic; [`NOWHERE`]: the newest there
-    /// is, for nothing of it came since. `None`: what came since is not all in the log.
+    /// Where an entry is, and the last number of each topic up to and with it, by topic; [`NOWHERE`]:
+    /// the newest there is, for nothing of it came since. `None`: what came since is not all in the
+    /// log.
     ///
     /// Looks at each entry since: some 5 ns each, so that a stream that is back after three seconds of
     /// 50,000 ticks costs a millisecond.
-    fn numbers_after(&self, (instrument, channel, seq): TopicSeq) -> Option<Vec<u64>> {
+    fn numbers_after(&self, (instrument, channel, seq): TopicSeq) -> Option<(u64, Vec<u64>)> {
         let market = &self.market;
         let slot = market.instruments.get(market.instruments.by_id(instrument)?);
         let last = slot.topic(channel)?;
@@ -201,7 +227,7 @@ impl Hub {
             let entry = market.log.entry(at);
             if entry.topic == last && entry.seq <= seq {
                 // A shard that lacks the very entry cannot tell what was before it and what after.
-                return (entry.seq == seq).then_some(numbers);
+                return (entry.seq == seq).then_some((at, numbers));
             }
             if entry.marks & marks::RECOVERED == 0 {
                 numbers[entry.topic as usize] = if entry.marks & marks::HOLE == 0 {

@@ -61,6 +61,43 @@ fn who_resumes_a_million_entries_back_finds_its_place_and_goes_on() {
 }
 
 #[test]
+fn a_stream_that_breaks_off_while_it_is_introduced_goes_on_where_the_one_before_ended() {
+    const COUNT: u32 = 200;
+    const NEW: u32 = 50;
+    let mut bench = Bench::with_channels(patient(), COUNT, &[Channel::Quote]);
+    for n in 0..10_000 {
+        bench.quote(n % COUNT);
+    }
+    let first = bench.client(Encoding::Json, &["*.quote"], "");
+    bench.settle();
+    let position = bench.position(first).expect("it has everything");
+    for n in 0..NEW {
+        bench.quote(n % COUNT);
+    }
+    bench.settle();
+    let second = bench.client_after("*.quote", &position);
+    let (mut places, mut deliveries, mut looks) = (Vec::new(), 0, 0);
+    while let Some((_, visit)) = bench.visit() {
+        deliveries += visit.entries;
+        looks += u64::from(visit.examined);
+        places.push((bench.position(second).expect("each message says its place"), deliveries));
+    }
+    assert!(places.len() > 2, "definitions take more than one message");
+    assert_eq!(deliveries, NEW);
+    // Each instrument and each new entry once, and what did not fit into a message once more: what is
+    // before the place is not looked at.
+    assert!(looks <= u64::from(COUNT + NEW) + 20, "{looks} looks");
+    for (position, known) in places {
+        bench.client_after("*.quote", &position);
+        let mut deliveries = 0;
+        while let Some((_, visit)) = bench.visit() {
+            deliveries += visit.entries;
+        }
+        assert_eq!(deliveries, NEW - known, "after {position:?}");
+    }
+}
+
+#[test]
 fn a_lagging_client_of_many_instruments_jumps_instead() {
     let limits = Limits { lag_entries_max: 100, ..Limits::default() };
     let mut bench = Bench::with_channels(limits, 1_000, &[Channel::Quote]);

@@ -72,13 +72,16 @@ pub(crate) fn begin(
     now_ns: u64,
 ) -> Begun {
     let Opening { topics, mode, max_rate, snapshot, begin, headers } = opening;
-    let resume = match begin {
-        Begin::Anew => None,
-        Begin::After(position) => Some(hub.resume_point(position.as_ref(), &topics)),
-    };
-    let subscribe = Subscribe { id: None, topics, mode, max_rate, snapshot, resume };
+    let subscribe = Subscribe { id: None, topics, mode, max_rate, snapshot, resume: None };
     let mut ack = Vec::new();
-    hub.handle_command(conn, &Command::Subscribe(subscribe), now_ns, &mut ack);
+    match begin {
+        Begin::Anew => {
+            hub.handle_command(conn, &Command::Subscribe(subscribe), now_ns, &mut ack);
+        }
+        Begin::After(position) => {
+            hub.handle_return(conn, subscribe, position.as_ref(), now_ns, &mut ack);
+        }
+    }
     let is_subscribed = hub.is_subscribed(conn);
     if !is_subscribed && !hub.is_defining(now_ns) {
         let results = ack.strip_prefix(b"{\"op\":\"ack\"".as_slice()).unwrap_or(b"}");

@@ -6,7 +6,8 @@ use tickcast_hub::{ConnId, Hub, Limits, Visit};
 use wire::command::{Buffers, Command};
 use wire::sbe::Message;
 use wire::{
-    Channel, Encoding, GapReason, Instrument, Level, Quote, Side, Symbol, Tick, Trade, flags,
+    Channel, Encoding, GapReason, Instrument, Level, Position, Quote, Side, Symbol, Tick, Trade,
+    flags,
 };
 
 /// Everything a test needs.
@@ -156,6 +157,27 @@ impl Bench {
         let reply = self.command(conn, &text);
         assert!(!reply.contains("\"ok\":false"), "{reply}");
         conn
+    }
+
+    /// A connection that goes on with this topic after a stream that ended there.
+    pub fn client_after(&mut self, topic: &str, position: &Position) -> ConnId {
+        let conn = self.connect(Encoding::Json);
+        let mut text = format!(r#"{{"op":"subscribe","topics":["{topic}"]}}"#).into_bytes();
+        let Ok(Command::Subscribe(subscribe)) = Command::parse(&mut text, &mut self.buffers) else {
+            panic!("{topic} is no topic");
+        };
+        let mut reply = Vec::new();
+        self.hub.handle_return(conn, subscribe, Some(position), self.now_ns, &mut reply);
+        let reply = String::from_utf8(reply).unwrap();
+        assert!(!reply.contains("\"ok\":false"), "{reply}");
+        conn
+    }
+
+    /// Where the connection is, if that can be said.
+    pub fn position(&self, conn: ConnId) -> Option<Position> {
+        let mut text = Vec::new();
+        let is_known = self.hub.write_position(conn, &mut text);
+        is_known.then(|| Position::parse(std::str::from_utf8(&text).unwrap()).unwrap())
     }
 
     /// Visits whoever's turn it is; the message is in `out`.
