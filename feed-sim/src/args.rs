@@ -45,6 +45,13 @@ pub(crate) struct RunArgs {
     /// The simulator's seed: the same seed gives the same market.
     #[arg(long, value_name = "SEED", default_value_t = 1)]
     pub(crate) seed: u64,
+    /// The epoch of all numbers; none: a fresh one. Feeds that are to be merged have the same.
+    #[arg(long, value_name = "EPOCH", value_parser = epoch)]
+    pub(crate) epoch: Option<u64>,
+    /// When the feed's time begins, seconds since 1970; none: now. Two simulators with the same seed, epoch
+    /// and start make the same numbered ticks. One whose start is past publishes all since at once.
+    #[arg(long, value_name = "UNIX_SECONDS", value_parser = start_at)]
+    pub(crate) start_at: Option<StartAt>,
     /// How fast a replay goes: 1, any other factor, or max (readers in other processes may be lapped).
     #[arg(long, value_name = "N|max", default_value = "1")]
     pub(crate) speed: SpeedArg,
@@ -92,6 +99,10 @@ pub(crate) enum SpeedArg {
     Max,
 }
 
+/// A moment of the realtime clock, ns since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StartAt(pub(crate) u64);
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Switch {
     On,
@@ -118,6 +129,10 @@ pub(crate) enum Expected {
     Bars,
     #[error("expected a power of two from 1024 to 67108864")]
     Capacity,
+    #[error("expected a whole number above 0")]
+    Epoch,
+    #[error("expected seconds since 1970, such as 1767225600 or 1767225600.5")]
+    StartAt,
 }
 
 impl FromStr for Out {
@@ -191,6 +206,22 @@ fn capacity(text: &str) -> Result<usize, Expected> {
     if is_possible { Ok(capacity) } else { Err(Expected::Capacity) }
 }
 
+fn epoch(text: &str) -> Result<u64, Expected> {
+    // 0 is no epoch: it stands for none elsewhere.
+    text.parse().ok().filter(|epoch| *epoch > 0).ok_or(Expected::Epoch)
+}
+
+/// Seconds with up to nine decimals, read as the decimal it is: two processes must agree to the ns.
+fn start_at(text: &str) -> Result<StartAt, Expected> {
+    let (seconds, decimals) = text.split_once('.').unwrap_or((text, "0"));
+    let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    if !is_number(seconds) || !is_number(decimals) || decimals.len() > 9 {
+        return Err(Expected::StartAt);
+    }
+    let nanoseconds = format!("{seconds}{decimals:0<9}").parse().map_err(|_| Expected::StartAt)?;
+    Ok(StartAt(nanoseconds))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,6 +250,16 @@ mod tests {
     }
 
     #[test]
+    fn a_start_is_read_to_the_nanosecond() {
+        let at = |text: &str| {
+            parse(&format!("feed-sim --out shm:t --start-at {text}")).unwrap().start_at
+        };
+        assert_eq!(at("1767225600"), Some(StartAt(1_767_225_600_000_000_000)));
+        assert_eq!(at("1767225600.1"), Some(StartAt(1_767_225_600_100_000_000)));
+        assert_eq!(at("1767225600.123456789"), Some(StartAt(1_767_225_600_123_456_789)));
+    }
+
+    #[test]
     fn a_senseless_value_is_named_with_its_flag_and_what_was_expected() {
         let cases = [
             ("--out shm:", "'shm:' for '--out <TARGET>': expected shm:PATH"),
@@ -231,6 +272,10 @@ mod tests {
             ("--out shm:t --bars 7m", "'7m' for '--bars <LIST>': expected all, none, or a list"),
             ("--out shm:t --ring-capacity 1000", "expected a power of two from 1024"),
             ("--out shm:t --symbols many", "'many' for '--symbols <N>'"),
+            ("--out shm:t --epoch 0", "'0' for '--epoch <EPOCH>': expected a whole number above"),
+            ("--out shm:t --start-at noon", "expected seconds since 1970"),
+            ("--out shm:t --start-at 1.", "expected seconds since 1970"),
+            ("--out shm:t --start-at 99999999999", "expected seconds since 1970"),
             ("--source sim", "--out <TARGET>"),
             ("--outt shm:t", "'--outt'"),
         ];

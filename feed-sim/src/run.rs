@@ -70,7 +70,8 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), RunError> {
     };
     let instruments = feed.instruments();
     let shape = shape(instruments, args.ring_capacity, image_levels(instruments.len()));
-    let (publisher, ring) = Ring::create(path, shape, fresh_epoch(realtime_ns()))
+    let epoch = args.epoch.unwrap_or_else(|| fresh_epoch(realtime_ns()));
+    let (publisher, ring) = Ring::create(path, shape, epoch)
         .map_err(|error| RunError::Create { path: path.clone(), error })?;
     let mut feeder = Feeder::new(publisher, shape);
     let pacing = Pacing { speed: speed(args), start, ..Pacing::default() };
@@ -91,10 +92,11 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), RunError> {
 }
 
 fn open(args: &RunArgs) -> Result<Opened, RunError> {
+    let start = args.start_at.map_or(Start::Now, |at| Start::At(at.0));
     Ok(match &args.source {
         Source::Pulse => {
             let pulse = Pulse::new(args.symbols, args.rate)?;
-            Opened { feed: Box::new(pulse), start: Start::Now }
+            Opened { feed: Box::new(pulse), start }
         }
         Source::Sim => {
             let config = MarketConfig {
@@ -104,14 +106,14 @@ fn open(args: &RunArgs) -> Result<Opened, RunError> {
                 ..MarketConfig::default()
             };
             // The market's schedule is the wall clock's; joining takes a moment that it makes up for.
-            let now_ns = realtime_ns();
-            let market = Derived::with(Market::join(&config, now_ns)?, options(args));
-            Opened { feed: Box::new(market), start: Start::At(now_ns) }
+            let start_ns = args.start_at.map_or_else(realtime_ns, |at| at.0);
+            let market = Derived::with(Market::join(&config, start_ns)?, options(args));
+            Opened { feed: Box::new(market), start: Start::At(start_ns) }
         }
         Source::Replay(files) => {
             let repeat = if args.repeat { Repeat::Forever } else { Repeat::Once };
             let replay = Derived::with(Replay::open(files, repeat)?, options(args));
-            Opened { feed: Box::new(replay), start: Start::Now }
+            Opened { feed: Box::new(replay), start }
         }
     })
 }

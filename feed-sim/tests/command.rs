@@ -8,7 +8,7 @@ use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use recorded::{BTC, ETH, recording};
 use ring::{OpenError, Ring, State};
@@ -149,6 +149,38 @@ fn a_feed_whose_place_is_taken_ends_and_says_so() {
     assert!(stderr.contains("the file was replaced by another feed's"), "{stderr}");
     assert_eq!(ring.state(), State::Closed, "readers of the old one need not wait");
     assert_ne!(open(&path).epoch(), ring.epoch());
+}
+
+/// A ring's ticks as both twins must have them: when a tick entered the ring is each one's own.
+fn made(ring: &Ring) -> Vec<Tick> {
+    let data = |tick: &Tick| matches!(tick.kind(), Ok(Kind::Data(_)));
+    let ticks = read_all(ring).into_iter().filter(data);
+    ticks.map(|tick| Tick { ts_ring_ns: 0, ..tick }).collect()
+}
+
+#[test]
+fn simulators_with_the_same_seed_epoch_and_start_make_the_same_numbered_ticks() {
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    // One starts before the moment, one finds it past and catches up.
+    let start = (seconds + 2).to_string();
+    let arguments = ["--seed", "9", "--epoch", "77", "--start-at", &start];
+    let ((_early, early_path), (_late, late_path)) = (place(), place());
+    let early_feed = Feed::start(&early_path, &arguments);
+    let early = open(&early_path);
+    wait_for(|| (early.head() > 4_000).then_some(()));
+    let late_feed = Feed::start(&late_path, &arguments);
+    let late = open(&late_path);
+    wait_for(|| (late.head() > 8_000).then_some(()));
+    for feed in [early_feed, late_feed] {
+        feed.signal("TERM");
+        assert_eq!(feed.end(), (Some(0), String::new()));
+    }
+    assert_eq!((early.epoch(), late.epoch()), (77, 77));
+    let (early, late) = (made(&early), made(&late));
+    let common = early.len().min(late.len());
+    assert!(common > 7_000, "{common}");
+    assert!(early[..common] == late[..common], "the same ticks in the same order");
+    assert_eq!(early[0].ts_event_ns, (seconds + 2) * 1_000_000_000);
 }
 
 #[test]
