@@ -21,12 +21,19 @@
 //! is a crossed book. What precedes it in the batch is published. It is a fault of the feed and ends
 //! the run.
 
+//!
+//! # Ticks that have numbers already
+//! A stream that was numbered elsewhere is passed on with [`Feeder::begin_epoch_as`] and the methods in
+//! `feeder/relay.rs`.
+
 mod checkpoints;
 mod ledger;
+mod relay;
 
 use ring::{Publisher, Shape};
 use wire::{
-    Channel, GROUP_LEVELS_MAX, Instrument, InstrumentImage, Kind, LEVELS_PER_TICK, Symbol, Tick,
+    Channel, GROUP_LEVELS_MAX, Instrument, InstrumentImage, Kind, LEVELS_PER_TICK, Presence,
+    Symbol, Tick,
 };
 
 use checkpoints::Checkpoints;
@@ -62,6 +69,10 @@ pub struct Counters {
     pub images: u64,
     /// Price levels that had no room in an image, summed over images.
     pub levels_cut: u64,
+    /// Relayed ticks dropped because their number was relayed already.
+    pub repeated: u64,
+    /// Relayed ticks and images dropped because they cannot be: of no topic, without a number, malformed.
+    pub refused: u64,
 }
 
 /// Why the feeder refuses instruments or a batch.
@@ -164,6 +175,7 @@ impl Feeder {
             image: InstrumentImage {
                 epoch: 0,
                 definition: nothing,
+                presence: Presence::Attached,
                 last: Vec::new(),
                 depth_seq: 0,
                 update_id: 0,
@@ -188,25 +200,43 @@ impl Feeder {
         instruments: &[Instrument],
         now_ns: u64,
     ) -> Result<u64, FeederError> {
-        self.check_instruments(instruments)?;
-        self.epoch = match self.epoch {
+        let epoch = match self.epoch {
             0 => self.publisher.epoch().max(1),
             epoch => next_epoch(epoch),
         };
-        self.ledger.begin(instruments);
+        self.begin_epoch_as(epoch, instruments, Presence::Attached, now_ns)?;
+        Ok(epoch)
+    }
+
+    /// Begins the epoch of this name with these instruments, of all of which the stream has the data, or
+    /// of none yet. Otherwise as [`Feeder::begin_epoch`].
+    ///
+    /// # Errors
+    /// As [`Feeder::begin_epoch`].
+    pub fn begin_epoch_as(
+        &mut self,
+        epoch: u64,
+        instruments: &[Instrument],
+        presence: Presence,
+        now_ns: u64,
+    ) -> Result<(), FeederError> {
+        self.check_instruments(instruments)?;
+        self.epoch = epoch;
+        self.ledger.begin(instruments, presence);
         self.checkpoints.begin(instruments.len());
         self.image.epoch = self.epoch;
         self.counters.epochs += 1;
         self.publish_control(Tick::from_epoch(self.epoch, now_ns), now_ns);
         for instrument in instruments {
-            self.publish_control(Tick::from_definition(instrument, now_ns), now_ns);
+            let definition = Tick::from_definition(instrument, now_ns).with_presence(presence);
+            self.publish_control(definition, now_ns);
         }
         for instrument in instruments {
             self.write_image(instrument.id);
         }
         self.publisher.wake();
         self.heartbeat(now_ns);
-        Ok(self.epoch)
+        Ok(())
     }
 
     /// Publishes a batch, of any length, and wakes readers. `now_ns` becomes the `ts_ring_ns` of all its ticks.
@@ -302,7 +332,9 @@ impl Feeder {
                     self.publish_one(*first, channel, now_ns)?;
                     rest = behind;
                 }
-                Ok(Kind::Definition | Kind::Epoch) | Err(_) => return Err(no_topic(first)),
+                Ok(Kind::Definition | Kind::Epoch | Kind::Presence) | Err(_) => {
+                    return Err(no_topic(first));
+                }
             }
             if self.publisher.position() >= checkpoint_at {
                 checkpoint_at = self.publisher.position() + stride;

@@ -71,7 +71,7 @@ impl Hub {
         self.market.clock_ns = tick.ts_ring_ns.max(tick.ts_event_ns);
         self.intake.defining_until_ns = match kind {
             Kind::Epoch | Kind::Definition => now_ns.saturating_add(DEFINING_MAX_NS),
-            Kind::Data(_) => 0,
+            Kind::Data(_) | Kind::Presence => 0,
         };
         match kind {
             Kind::Data(Channel::Depth) => self.handle_depth(tick, now_ns),
@@ -93,6 +93,8 @@ impl Hub {
                 self.break_group();
                 self.handle_epoch(tick.epoch());
             }
+            // No source of the shell leaves instruments out yet.
+            Kind::Presence => self.break_group(),
         }
     }
 

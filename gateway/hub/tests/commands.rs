@@ -288,6 +288,7 @@ fn an_image_may_tell_of_an_epoch_before_its_record_comes() {
     let definition = instrument(0, &harness::ALL);
     let mut image = InstrumentImage {
         epoch: 8,
+        presence: wire::Presence::Attached,
         definition,
         last: vec![],
         depth_seq: 0,
@@ -384,6 +385,7 @@ fn a_lap_is_announced_with_exact_counts_and_the_book_is_right_again() {
     trade.seq = 5;
     let image = InstrumentImage {
         epoch: 7,
+        presence: wire::Presence::Attached,
         definition: instrument(0, &harness::ALL),
         last: vec![trade, quote],
         depth_seq: 5,
@@ -421,6 +423,7 @@ fn recovery_ends_by_itself_if_nobody_says_so() {
     quote.seq = 3;
     let image = InstrumentImage {
         epoch: 7,
+        presence: wire::Presence::Attached,
         definition: instrument(0, &harness::ALL),
         last: vec![quote],
         depth_seq: 0,

@@ -8,7 +8,7 @@
 //! definition as a tick, the last ticks, and two words for each level of bids and asks, best first.
 
 use crate::instrument::Instrument;
-use crate::tick::{Kind, TICK_WORDS, Tick, TickError};
+use crate::tick::{Kind, Presence, TICK_WORDS, Tick, TickError};
 use crate::topic::{CHANNEL_COUNT, Channel};
 
 /// First word of every image; the low byte is the format's version.
@@ -24,6 +24,8 @@ pub struct InstrumentImage {
     pub epoch: u64,
     /// What the instrument is.
     pub definition: Instrument,
+    /// Whether the stream has its data.
+    pub presence: Presence,
     /// The newest tick of every channel but depth, with its sequence number.
     pub last: Vec<Tick>,
     /// Number of the last depth group that is in the book; 0: none.
@@ -69,6 +71,7 @@ impl InstrumentImage {
     pub fn encode(&self, out: &mut Vec<u64>) {
         out.clear();
         let count = |len: usize| u64::try_from(len).expect("usize has at most 64 bits");
+        let definition = Tick::from_definition(&self.definition, 0).with_presence(self.presence);
         out.extend_from_slice(&[
             FORMAT,
             self.epoch,
@@ -79,7 +82,7 @@ impl InstrumentImage {
             self.update_id,
             self.ts_event_ns,
         ]);
-        out.extend_from_slice(&Tick::from_definition(&self.definition, 0).to_words());
+        out.extend_from_slice(&definition.to_words());
         for tick in &self.last {
             out.extend_from_slice(&tick.to_words());
         }
@@ -116,6 +119,7 @@ impl InstrumentImage {
         if definition.validate()? != Kind::Definition {
             return Err(ImageError::Foreign);
         }
+        let presence = definition.presence();
         let definition = definition.definition()?;
         let last = ticks
             .chunks_exact(TICK_WORDS)
@@ -134,6 +138,7 @@ impl InstrumentImage {
         let image = Self {
             epoch,
             definition,
+            presence,
             last,
             depth_seq,
             update_id,
@@ -212,6 +217,7 @@ mod tests {
         InstrumentImage {
             epoch: 0xABCD,
             definition,
+            presence: Presence::Detached,
             last,
             depth_seq: 3,
             update_id: 41,

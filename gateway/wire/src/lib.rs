@@ -31,7 +31,9 @@ pub use image::{ImageError, InstrumentImage};
 pub use instrument::{DECIMALS_MAX, Instrument, SYMBOL_MAX, Symbol, SymbolError};
 pub use position::Position;
 pub use reply::ErrorCode;
-pub use tick::{GROUP_LEVELS_MAX, Kind, LEVELS_PER_TICK, TICK_WORDS, Tick, TickError, flags};
+pub use tick::{
+    GROUP_LEVELS_MAX, Kind, LEVELS_PER_TICK, Presence, TICK_WORDS, Tick, TickError, flags,
+};
 pub use topic::{CHANNEL_COUNT, Channel, INTERVALS, Interval, Pattern, PatternError};
 
 /// The SBE schema of the binary encoding, as it stands in `docs/protocol/`. Tests hold the encoders

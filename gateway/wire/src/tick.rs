@@ -44,6 +44,8 @@ pub mod flags {
     pub const REPLACES_BOOK: u8 = 1 << 3;
     /// Bar: the interval is over and the bar will not change any more.
     pub const FINAL: u8 = 1 << 4;
+    /// Definition and presence: the instrument is [`Detached`](super::Presence::Detached).
+    pub const DETACHED: u8 = 1 << 5;
 }
 
 /// One record of the stream. Layout is a contract between processes: see `docs/protocol/`.
@@ -79,10 +81,24 @@ pub enum Kind {
     Definition,
     /// A new epoch begins here: numbers before it mean nothing after it.
     Epoch,
+    /// Whether the stream has an instrument's data from here on.
+    Presence,
+}
+
+/// Whether the stream has an instrument's data: a feed may leave out what nobody wants.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Presence {
+    /// All its data is in the stream, behind what its recovery image knows. Said once more of an instrument
+    /// that is attached already, it means that its image knows something that no record has brought.
+    #[default]
+    Attached,
+    /// Its data is not in the stream, or is still being fetched: what records bring is the past.
+    Detached,
 }
 
 const KIND_DEFINITION: u8 = 0xF0;
 const KIND_EPOCH: u8 = 0xF1;
+const KIND_PRESENCE: u8 = 0xF2;
 
 impl Kind {
     const fn code(self) -> u8 {
@@ -90,6 +106,7 @@ impl Kind {
             Self::Data(channel) => channel.code(),
             Self::Definition => KIND_DEFINITION,
             Self::Epoch => KIND_EPOCH,
+            Self::Presence => KIND_PRESENCE,
         }
     }
 }
@@ -152,6 +169,7 @@ impl Tick {
         match self.kind {
             KIND_DEFINITION => Ok(Kind::Definition),
             KIND_EPOCH => Ok(Kind::Epoch),
+            KIND_PRESENCE => Ok(Kind::Presence),
             code => match Channel::from_code(code) {
                 Some(channel) => Ok(Kind::Data(channel)),
                 None => Err(TickError::Kind(code)),
@@ -475,5 +493,27 @@ impl Tick {
     #[must_use]
     pub const fn epoch(&self) -> u64 {
         self.body[0]
+    }
+
+    /// Says whether the stream has an instrument's data from here on.
+    #[must_use]
+    pub const fn from_presence(instrument: u32, presence: Presence, ts_event_ns: u64) -> Self {
+        Self::new(Kind::Presence, instrument, ts_event_ns).with_presence(presence)
+    }
+
+    /// The same definition or presence record with this presence.
+    #[must_use]
+    pub const fn with_presence(mut self, presence: Presence) -> Self {
+        self.flags = match presence {
+            Presence::Attached => self.flags & !flags::DETACHED,
+            Presence::Detached => self.flags | flags::DETACHED,
+        };
+        self
+    }
+
+    /// Whether the stream has the data of the instrument that this record defines, or is about.
+    #[must_use]
+    pub const fn presence(&self) -> Presence {
+        if self.flags & flags::DETACHED == 0 { Presence::Attached } else { Presence::Detached }
     }
 }

@@ -4,8 +4,8 @@ use std::mem::{align_of, offset_of, size_of};
 
 use proptest::prelude::*;
 use tickcast_wire::{
-    Channel, GROUP_LEVELS_MAX, Instrument, Kind, LEVELS_PER_TICK, Level, Side, Symbol, TICK_WORDS,
-    Tick, TickError, TradingStatus, flags,
+    Channel, GROUP_LEVELS_MAX, Instrument, Kind, LEVELS_PER_TICK, Level, Presence, Side, Symbol,
+    TICK_WORDS, Tick, TickError, TradingStatus, flags,
 };
 
 #[test]
@@ -115,6 +115,24 @@ fn ring_delay_saturates() {
     assert_eq!(delay(1_000 + u64::from(u32::MAX) - 1), u32::MAX - 1);
     assert_eq!(delay(1_000 + u64::from(u32::MAX) + 1), u32::MAX);
     assert_eq!(delay(u64::MAX), u32::MAX);
+}
+
+#[test]
+fn a_definition_and_a_record_of_its_own_say_whether_an_instrument_is_in_the_stream() {
+    let definition = Tick::from_definition(&instrument(), 5);
+    assert_eq!(definition.presence(), Presence::Attached);
+    let detached = definition.with_presence(Presence::Detached);
+    assert_eq!(
+        (detached.presence(), detached.validate()),
+        (Presence::Detached, Ok(Kind::Definition))
+    );
+    assert_eq!(detached.definition(), Ok(instrument()));
+    assert_eq!(detached.with_presence(Presence::Attached), definition);
+    for presence in [Presence::Attached, Presence::Detached] {
+        let tick = Tick::from_presence(3, presence, 5);
+        assert_eq!((tick.validate(), tick.presence()), (Ok(Kind::Presence), presence));
+        assert_eq!((tick.instrument, tick.seq, tick.kind), (3, 0, 0xF2));
+    }
 }
 
 /// What GROUP_LEVELS_MAX's documentation derives.

@@ -284,6 +284,7 @@ impl Feed {
                     slot,
                     InstrumentImage {
                         epoch: self.epoch,
+                        presence: wire::Presence::Attached,
                         definition: listed.definition,
                         last,
                         depth_seq: listed.depth_seq,
