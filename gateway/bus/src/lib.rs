@@ -1,0 +1,35 @@
+//! One stream for many nodes, over a bus that is already there: NATS with JetStream, or Redis.
+//!
+//! The bus keeps one ordered log of [`Batch`]es for each *bucket* of instruments, and a few values: the
+//! [`Catalog`], which says what the buckets are, and a [`StoredImage`] of each instrument. Appending is
+//! compare-and-append ([`Backend::append`]), so a log has one order whoever writes. What this crate is
+//! not: it knows no client, no hub, no configuration; gateways, feeds and benchmarks use it.
+//!
+//! | | |
+//! |---|---|
+//! | [`BusUrl`] | which bus, and under which prefix |
+//! | [`Catalog`], [`Batch`], [`StoredImage`] | what is kept there, and its bytes |
+//! | [`Backend`] | what a bus must do; one implementation for each |
+//! | [`Inbox`](inbox) | what a bus sends unasked, in one bounded queue |
+
+#![forbid(unsafe_code)]
+
+mod backend;
+mod batch;
+mod catalog;
+mod entry;
+pub mod inbox;
+pub mod limits;
+mod sparse;
+mod stored_image;
+mod url;
+
+pub use backend::{
+    AppendError, Backend, BusError, Cause, ConnectOptions, Storage, StoreOptions, keys,
+};
+pub use batch::{Batch, BatchError};
+pub use catalog::{Catalog, CatalogError, WriterKind};
+pub use entry::{Entry, Offset, Slice};
+pub use sparse::SparseError;
+pub use stored_image::{StoredImage, StoredImageError};
+pub use url::{BusUrl, Host, Scheme, Topology, UrlError};
