@@ -139,6 +139,7 @@ mod tests {
             heartbeat_ms: 5_000,
             subscriptions_max: 7,
             commands_per_second: 8,
+            publish: None,
         };
         let Reply::Hello(read) = parse(|out| hello.write(out)) else { panic!("a hello") };
         assert_eq!((read.version, read.epoch, read.heartbeat_ms), (1, u64::MAX, 5_000));

@@ -75,9 +75,9 @@ impl Hub {
                 let msg = "auth: this gateway asks for no credentials";
                 reply::error(reply, id.as_ref(), ErrorCode::NotEntitled, msg);
             }
-            Command::Publish { id } => {
+            Command::Publish(publish) => {
                 let msg = "publish: this connection is not entitled to it";
-                reply::error(reply, id.as_ref(), ErrorCode::NotEntitled, msg);
+                reply::error(reply, publish.id.as_ref(), ErrorCode::NotEntitled, msg);
             }
             _ => reply::error(reply, None, ErrorCode::UnknownOp, "op: not known to this gateway"),
         }

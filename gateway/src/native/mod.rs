@@ -36,6 +36,7 @@ pub(crate) fn hello(out: &mut Vec<u8>, encoding: Encoding, hub: &Hub, settings: 
         heartbeat_ms: u64::try_from(settings.heartbeat.as_millis()).unwrap_or(u64::MAX),
         subscriptions_max: settings.hub.topics_per_connection_max as u64,
         commands_per_second: u64::from(settings.command_rate),
+        publish: None,
     };
     hello.write(out);
 }

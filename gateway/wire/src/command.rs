@@ -8,11 +8,17 @@
 //! strings (as the gateway writes them) or integers.
 
 mod parse;
+mod parse_publish;
+mod publish;
 
 use std::fmt;
 use std::num::NonZeroU32;
 
 pub use parse::Buffers;
+pub use publish::{
+    Amount, AmountError, BadDraft, Draft, DraftBody, DraftError, Publish, Subject,
+    TICKS_PER_PUBLISH_MAX,
+};
 
 use crate::instrument::Symbol;
 use crate::reply::ErrorCode;
@@ -64,11 +70,8 @@ pub enum Command {
         /// The credential.
         token: String,
     },
-    /// Write ticks. What they are is not parsed: nobody is entitled yet.
-    Publish {
-        /// Echoed in the reply.
-        id: Option<CommandId>,
-    },
+    /// Write ticks.
+    Publish(Publish),
 }
 
 /// The fields of `subscribe`.
@@ -238,13 +241,19 @@ impl CommandError {
     #[must_use]
     pub const fn code(&self) -> ErrorCode {
         match self.fault {
-            Fault::Utf8 | Fault::Syntax { .. } | Fault::NotAnObject { .. } => ErrorCode::Malformed,
+            Fault::Utf8
+            | Fault::Syntax { .. }
+            | Fault::NotAnObject { .. }
+            | Fault::NotPublish
+            | Fault::Binary(_) => ErrorCode::Malformed,
             Fault::TooLong { .. } => ErrorCode::TooLong,
             Fault::Op { .. } => ErrorCode::UnknownOp,
             Fault::TooManyTopics { .. } => ErrorCode::TooManyTopics,
-            Fault::Missing { .. } | Fault::Twice { .. } | Fault::Unexpected { .. } => {
-                ErrorCode::BadField
-            }
+            Fault::TooManyTicks { .. } => ErrorCode::TooManyTicks,
+            Fault::NoTicks
+            | Fault::Missing { .. }
+            | Fault::Twice { .. }
+            | Fault::Unexpected { .. } => ErrorCode::BadField,
         }
     }
 }
@@ -312,6 +321,21 @@ pub enum Fault {
         /// How many.
         count: usize,
     },
+    /// Nothing to publish.
+    #[error("ticks: expected at least one tick, found none")]
+    NoTicks,
+    /// More ticks than [`TICKS_PER_PUBLISH_MAX`].
+    #[error("ticks: at most {TICKS_PER_PUBLISH_MAX} ticks in a command, found {count}")]
+    TooManyTicks {
+        /// How many.
+        count: usize,
+    },
+    /// A binary message that is none of a client's.
+    #[error("a binary message from a client begins with Publish")]
+    NotPublish,
+    /// A binary message that ends too early or has an unknown part.
+    #[error("the binary message cannot be read: {0}")]
+    Binary(crate::sbe::DecodeError),
 }
 
 /// Where in a command a value is.

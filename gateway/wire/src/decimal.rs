@@ -21,6 +21,47 @@ pub enum DecimalError {
     Overflow,
 }
 
+/// A decimal number as somebody wrote it, exact, before it is known where its instrument has its
+/// decimal point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decimal {
+    mantissa: i64,
+    /// Not above 0: zeros at the end of the fraction are not kept.
+    exponent: i8,
+}
+
+impl Decimal {
+    /// The number that a text like `-12.50` says; see [`parse_mantissa`] for what is taken.
+    ///
+    /// # Errors
+    /// If the text is no decimal number, or its digits do not fit into 64 bits.
+    pub fn parse(text: &str) -> Result<Self, DecimalError> {
+        let fraction = text.split_once('.').map_or("", |(_, fraction)| fraction);
+        let places = fraction.trim_end_matches('0').len();
+        // Beyond 127 places a text with a digit there cannot be a mantissa of 64 bits, or anything else.
+        let places = i8::try_from(places).map_err(|_| DecimalError::Inexact)?;
+        Ok(Self { mantissa: parse_mantissa(text, -places)?, exponent: -places })
+    }
+
+    /// Its mantissa at this exponent.
+    ///
+    /// # Errors
+    /// If it has digits below the exponent's last place, or does not fit.
+    pub fn mantissa(self, exponent: i8) -> Result<i64, DecimalError> {
+        let shift = i16::from(self.exponent) - i16::from(exponent);
+        let power = 10i64.checked_pow(u32::from(shift.unsigned_abs()));
+        match (self.mantissa, power) {
+            (0, _) => Ok(0),
+            (mantissa, Some(power)) if shift >= 0 => {
+                mantissa.checked_mul(power).ok_or(DecimalError::Overflow)
+            }
+            (_, None) if shift >= 0 => Err(DecimalError::Overflow),
+            (mantissa, Some(power)) if mantissa % power == 0 => Ok(mantissa / power),
+            _ => Err(DecimalError::Inexact),
+        }
+    }
+}
+
 /// The mantissa of a text like `-12.50` at this exponent. More fraction digits than the exponent
 /// has are taken if they are zeros, fewer are filled up. No plus sign, no scientific notation.
 ///
@@ -166,7 +207,30 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_decimal_is_the_same_number_at_every_exponent_that_can_hold_it() {
+        let at = |text: &str, exponent| Decimal::parse(text)?.mantissa(exponent);
+        assert_eq!(at("12.34", -2), Ok(1_234));
+        assert_eq!(at("12.3400000000000000000000", -2), Ok(1_234));
+        assert_eq!(at("12.34", -3), Ok(12_340));
+        assert_eq!(at("1200", 2), Ok(12));
+        assert_eq!(at("12.34", -1), Err(DecimalError::Inexact));
+        assert_eq!(at("1250", 2), Err(DecimalError::Inexact));
+        assert_eq!(at("10", -18), Err(DecimalError::Overflow));
+        assert_eq!(at("0", i8::MIN), Ok(0));
+        assert_eq!(at("1", i8::MIN), Err(DecimalError::Overflow));
+        assert_eq!(at("-0.05", -2), Ok(-5));
+        assert_eq!(at("1.", -2), Err(DecimalError::Empty));
+        assert_eq!(at(&format!("0.{}1", "0".repeat(200)), -2), Err(DecimalError::Inexact));
+    }
+
     proptest! {
+        #[test]
+        fn a_decimal_and_its_text_have_the_same_mantissa(mantissa: i64, exponent in -18i8..=0) {
+            let text = text(mantissa, exponent);
+            prop_assert_eq!(Decimal::parse(&text).unwrap().mantissa(exponent), Ok(mantissa));
+        }
+
         #[test]
         fn what_is_written_parses_back(mantissa: i64, exponent in -18i8..=0) {
             prop_assert_eq!(parse_mantissa(&text(mantissa, exponent), exponent), Ok(mantissa));

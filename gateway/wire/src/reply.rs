@@ -8,7 +8,8 @@ use std::fmt::{self, Write as _};
 use std::num::NonZeroU32;
 
 use crate::command::{
-    COMMAND_BYTES_MAX, CommandError, CommandId, MAX_RATE_MAX, Mode, TOPICS_PER_COMMAND_MAX,
+    COMMAND_BYTES_MAX, CommandError, CommandId, MAX_RATE_MAX, Mode, TICKS_PER_PUBLISH_MAX,
+    TOPICS_PER_COMMAND_MAX,
 };
 use crate::encoding::Encoding;
 use crate::sbe::SCHEMA_VERSION;
@@ -35,6 +36,12 @@ pub enum ErrorCode {
     TooManyCommands = 6,
     /// Credentials are missing or do not allow it.
     NotEntitled = 7,
+    /// More ticks than `limits.ticks_per_publish`.
+    TooManyTicks = 8,
+    /// More ticks than `limits.publish_rate` a second.
+    TooFast = 9,
+    /// Too much is waiting for the bus; try again when some of it has been answered.
+    Busy = 10,
     /// The topic is not of the form `SYMBOL.channel` or `*.channel`.
     BadTopic = 20,
     /// There is no such instrument.
@@ -49,11 +56,15 @@ pub enum ErrorCode {
     ResumeAhead = 25,
     /// The gateway cannot take it now: it drains, or a budget of the process is used up.
     Unavailable = 26,
+    /// Clients do not write this topic.
+    NotPublishable = 27,
+    /// Whether the tick was published could not be found out.
+    Uncertain = 28,
 }
 
 impl ErrorCode {
     /// All codes, in order.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 19] = [
         Self::Malformed,
         Self::TooLong,
         Self::UnknownOp,
@@ -61,6 +72,9 @@ impl ErrorCode {
         Self::TooManyTopics,
         Self::TooManyCommands,
         Self::NotEntitled,
+        Self::TooManyTicks,
+        Self::TooFast,
+        Self::Busy,
         Self::BadTopic,
         Self::UnknownInstrument,
         Self::UnknownChannel,
@@ -68,6 +82,8 @@ impl ErrorCode {
         Self::TooManySubscriptions,
         Self::ResumeAhead,
         Self::Unavailable,
+        Self::NotPublishable,
+        Self::Uncertain,
     ];
 
     /// The number in replies.
@@ -93,6 +109,9 @@ impl ErrorCode {
             Self::TooManyTopics => "too_many_topics",
             Self::TooManyCommands => "too_many_commands",
             Self::NotEntitled => "not_entitled",
+            Self::TooManyTicks => "too_many_ticks",
+            Self::TooFast => "too_fast",
+            Self::Busy => "busy",
             Self::BadTopic => "bad_topic",
             Self::UnknownInstrument => "unknown_instrument",
             Self::UnknownChannel => "unknown_channel",
@@ -100,6 +119,8 @@ impl ErrorCode {
             Self::TooManySubscriptions => "too_many_subscriptions",
             Self::ResumeAhead => "resume_ahead",
             Self::Unavailable => "unavailable",
+            Self::NotPublishable => "not_publishable",
+            Self::Uncertain => "uncertain",
         }
     }
 }
@@ -118,6 +139,17 @@ pub struct Hello {
     pub subscriptions_max: u64,
     /// The most commands a second.
     pub commands_per_second: u64,
+    /// What holds for those who publish; `None`: nobody may.
+    pub publish: Option<PublishLimits>,
+}
+
+/// How much one connection may publish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PublishLimits {
+    /// Ticks a second; twice as many at once.
+    pub ticks_per_second: u64,
+    /// Ticks that are not answered yet.
+    pub in_flight: u64,
 }
 
 impl Hello {
@@ -143,12 +175,20 @@ impl Hello {
         integer(out, self.commands_per_second);
         out.extend_from_slice(b",\"max_rate\":");
         integer(out, MAX_RATE_MAX);
+        if let Some(publish) = self.publish {
+            out.extend_from_slice(b",\"ticks_per_publish\":");
+            integer(out, u64::try_from(TICKS_PER_PUBLISH_MAX).unwrap_or(u64::MAX));
+            out.extend_from_slice(b",\"publish_rate\":");
+            integer(out, publish.ticks_per_second);
+            out.extend_from_slice(b",\"publish_in_flight\":");
+            integer(out, publish.in_flight);
+        }
         out.extend_from_slice(b"}}");
     }
 }
 
-/// Writes the reply to `subscribe` and `unsubscribe`: a result for each topic, in the order of the
-/// command. [`AckWriter::finish`] must be called.
+/// Writes the reply to `subscribe`, `unsubscribe` and `publish`: a result for each topic or tick, in the
+/// order of the command. [`AckWriter::finish`] must be called.
 #[derive(Debug)]
 #[must_use]
 pub struct AckWriter<'out> {
@@ -165,7 +205,7 @@ impl<'out> AckWriter<'out> {
     }
 
     /// The topic is taken. `seq` is the last number that will not be delivered: what follows has
-    /// the next. Wildcards have none.
+    /// the next. Wildcards have none. Of a tick it is the number that it was given.
     pub fn accepted(&mut self, topic: impl fmt::Display, seq: Option<u64>) {
         self.topic(topic);
         self.out.extend_from_slice(b",\"ok\":true");

@@ -15,6 +15,7 @@ mod schema;
 pub use decode::{DecodeError, Messages, decode};
 pub use encode::{
     definition, depth_snapshot, entry, feed_status, gap, heartbeat, merged_depth, partial_depth,
+    publish,
 };
 pub use layout::{HEADER_BYTES, SCHEMA_ID, SCHEMA_VERSION, Template, depth_flags, snapshot_flags};
 pub use message::{

@@ -8,7 +8,7 @@ use tickcast_wire::command::{
     BadTopic, Buffers, COMMAND_BYTES_MAX, Command, CommandError, CommandId, Excerpt, Fault, IdText,
     Mode, Resume, SnapshotPolicy, Subscribe, TOPICS_PER_COMMAND_MAX, Unsubscribe,
 };
-use tickcast_wire::reply::{self, AckWriter, ErrorCode, Hello, ListWriter};
+use tickcast_wire::reply::{self, AckWriter, ErrorCode, Hello, ListWriter, PublishLimits};
 use tickcast_wire::{Channel, Encoding, Pattern, PatternError, Symbol, SymbolError};
 
 fn parse(text: &str) -> Result<Command, CommandError> {
@@ -79,10 +79,6 @@ fn the_other_operations() {
     assert_eq!(
         parse(r#"{"op":"auth","token":"s3cret"}"#),
         Ok(Command::Auth { id: None, token: "s3cret".into() })
-    );
-    assert_eq!(
-        parse(r#"{"op":"publish","id":18446744073709551615,"ticks":[]}"#),
-        Ok(Command::Publish { id: Some(CommandId::Unsigned(u64::MAX)) })
     );
 }
 
@@ -388,7 +384,17 @@ fn hello_says_what_holds_on_the_connection() {
         heartbeat_ms: 5_000,
         subscriptions_max: 20_000,
         commands_per_second: 50,
+        publish: None,
     };
+    let with_publish = Hello {
+        publish: Some(PublishLimits { ticks_per_second: 1_000, in_flight: 4_096 }),
+        ..hello
+    };
+    let limits = &written(|out| with_publish.write(out))["limits"];
+    assert_eq!(
+        [&limits["ticks_per_publish"], &limits["publish_rate"], &limits["publish_in_flight"]],
+        [&json!(1_000), &json!(1_000), &json!(4_096)]
+    );
     assert_eq!(
         written(|out| hello.write(out)),
         json!({"op": "hello", "version": 1, "encoding": "sbe", "schema_version": 1,

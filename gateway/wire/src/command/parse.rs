@@ -5,9 +5,10 @@ use std::num::NonZeroU32;
 use simd_json::prelude::*;
 use simd_json::tape::{Tape, Value};
 
+use super::parse_publish::publish;
 use super::{
     BadTopic, COMMAND_BYTES_MAX, Command, CommandError, CommandId, DEPTH_MAX, Excerpt, Fault,
-    IdText, MAX_RATE_MAX, Mode, Place, Resume, SnapshotPolicy, Subscribe, TOKEN_BYTES_MAX,
+    IdText, MAX_RATE_MAX, Mode, Place, Publish, Resume, SnapshotPolicy, Subscribe, TOKEN_BYTES_MAX,
     TOPICS_PER_COMMAND_MAX, Unsubscribe,
 };
 use crate::topic::Pattern;
@@ -71,7 +72,7 @@ impl Command {
             | Self::List { id }
             | Self::Ping { id }
             | Self::Auth { id, .. }
-            | Self::Publish { id } => id.as_ref(),
+            | Self::Publish(Publish { id, .. }) => id.as_ref(),
         }
     }
 }
@@ -87,6 +88,7 @@ struct Fields<'tape, 'input> {
     snapshot: Option<Value<'tape, 'input>>,
     resume: Option<Value<'tape, 'input>>,
     token: Option<Value<'tape, 'input>>,
+    ticks: Option<Value<'tape, 'input>>,
 }
 
 fn command(document: Value<'_, '_>) -> Result<Command, CommandError> {
@@ -108,6 +110,7 @@ fn command(document: Value<'_, '_>) -> Result<Command, CommandError> {
             "snapshot" => ("snapshot", &mut fields.snapshot),
             "resume" => ("resume", &mut fields.resume),
             "token" => ("token", &mut fields.token),
+            "ticks" => ("ticks", &mut fields.ticks),
             _ => continue,
         };
         if slot.replace(value).is_some() {
@@ -140,17 +143,21 @@ fn operation(fields: &Fields<'_, '_>, id: Option<CommandId>) -> Result<Command, 
         Some("list") => Command::List { id },
         Some("ping") => Command::Ping { id },
         Some("auth") => Command::Auth { id, token: token(fields.token)? },
-        Some("publish") => Command::Publish { id },
+        Some("publish") => Command::Publish(publish(id, fields.ticks)?),
         _ => return Err(Fault::Op { found: excerpt(op) }),
     })
 }
 
 /// `null` is the same as absent.
-fn is_given(value: &Value<'_, '_>) -> bool {
+pub(super) fn is_given(value: &Value<'_, '_>) -> bool {
     !value.is_null()
 }
 
-fn unexpected(field: &'static str, expected: &'static str, found: Value<'_, '_>) -> Fault {
+pub(super) fn unexpected(
+    field: &'static str,
+    expected: &'static str,
+    found: Value<'_, '_>,
+) -> Fault {
     Fault::Unexpected { field: Place::Field(field), expected, found: excerpt(found) }
 }
 
@@ -282,7 +289,7 @@ fn token(value: Option<Value<'_, '_>>) -> Result<String, Fault> {
 }
 
 /// A 64-bit number: decimal digits in a string, or an integer.
-fn unsigned(value: Value<'_, '_>) -> Option<u64> {
+pub(super) fn unsigned(value: Value<'_, '_>) -> Option<u64> {
     match value.as_str() {
         // `parse` alone would take a plus sign.
         Some(text) if text.bytes().all(|b| b.is_ascii_digit()) => text.parse().ok(),
@@ -292,7 +299,7 @@ fn unsigned(value: Value<'_, '_>) -> Option<u64> {
 }
 
 /// How a value is shown in an error message.
-fn excerpt(value: Value<'_, '_>) -> Excerpt {
+pub(super) fn excerpt(value: Value<'_, '_>) -> Excerpt {
     if let Some(text) = value.as_str() {
         return quoted(text);
     }

@@ -14,8 +14,8 @@ use super::encode::side_code;
 use super::layout::{
     BarMessage, BookMessage, DefinitionMessage, DepthUpdateMessage, FeedStatusMessage, GapItem,
     GapMessage, GroupHeader, HEADER_BYTES, Head, Header, HeartbeatMessage, LevelEntry,
-    QuoteMessage, SCHEMA_ID, StatusMessage, Template, TickerMessage, TradeMessage, depth_flags,
-    snapshot_flags,
+    PublishMessage, QuoteMessage, SCHEMA_ID, StatusMessage, Template, TickerMessage, TradeMessage,
+    depth_flags, snapshot_flags,
 };
 use super::message::{
     DepthSnapshot, DepthUpdate, Entries, EventHead, Gap, GapEntries, Levels, Message, PartialDepth,
@@ -195,6 +195,10 @@ impl<'a> Cursor<'a> {
                 let root: FeedStatusMessage = self.read()?;
                 let state = FeedState::from_code(root.state).ok_or(self.value("state"))?;
                 Ok(Message::FeedStatus { ts_ns: root.ts.get(), epoch: root.epoch.get(), state })
+            }
+            Template::Publish => {
+                let root: PublishMessage = self.read()?;
+                Ok(Message::Publish { epoch: root.epoch.get(), request: root.request.get() })
             }
         }
     }

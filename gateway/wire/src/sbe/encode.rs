@@ -6,9 +6,9 @@ use zerocopy::little_endian::{I64, U16, U32, U64};
 
 use super::layout::{
     BarMessage, BookMessage, DefinitionMessage, DepthUpdateMessage, FeedStatusMessage, GapItem,
-    GapMessage, GroupHeader, Head, Header, HeartbeatMessage, LevelEntry, QuoteMessage, SCHEMA_ID,
-    SCHEMA_VERSION, StatusMessage, Template, TickerMessage, TradeMessage, depth_flags,
-    snapshot_flags,
+    GapMessage, GroupHeader, Head, Header, HeartbeatMessage, LevelEntry, PublishMessage,
+    QuoteMessage, SCHEMA_ID, SCHEMA_VERSION, StatusMessage, Template, TickerMessage, TradeMessage,
+    depth_flags, snapshot_flags,
 };
 use crate::body::Side;
 use crate::event::{DepthHead, FeedState, GapEntry, SnapshotPart};
@@ -341,6 +341,17 @@ pub fn feed_status(out: &mut Vec<u8>, ts_ns: u64, epoch: u64, state: FeedState) 
         ts: U64::new(ts_ns),
         epoch: U64::new(epoch),
         state: state.code(),
+    };
+    out.extend_from_slice(message.as_bytes());
+}
+
+/// Appends what a client's binary message begins with. Trades and quotes, as [`entry`] writes them,
+/// stand behind it; their numbers are the gateway's to give.
+pub fn publish(out: &mut Vec<u8>, epoch: u64, request: u64) {
+    let message = PublishMessage {
+        header: header(Template::Publish),
+        epoch: U64::new(epoch),
+        request: U64::new(request),
     };
     out.extend_from_slice(message.as_bytes());
 }

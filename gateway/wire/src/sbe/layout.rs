@@ -61,11 +61,13 @@ pub enum Template {
     Definition = 22,
     /// What became of the feed.
     FeedStatus = 23,
+    /// From clients: the messages behind it are ticks to be published.
+    Publish = 40,
 }
 
 impl Template {
     /// All templates, by id.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Trade,
         Self::Quote,
         Self::DepthUpdate,
@@ -78,6 +80,7 @@ impl Template {
         Self::Heartbeat,
         Self::Definition,
         Self::FeedStatus,
+        Self::Publish,
     ];
 
     /// The template's id in message headers.
@@ -107,6 +110,7 @@ impl Template {
             Self::Heartbeat => size_of::<HeartbeatMessage>(),
             Self::Definition => size_of::<DefinitionMessage>(),
             Self::FeedStatus => size_of::<FeedStatusMessage>(),
+            Self::Publish => size_of::<PublishMessage>(),
         };
         #[expect(clippy::cast_possible_truncation, reason = "the largest is 122 bytes")]
         let block_length = (bytes - HEADER_BYTES) as u16;
@@ -272,6 +276,12 @@ layout! {
         ts: U64,
         epoch: U64,
         state: u8,
+    }
+
+    PublishMessage {
+        header: Header,
+        epoch: U64,
+        request: U64,
     }
 }
 

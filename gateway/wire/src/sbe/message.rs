@@ -66,6 +66,13 @@ pub enum Message<'a> {
         /// What became of it.
         state: FeedState,
     },
+    /// From clients: the messages behind it are ticks to be published.
+    Publish {
+        /// The epoch of the instruments' ids.
+        epoch: u64,
+        /// The client's number for it, which the answer bears.
+        request: u64,
+    },
 }
 
 impl Message<'_> {
@@ -84,7 +91,8 @@ impl Message<'_> {
             Self::Gap(_)
             | Self::Heartbeat { .. }
             | Self::Definition { .. }
-            | Self::FeedStatus { .. } => None,
+            | Self::FeedStatus { .. }
+            | Self::Publish { .. } => None,
         }
     }
 
@@ -102,7 +110,8 @@ impl Message<'_> {
             Self::Gap(_)
             | Self::Heartbeat { .. }
             | Self::Definition { .. }
-            | Self::FeedStatus { .. } => return None,
+            | Self::FeedStatus { .. }
+            | Self::Publish { .. } => return None,
         })
     }
 }

@@ -5,8 +5,8 @@ use roxmltree::{Document, Node};
 use super::layout::{
     BarMessage, BookMessage, DefinitionMessage, DepthUpdateMessage, FeedStatusMessage, GapItem,
     GapMessage, GroupHeader, HEADER_BYTES, Head, Header, HeartbeatMessage, LevelEntry,
-    QuoteMessage, SCHEMA_ID, SCHEMA_VERSION, StatusMessage, Template, TickerMessage, TradeMessage,
-    depth_flags, snapshot_flags,
+    PublishMessage, QuoteMessage, SCHEMA_ID, SCHEMA_VERSION, StatusMessage, Template,
+    TickerMessage, TradeMessage, depth_flags, snapshot_flags,
 };
 use crate::event::{FeedState, GapReason};
 use crate::tick::GROUP_LEVELS_MAX;
@@ -153,6 +153,7 @@ fn every_field_is_where_the_schema_says() {
             Template::Heartbeat => (block(HeartbeatMessage::fields(), ""), vec![]),
             Template::Definition => (block(DefinitionMessage::fields(), ""), vec![]),
             Template::FeedStatus => (block(FeedStatusMessage::fields(), ""), vec![]),
+            Template::Publish => (block(PublishMessage::fields(), ""), vec![]),
         };
         assert_eq!(schema_fields(&document, message), root, "{template:?}");
         let end = root.last().map(|(_, offset, size)| offset + size);

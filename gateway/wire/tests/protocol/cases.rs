@@ -12,6 +12,15 @@ pub(crate) struct Case {
     pub(crate) events: Vec<Event>,
     /// Bytes that a newer schema would have added at the end of every block; not in JSON.
     pub(crate) unknown_bytes: usize,
+    /// From a client: the command in JSON that says the same.
+    pub(crate) command: Option<&'static str>,
+}
+
+impl Case {
+    /// Whether it is what this version of the gateway sends.
+    pub(crate) const fn is_sent(&self) -> bool {
+        self.unknown_bytes == 0 && self.command.is_none()
+    }
 }
 
 pub(crate) type Event = Box<dyn Fn(Encoding, &mut Vec<u8>)>;
@@ -129,6 +138,14 @@ fn bar(is_final: bool) -> Bar {
     }
 }
 
+fn publish(request: u64) -> Event {
+    Box::new(move |encoding, out| {
+        if encoding == Encoding::Sbe {
+            tickcast_wire::sbe::publish(out, EPOCH, request);
+        }
+    })
+}
+
 fn gap_entry(channel: Channel, reason: GapReason, first_seq: u64, count: u64) -> GapEntry {
     GapEntry { instrument: 0, channel, reason, first_seq, count }
 }
@@ -171,7 +188,7 @@ fn snapshot(part: SnapshotPart, bids: &'static [(i64, i64)], asks: &'static [(i6
 }
 
 fn case(name: &'static str, about: &'static str, events: Vec<Event>) -> Case {
-    Case { name, about, events, unknown_bytes: 0 }
+    Case { name, about, events, unknown_bytes: 0, command: None }
 }
 
 /// All cases. The first of each event is its example in the document.
@@ -362,6 +379,28 @@ fn notices() -> Vec<Case> {
                 tick(Tick::from_trade(0, TS_NS, &trade()), 4_711),
             ],
             unknown_bytes: 5,
+            command: None,
+        },
+        Case {
+            name: "publish",
+            about: "What a client sends to publish a trade and a quote without bids, with numbers \
+                    left 0; json is the command that says the same.",
+            events: vec![
+                publish(7),
+                entry(vec![Tick::from_trade(0, TS_NS, &trade())]),
+                entry(vec![Tick::from_quote(
+                    0,
+                    TS_NS,
+                    &Quote { bid_price: 0, bid_quantity: 0, ..quote() },
+                )]),
+            ],
+            unknown_bytes: 0,
+            command: Some(concat!(
+                r#"{"op":"publish","id":7,"ticks":[{"topic":"BTCUSDT.trade","ts":"1723075200123456789","#,
+                r#""price":"61837.63","quantity":"0.01337","side":"sell","trade_id":"3721000001","#,
+                r#""ts_trade":"1723075200123000000"},{"topic":"BTCUSDT.quote","#,
+                r#""ts":"1723075200123456789","ask":"61837.64","ask_quantity":"0.61"}]}"#,
+            )),
         },
     ]
 }

@@ -91,6 +91,9 @@ pub(crate) fn message(message: &Message<'_>) -> Value {
                 "state": state.name().to_uppercase(),
             }),
         ),
+        Message::Publish { epoch, request } => {
+            ("Publish", json!({ "epoch": epoch.to_string(), "request": request.to_string() }))
+        }
         other => panic!("a message without fields here: {other:?}"),
     };
     json!({ "template": template, "fields": fields })

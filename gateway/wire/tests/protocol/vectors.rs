@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use serde_json::{Value, json};
+use tickcast_wire::command::{BadDraft, Buffers, Draft};
 use tickcast_wire::sbe::{self, HEADER_BYTES, Message, SCHEMA_ID, SCHEMA_VERSION, Template};
-use tickcast_wire::{Encoding, Instrument};
+use tickcast_wire::{Command, Encoding, Instrument, Tick};
 
-use crate::cases::{Case, cases, instruments};
+use crate::cases::{Case, EPOCH, cases, instruments};
 use crate::{blesses, fields, protocol_dir};
 
 /// The case's events as one WebSocket message.
@@ -90,7 +91,11 @@ fn vector(case: &Case) -> Value {
         "instruments": instruments().iter().map(used).collect::<Vec<Value>>(),
         "sbe": hex(&frame_sbe),
         "messages": decoded(&frame_sbe),
-        "json": if case.unknown_bytes == 0 { Value::String(text) } else { Value::Null },
+        "json": match case.command {
+            Some(command) => Value::String(command.to_owned()),
+            None if case.is_sent() => Value::String(text),
+            None => Value::Null,
+        },
     })
 }
 
@@ -137,7 +142,7 @@ fn every_template_has_a_vector() {
 /// The JSON of each case is JSON, and says in `e` and `s` which topic it belongs to.
 #[test]
 fn json_events_carry_their_topic() {
-    for case in cases().iter().filter(|case| case.unknown_bytes == 0) {
+    for case in cases().iter().filter(|case| case.is_sent()) {
         let text = frame(case, Encoding::Json);
         let events: Vec<Value> = serde_json::from_slice(&text).unwrap();
         let binary = frame(case, Encoding::Sbe);
@@ -156,6 +161,28 @@ fn json_events_carry_their_topic() {
             };
             assert_eq!(event["e"], name);
         }
+    }
+}
+
+/// The two forms of each command of the vectors are one command, but for how instruments are named.
+#[test]
+fn binary_and_json_commands_say_the_same() {
+    let mut buffers = Buffers::new();
+    for case in cases() {
+        let Some(text) = case.command else { continue };
+        let json = Command::parse(&mut text.as_bytes().to_vec(), &mut buffers).unwrap();
+        let binary = Command::parse_binary(&frame(&case, Encoding::Sbe)).unwrap();
+        assert_eq!(json.id(), binary.id());
+        let (Command::Publish(json), Command::Publish(binary)) = (json, binary) else {
+            panic!("{} is no publish", case.name)
+        };
+        assert_eq!((json.epoch, binary.epoch), (None, Some(EPOCH)));
+        let ticks = |drafts: &[Result<Draft, BadDraft>]| -> Vec<Tick> {
+            let usual = instruments()[0];
+            drafts.iter().map(|draft| draft.as_ref().unwrap().tick(&usual, 1).unwrap()).collect()
+        };
+        assert_eq!(ticks(&json.ticks), ticks(&binary.ticks), "{}", case.name);
+        assert_eq!(json.ticks.len(), 2);
     }
 }
 
