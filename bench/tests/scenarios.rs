@@ -161,3 +161,23 @@ fn a_mistake_in_a_file_is_named_before_anything_starts() {
     assert_eq!((output.status.code(), record), (Some(1), None));
     assert!(text(&output).contains("small: missing field `connections`"), "{}", text(&output));
 }
+
+#[test]
+fn each_way_to_get_quotes_gets_them() {
+    let scenario = "kind = 'transports'\ntitle = 'small'\nwhy = 'a test'\nservers = ['tickcast']\n\
+                    rounds = 1\nclients = 6\nsymbols = 4\nper-client = 2\nduration = 3\n\
+                    server-cores = [0]\nclient-core = 0\n[[offer]]\nname = 'some'\nrate = 5\n";
+    let (output, record) = run(scenario);
+    assert!(output.status.success(), "{}", text(&output));
+    let record = record.expect("a record");
+    let runs = record["runs"].as_array().expect("runs");
+    let ways: Vec<&str> = runs.iter().filter_map(|run| run["variant"].as_str()).collect();
+    let expected = ["polling", "event stream", "WebSocket, JSON", "WebSocket, SBE"];
+    assert_eq!(ways, expected.map(|way| format!("some, {way}")));
+    for run in runs {
+        assert_eq!(run["failures"], serde_json::json!([]), "{}", run["variant"]);
+        let share = run["extra"]["seen_share"].as_f64().expect("a figure");
+        assert!(share > 0.1, "{run}");
+    }
+    assert_eq!(record["tables"][0]["rows"].as_array().map(Vec::len), Some(4));
+}

@@ -16,6 +16,7 @@ mod ring;
 mod search;
 mod slow;
 mod storm;
+mod transports;
 mod trial;
 mod wan;
 
@@ -58,6 +59,8 @@ pub(crate) enum Kind {
     Wan,
     /// What messages cost, encoding by encoding.
     Encode,
+    /// The same quotes by polling, long polling, event stream, WebSocket.
+    Transports,
 }
 
 impl Kind {
@@ -74,6 +77,7 @@ impl Kind {
             Self::Latency => "latency",
             Self::Wan => "wan",
             Self::Encode => "encode",
+            Self::Transports => "transports",
         }
     }
 }
@@ -185,6 +189,7 @@ fn measure(
         Kind::Latency => latency::run(scenario, options, record),
         Kind::Wan => wan::run(scenario, options, record),
         Kind::Encode => encode::run(scenario, options, record),
+        Kind::Transports => transports::run(scenario, options, record),
     }
 }
 
