@@ -11,7 +11,7 @@ use ring::Ring;
 use rustls::ServerConfig;
 use wire::FeedState;
 
-use crate::shard::{Control, DescriptorTable, ShardHandle, ShardReport};
+use crate::shard::{Control, DescriptorTable, InterestTable, Order, ShardHandle, ShardReport};
 
 /// How long a shard may take to answer: thousands of turns.
 const REPORT_PATIENCE: Duration = Duration::from_secs(2);
@@ -65,8 +65,13 @@ impl Fleet {
     }
 
     /// Has every shard read this ring from its oldest record and its images on.
-    pub fn attach(&self, ring: &Ring) {
-        self.tell(|| Control::Attach(ring.clone()));
+    pub fn attach(&self, ring: &Ring, order: Order) {
+        self.tell(|| Control::Attach(ring.clone(), order));
+    }
+
+    /// Has every shard tell this table which instruments are of interest.
+    pub fn watch_interest(&self, table: &Arc<InterestTable>) {
+        self.tell(|| Control::Interest(Arc::clone(table)));
     }
 
     /// Has every client told what became of the feed.

@@ -139,7 +139,8 @@ impl Hub {
         let head = self.market.log.head();
         let slots = self.peers.slots();
         let Some(state) = self.peers.get_mut(conn.0) else { return Err(Refusal::NotSubscribed) };
-        if state.find(topic).is_none() && state.subscriptions().len() >= topics_max {
+        let is_new = state.find(topic).is_none();
+        if is_new && state.subscriptions().len() >= topics_max {
             return Err(Refusal::TooManyTopics(topics_max));
         }
         let class = class_of(state, subscribe, head, &self.limits)?;
@@ -151,6 +152,9 @@ impl Hub {
         // Nor does a wildcard go on with what the exact subscription has precedence over.
         self.end_transfer(conn, Target::All { channel: channel.code(), slot });
         self.market.topics.get_mut(topic).subscribers.insert(conn.0, slots);
+        if is_new {
+            self.interests.add(slot);
+        }
         self.counters.resumes += u64::from(progress.has(Mark::Resumed));
         Ok(seq)
     }
@@ -179,6 +183,7 @@ impl Hub {
         self.peers.wildcard_states -= replaced as usize;
         self.end_transfers_of(conn, channel);
         self.peers.wildcards[usize::from(channel.code())].insert(conn.0, slots);
+        self.interests.wildcards_changed();
         Ok(())
     }
 
@@ -225,6 +230,7 @@ impl Hub {
         let Some(state) = self.peers.get_mut(conn.0) else { return Err(Refusal::NotSubscribed) };
         let gone = state.unsubscribe(topic).ok_or(Refusal::NotSubscribed)?;
         self.market.topics.get_mut(topic).subscribers.remove(conn.0, slots);
+        self.interests.remove(slot);
         // A wildcard that this topic had precedence over goes on where it ended.
         if let Some(at) = state.find_wildcard(channel) {
             let wildcard = state.wildcard_mut(at);
@@ -245,6 +251,7 @@ impl Hub {
         let gone = state.unsubscribe_all(channel).ok_or(Refusal::NotSubscribed)?;
         self.peers.wildcard_states -= gone.charge as usize;
         self.peers.wildcards[usize::from(channel.code())].remove(conn.0, slots);
+        self.interests.wildcards_changed();
         Ok(())
     }
 

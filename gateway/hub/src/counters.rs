@@ -47,6 +47,10 @@ counters! {
     definitions,
     /// Definitions dropped: too many, or in contradiction to an earlier one.
     definitions_refused,
+    /// Instruments whose data came into the stream, or back into it.
+    attaches,
+    /// Instruments whose data the source left out from then on.
+    detaches,
     /// Epochs begun.
     epochs,
     /// Times the ring lapped this shard.
@@ -75,6 +79,8 @@ counters! {
     resumes,
     /// Resumes refused because the number named is in the future.
     resumes_refused,
+    /// Resumes that turned out to be in the future once the instrument's data was there, and became resets.
+    resumes_void,
     /// Visits.
     visits,
     /// Visits that found nothing to send.

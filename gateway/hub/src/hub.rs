@@ -5,10 +5,11 @@
 //! | calls | file |
 //! |---|---|
 //! | `handle_record`, `handle_lapped`, `handle_image`, `handle_recovered` | `intake.rs` |
+//! | `next_image`, `next_interest`, `touch` | `presence.rs`, `interest.rs` |
 //! | `handle_command` | `commands.rs`, `resume.rs` |
 //! | `next_visit`, `collect`, `commit`, `abandon` | `visit/` |
 //! | `handle_blocked`, `handle_writable`, `handle_timers`, `next_deadline`, `next_close` | `ladder.rs` |
-//! | `write_position`, `handle_return` | `position.rs` |
+//! | `handle_order`, `write_position`, `handle_return` | `position.rs` |
 //! | `counters`, `slowest`, and other looks from outside | `views.rs` |
 
 use wire::{Encoding, FeedState};
@@ -16,6 +17,7 @@ use wire::{Encoding, FeedState};
 use crate::connection::ConnId;
 use crate::counters::Counters;
 use crate::intake::Intake;
+use crate::interest::Interests;
 use crate::limits::Limits;
 use crate::market::Market;
 use crate::peers::Peers;
@@ -29,6 +31,7 @@ pub struct Hub {
     pub(crate) market: Market,
     pub(crate) peers: Peers,
     pub(crate) intake: Intake,
+    pub(crate) interests: Interests,
     pub(crate) counters: Counters,
     pub(crate) scratch: Scratch,
 }
@@ -56,6 +59,7 @@ impl Hub {
             market: Market::new(&limits),
             peers: Peers::new(&limits),
             intake: Intake::default(),
+            interests: Interests::default(),
             counters: Counters::default(),
             scratch: Scratch::default(),
             limits,
@@ -95,11 +99,13 @@ impl Hub {
         for subscription in gone.subscriptions() {
             let topic = self.market.topics.get_mut(subscription.topic);
             topic.subscribers.remove(conn.0, slots);
+            self.interests.remove(topic.slot);
         }
         for wildcard in gone.wildcards() {
             let code = usize::from(wildcard.channel.code());
             self.peers.wildcards[code].remove(conn.0, slots);
             self.peers.wildcard_states -= wildcard.charge as usize;
+            self.interests.wildcards_changed();
         }
     }
 

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use wire::{CHANNEL_COUNT, Channel, Instrument, Symbol};
+use wire::{CHANNEL_COUNT, Channel, Instrument, Presence, Symbol};
 
 use crate::book::BookState;
 use crate::topics::{NO_TOPIC, Topics};
@@ -22,6 +22,8 @@ pub(crate) struct Slot {
     pub(crate) definition: Instrument,
     /// Whether it is defined in this epoch.
     pub(crate) is_defined: bool,
+    /// Whether the stream has its data. What comes while it has not is the past.
+    presence: Presence,
     topics: [u32; CHANNEL_COUNT],
     /// `None` if the instrument has no depth.
     pub(crate) book: Option<Box<BookState>>,
@@ -32,6 +34,10 @@ impl Slot {
     pub(crate) fn topic(&self, channel: Channel) -> Option<u32> {
         let topic = self.topics[usize::from(channel.code())];
         (topic != NO_TOPIC).then_some(topic)
+    }
+
+    pub(crate) fn is_attached(&self) -> bool {
+        self.presence == Presence::Attached
     }
 }
 
@@ -54,6 +60,8 @@ pub(crate) struct Instruments {
     by_id: Vec<u32>,
     /// Slots in the order in which this epoch defined them.
     order: Vec<u32>,
+    /// How many of them the stream does not have.
+    detached: u32,
 }
 
 impl Instruments {
@@ -84,6 +92,22 @@ impl Instruments {
     /// How many symbols there ever were.
     pub(crate) fn len(&self) -> u32 {
         u32::try_from(self.slots.len()).expect("instruments_max is a 32-bit number")
+    }
+
+    /// Whether the stream has every instrument of this epoch.
+    pub(crate) const fn are_all_attached(&self) -> bool {
+        self.detached == 0
+    }
+
+    /// Answers what was there before.
+    pub(crate) fn set_presence(&mut self, slot: u32, presence: Presence) -> Presence {
+        let before = std::mem::replace(&mut self.slots[slot as usize].presence, presence);
+        match (before, presence) {
+            (Presence::Attached, Presence::Detached) => self.detached += 1,
+            (Presence::Detached, Presence::Attached) => self.detached -= 1,
+            _ => {}
+        }
+        before
     }
 
     /// Slots in the order in which this epoch defined them.
@@ -133,6 +157,7 @@ impl Instruments {
         self.slots.push(Slot {
             definition: *definition,
             is_defined: false,
+            presence: Presence::Attached,
             topics: [NO_TOPIC; CHANNEL_COUNT],
             book: None,
         });
@@ -159,12 +184,14 @@ impl Instruments {
     pub(crate) fn reset(&mut self) {
         for slot in &mut self.slots {
             slot.is_defined = false;
+            slot.presence = Presence::Attached;
             if let Some(book) = &mut slot.book {
                 book.reset();
             }
         }
         self.by_id.clear();
         self.order.clear();
+        self.detached = 0;
     }
 }
 

@@ -11,8 +11,8 @@
 //! that clients get the newest values and a count of what is missing.
 
 use wire::{
-    Channel, DepthHead, FeedState, Instrument, InstrumentImage, Kind, LEVELS_PER_TICK, Side, Tick,
-    flags,
+    Channel, DepthHead, FeedState, Instrument, InstrumentImage, Kind, LEVELS_PER_TICK, Presence,
+    Side, Tick, flags,
 };
 
 use crate::book::Applied;
@@ -45,6 +45,10 @@ pub(crate) struct Intake {
     partial: Vec<Tick>,
     /// Until when recovery may go on; `None`: there is nothing to recover.
     pub(crate) recovering_until_ns: Option<u64>,
+    /// The slots of images that were taken over since.
+    recovered: Vec<u32>,
+    /// The instrument whose image is to be looked at now.
+    pub(crate) image_wanted: Option<u32>,
     /// The epoch is known from an image only: its own record may still come.
     is_adopted: bool,
     /// Until when instruments of the epoch may still be defined; its first data ends that.
@@ -85,7 +89,7 @@ impl Hub {
             Kind::Definition => {
                 self.break_group();
                 match tick.definition() {
-                    Ok(instrument) => self.define(&instrument),
+                    Ok(instrument) => self.define(&instrument, tick.presence()),
                     Err(_) => self.refuse_record(),
                 }
             }
@@ -93,8 +97,10 @@ impl Hub {
                 self.break_group();
                 self.handle_epoch(tick.epoch());
             }
-            // No source of the shell leaves instruments out yet.
-            Kind::Presence => self.break_group(),
+            Kind::Presence => {
+                self.break_group();
+                self.handle_presence(tick);
+            }
         }
     }
 
@@ -110,6 +116,8 @@ impl Hub {
             }
         }
         self.intake.recovering_until_ns = Some(now_ns.saturating_add(RECOVERY_MAX_NS));
+        // All images are looked at now.
+        self.intake.recovered.clear();
     }
 
     /// Takes over what a recovery image knows. Images must come in the order of the positions they
@@ -126,8 +134,9 @@ impl Hub {
         }
         self.counters.images += 1;
         self.intake.recovering_until_ns = Some(now_ns.saturating_add(RECOVERY_MAX_NS));
-        self.define(&image.definition);
+        self.define(&image.definition, image.presence);
         let Some(slot) = self.market.instruments.by_id(image.definition.id) else { return };
+        self.intake.recovered.push(slot);
         for tick in &image.last {
             let Ok(Kind::Data(channel)) = tick.kind() else { continue };
             if let Some(topic) = self.topic_of(tick, channel) {
@@ -147,6 +156,7 @@ impl Hub {
                 }
             }
         }
+        self.set_presence(image.definition.id, image.presence);
     }
 
     /// Recovery is over: the ring was read up to where it was. What only images know, clients get
@@ -155,12 +165,21 @@ impl Hub {
         if self.intake.recovering_until_ns.take().is_none() {
             return;
         }
-        for topic in 0..u32::try_from(self.market.topics.len()).expect("topics have 32-bit numbers")
-        {
-            let (channel, slot, head_seq) = {
-                let topic = self.market.topics.get(topic);
-                (topic.channel, topic.slot, topic.head_seq)
-            };
+        let mut recovered = std::mem::take(&mut self.intake.recovered);
+        for slot in recovered.drain(..) {
+            // Of one that is not in the stream the past may still come; its image is looked at then.
+            if self.market.instruments.get(slot).is_attached() {
+                self.recover(slot, now_ns);
+            }
+        }
+        self.intake.recovered = recovered;
+    }
+
+    /// Appends what only an image knows of an instrument.
+    fn recover(&mut self, slot: u32, now_ns: u64) {
+        for channel in Channel::all() {
+            let Some(topic) = self.market.instruments.get(slot).topic(channel) else { continue };
+            let head_seq = self.market.topics.get(topic).head_seq;
             if let Some(tick) = self.market.topics.ahead(topic) {
                 self.take(topic, &[tick], marks::RECOVERED, now_ns);
             } else if self.market.is_book(channel) {
@@ -216,17 +235,21 @@ impl Hub {
         self.market.begin_epoch(epoch);
         self.counters.epochs += 1;
         self.intake.recovering_until_ns = None;
+        self.intake.recovered.clear();
+        self.interests.begin_epoch();
         self.peers.status = if is_restart { FeedState::Restarted } else { FeedState::Live };
         self.peers.status_number += 1;
         self.peers.urge_all();
     }
 
-    fn define(&mut self, instrument: &Instrument) {
+    fn define(&mut self, instrument: &Instrument, presence: Presence) {
         let instruments_max = self.limits.instruments_max;
         let market = &mut self.market;
         match market.instruments.define(instrument, &mut market.topics, instruments_max) {
             Defined::New(slot) => {
                 self.counters.definitions += 1;
+                self.market.instruments.set_presence(slot, presence);
+                self.interests.defined(slot);
                 for channel in Channel::all() {
                     if let Some(topic) = self.market.instruments.get(slot).topic(channel) {
                         self.rouse_exact(topic);
@@ -240,7 +263,7 @@ impl Hub {
     }
 
     /// Has every subscriber of the topic look at it once more, although no entry came.
-    fn rouse(&mut self, topic: u32) {
+    pub(crate) fn rouse(&mut self, topic: u32) {
         self.rouse_exact(topic);
         self.rouse_wildcards(self.market.topics.get(topic).channel, Walk::Again);
     }
@@ -273,12 +296,17 @@ impl Hub {
     /// Appends an entry and marks its subscribers. `false` if its number was taken already.
     fn take(&mut self, topic: u32, ticks: &[Tick], marks: u8, now_ns: u64) -> bool {
         let (seq, known) = (ticks[0].seq, self.market.topics.get(topic));
-        if seq <= known.head_seq {
+        if seq <= known.head_seq && !self.forget(topic) {
             self.counters.ticks_repeated += ticks.len() as u64;
             return false;
         }
-        if !self.market.is_book(known.channel) || known.channel == Channel::Depth {
-            self.counters.ticks_missing += seq - known.head_seq - 1;
+        let known = self.market.topics.get(topic);
+        let missing = seq - known.head_seq - 1;
+        if missing > 0
+            && (!self.market.is_book(known.channel) || known.channel == Channel::Depth)
+            && self.market.instruments.get(known.slot).is_attached()
+        {
+            self.counters.ticks_missing += missing;
         }
         self.market.append(topic, ticks, marks, now_ns, &mut self.counters);
         let known = self.market.topics.get(topic);

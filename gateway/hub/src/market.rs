@@ -27,6 +27,9 @@ pub(crate) struct Market {
     pub(crate) instruments: Instruments,
     /// The feed's epoch; 0: none yet.
     pub(crate) epoch: u64,
+    /// The name of the order in which topics follow one another; 0: it is the feed's own, the same for
+    /// everybody.
+    pub(crate) order: u64,
     /// Counts epochs.
     pub(crate) generation: u32,
     past_epochs: [u64; PAST_EPOCHS],
@@ -51,6 +54,7 @@ impl Market {
             topics: Topics::default(),
             instruments: Instruments::default(),
             epoch: 0,
+            order: 0,
             generation: 0,
             past_epochs: [0; PAST_EPOCHS],
             whole_from: 0,

@@ -6,6 +6,9 @@
 //! the entry is in every log and everything after it is the same, but for two things that are passed
 //! over: partial books, which are derived only where somebody watches, and what came by image.
 //!
+//! Where a ring has an order of its own, because it is fed by several logs, an entry is a place in that ring
+//! only, and is named with the order's name; in another order it is not known.
+//!
 //! Named so, a position is exact whenever the connection had everything up to its cursor and nothing
 //! beyond. A connection that goes on after an entry therefore begins with its cursor behind that, not
 //! at the oldest entry that any of its topics has. Beyond the cursor are only topics of which the
@@ -31,6 +34,12 @@ const LOOK_BACK_MAX: u64 = 32;
 const NO_EPOCH: u64 = 0;
 
 impl Hub {
+    /// The ring that is read from now on has its topics in an order of its own, of this name; 0: in the
+    /// order of the feed, which all of its rings have.
+    pub fn handle_order(&mut self, name: u64) {
+        self.market.order = name;
+    }
+
     /// Appends where the connection is, the message that was gathered last included, as
     /// [`Position::parse`] reads it. `false`: it cannot be said, because present states are still to
     /// be sent.
@@ -47,7 +56,7 @@ impl Hub {
             return false;
         }
         let Some(entry) = self.entry_before(state.cursor()) else { return false };
-        position::write_entry(out, self.market.epoch, entry);
+        position::write_entry(out, self.market.epoch, self.market.order, entry);
         true
     }
 
@@ -73,9 +82,11 @@ impl Hub {
             // An exact subscription to the same topic has precedence.
             state.find(topic).is_none().then_some(topic)
         };
-        let is_book = self.market.is_book(all.channel);
-        // Only a book may still be owed once its instrument was walked past: it was not sound then.
-        let sound = !is_book
+        let may_owe =
+            self.market.is_book(all.channel) || !self.market.instruments.are_all_attached();
+        // What may still be owed once its instrument was walked past is a book, which was not sound then, or
+        // the state of an instrument that is not in the stream.
+        let sound = !may_owe
             || walked.iter().all(|&slot| topic(slot).is_none() || !waits(all.progress(slot)));
         sound
             && rest.iter().all(|&slot| {
@@ -174,8 +185,9 @@ impl Hub {
                     Some((symbol, channel, same.next()?.2))
                 })
                 .collect(),
-            Reached::Entry(entry) => {
-                let Some((at, numbers)) = self.numbers_after(*entry) else {
+            Reached::Entry { order, last } => {
+                let found = self.numbers_after(*last).filter(|_| *order == self.market.order);
+                let Some((at, numbers)) = found else {
                     return (reset(wanted), None);
                 };
                 cursor = Some(at + 1);

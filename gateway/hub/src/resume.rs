@@ -2,7 +2,8 @@
 //! which an earlier connection of the client ended.
 //!
 //! A resume in another epoch is a reset, announced before the present state. One from the future is
-//! refused: the client's numbers are not ours. One whose continuation has left the log falls under
+//! refused: the client's numbers are not ours. While an instrument is not in the stream its newest number is
+//! not known: a resume is then taken at its word, and if it turns out to be from the future it is a reset. One whose continuation has left the log falls under
 //! its channel's rule, announced with the reason `resume`; whether it has is found out in the visit.
 
 use wire::Channel;
@@ -36,7 +37,8 @@ impl Hub {
         let known = self.market.topics.get(topic);
         let (channel, head, tail) = (known.channel, known.head, known.tail);
         let newest = self.market.newest_seq(topic);
-        let symbol = self.market.instruments.get(slot).definition.symbol;
+        let known = self.market.instruments.get(slot);
+        let (symbol, is_attached) = (known.definition.symbol, known.is_attached());
         let fresh = Base { progress: Progress::FRESH, hint: NOWHERE, from: NOWHERE, seq: newest };
         let resume = subscribe.resume.as_ref();
         let Some((epoch, seq)) = resume.and_then(|r| Some((r.epoch, r.seq(&symbol, channel)?)))
@@ -44,12 +46,16 @@ impl Hub {
             if begins_with_state(subscribe.snapshot, channel) {
                 return Ok(fresh);
             }
+            if !is_attached {
+                return Ok(Base { progress: Progress::SILENT, ..fresh });
+            }
             return Ok(Base { progress: Progress::at(newest), hint: head, ..fresh });
         };
         if epoch != self.market.epoch {
             return Ok(Base { progress: Progress::FRESH.with(Mark::Reset), ..fresh });
         }
-        if seq > newest {
+        // Of an instrument that is not in the stream, whether there is such a number shows later.
+        if seq > newest && is_attached {
             self.counters.resumes_refused += 1;
             return Err(Refusal::ResumeAhead { symbol, resume: seq, newest });
         }
@@ -77,6 +83,7 @@ impl Hub {
             let has_channel = known.is_defined && known.definition.has(channel);
             match known.topic(channel).filter(|_| has_channel) {
                 Some(_) if with_state => {}
+                Some(_) if !known.is_attached() => progress[slot as usize] = Progress::SILENT,
                 Some(topic) => {
                     progress[slot as usize] = Progress::at(self.market.newest_seq(topic));
                 }

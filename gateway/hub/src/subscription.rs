@@ -39,11 +39,17 @@ pub(crate) enum Mark {
     /// Depth: a snapshot is in transfer; its number is the last delivered. Together with
     /// `NeedsBook`: it was taken back half-way, another has to begin.
     InTransfer = 1 << 6,
+    /// With `Fresh`: the newest number binds, and its state is not sent. Of an instrument that was not in
+    /// the stream it was not known when that was asked for.
+    Silent = 1 << 7,
 }
 
 impl Progress {
     /// Begins with the present state.
     pub(crate) const FRESH: Self = Self::at(0).with(Mark::Fresh);
+
+    /// Begins behind the newest number, once that is known.
+    pub(crate) const SILENT: Self = Self::FRESH.with(Mark::Silent);
 
     /// Goes on after this number.
     pub(crate) const fn at(seq: u64) -> Self {
@@ -81,7 +87,9 @@ impl Progress {
     /// After an epoch's end: who had begun goes on with the new epoch's first number.
     #[must_use]
     pub(crate) const fn reset(self) -> Self {
-        if self.has(Mark::Fresh) {
+        if self.has(Mark::Silent) {
+            Self::SILENT.with(Mark::Reset)
+        } else if self.has(Mark::Fresh) {
             Self::FRESH.with(Mark::Reset)
         } else {
             Self::at(0).with(Mark::Reset)
@@ -91,7 +99,7 @@ impl Progress {
 
 impl std::fmt::Debug for Progress {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{:07b}", self.seq(), self.0 >> SEQ_BITS)
+        write!(f, "{}/{:08b}", self.seq(), self.0 >> SEQ_BITS)
     }
 }
 

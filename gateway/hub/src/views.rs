@@ -74,6 +74,13 @@ impl Hub {
         instruments.order().iter().map(|&slot| &instruments.get(slot).definition)
     }
 
+    /// Whether the stream has the data of this instrument.
+    #[must_use]
+    pub fn is_attached(&self, instrument: u32) -> bool {
+        let slot = self.market.instruments.by_id(instrument);
+        slot.is_some_and(|slot| self.market.instruments.get(slot).is_attached())
+    }
+
     /// Appends the newest value of a topic as one event, as a snapshot would: for plain HTTP. Depth
     /// is the whole book as one message. `false` if there is none.
     pub fn snapshot(

@@ -4,7 +4,7 @@
 //! are written between two records of the ring.
 
 use bytes::Bytes;
-use hyper::{Response, StatusCode};
+use hyper::{Response, StatusCode, header};
 use wire::{Channel, Instrument, json};
 
 use crate::routes::reply::{self, Refusal, refusal};
@@ -16,6 +16,10 @@ pub trait Market {
 
     /// Every instrument of the epoch, in the order of definition.
     fn instruments(&self) -> Vec<Instrument>;
+
+    /// Whether the present state of this instrument can be known. If not, it can be soon, because it was
+    /// asked for.
+    fn is_present(&self, instrument: u32) -> bool;
 
     /// Appends the newest value of a topic as a JSON event; false if there is none.
     fn write_newest(&self, instrument: u32, channel: Channel, out: &mut Vec<u8>) -> bool;
@@ -81,6 +85,16 @@ pub(super) fn snapshot(market: &dyn Market, symbol: &str, levels: Levels) -> Res
             msg: &format!("no instrument {symbol}; /v1/instruments lists them"),
         });
     };
+    if !market.is_present(instrument.id) {
+        let mut response = refusal(&Refusal {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            code: "not_present",
+            msg: &format!("the data of {symbol} is being fetched; ask again in a second"),
+        });
+        let headers = response.headers_mut();
+        headers.insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
+        return response;
+    }
     let mut body = Vec::with_capacity(2048);
     let begin =
         format!("{{\"epoch\":\"{}\",\"s\":\"{}\",\"last\":[", market.epoch(), instrument.symbol);
@@ -139,6 +153,10 @@ mod tests {
 
         fn instruments(&self) -> Vec<Instrument> {
             vec![instrument()]
+        }
+
+        fn is_present(&self, instrument: u32) -> bool {
+            instrument == 0
         }
 
         fn write_newest(&self, instrument: u32, channel: Channel, out: &mut Vec<u8>) -> bool {

@@ -30,6 +30,14 @@ impl Market for Known<'_> {
         self.0.instruments().copied().collect()
     }
 
+    fn is_present(&self, instrument: u32) -> bool {
+        let is_attached = self.0.is_attached(instrument);
+        if !is_attached {
+            self.0.touch(instrument);
+        }
+        is_attached
+    }
+
     fn write_newest(&self, instrument: u32, channel: Channel, out: &mut Vec<u8>) -> bool {
         self.0.snapshot(instrument, channel, Encoding::Json, out)
     }

@@ -22,12 +22,13 @@ use wire::CloseCode;
 use super::counters::Counter;
 use super::draining::Draining;
 use super::intake::Intake;
+use super::interest::InterestTable;
 use super::limits::{
     ARRIVALS_PER_TURN, BACKLOG, DESCRIPTORS_RESERVED, EVENTS_PER_TURN, GROUPS_PER_TURN, PARK_MAX,
 };
 use super::report::{ConnectionReport, ShardReport};
 use super::settings::{ShardSettings, Spin};
-use super::start::{Bound, Control, ShardLink, ShardSpec};
+use super::start::{Bound, Control, Order, ShardLink, ShardSpec};
 use super::thrift::Thrift;
 use crate::clock::{monotonic_ns, saturating_ns};
 use crate::http::{self, Front};
@@ -44,6 +45,8 @@ pub(super) struct EventLoop {
     front: Rc<Front>,
     sessions: Sessions,
     intake: Option<Intake>,
+    /// Who is to know of interest; nobody, if the source has everything anyway.
+    interest: Option<Arc<InterestTable>>,
     readiness: Readiness<PollSet>,
     events: Vec<Ready>,
     control: Receiver<Control>,
@@ -81,6 +84,7 @@ impl EventLoop {
             front,
             sessions: Sessions::new(Arc::clone(&settings), monotonic_ns()),
             intake: None,
+            interest: None,
             readiness: Readiness::new(poll)?,
             events: Vec::with_capacity(EVENTS_PER_TURN),
             control: link.control,
@@ -137,6 +141,9 @@ impl EventLoop {
         let now_ns = monotonic_ns();
         let events = self.serve_sockets(hub, now_ns);
 
+        if let Some(table) = &self.interest {
+            table.tell(std::iter::from_fn(|| hub.next_interest()));
+        }
         hub.handle_timers(now_ns);
         self.sessions.handle_time(hub, now_ns);
         self.sessions.close_slow(hub, now_ns);
@@ -224,9 +231,14 @@ impl EventLoop {
     fn handle_control(&mut self, hub: &mut Hub, now_ns: u64) -> Turn {
         while let Ok(control) = self.control.try_recv() {
             match control {
-                Control::Attach(ring) => {
+                Control::Attach(ring, order) => {
+                    hub.handle_order(match order {
+                        Order::OfFeed => 0,
+                        Order::Own(name) => name,
+                    });
                     self.intake = Some(Intake::attach(ring, &self.waker, hub, now_ns));
                 }
+                Control::Interest(table) => self.interest = Some(table),
                 Control::Feed(state) => hub.handle_feed(state, now_ns),
                 Control::Tls(config) => self.front.use_tls(config),
                 Control::Drain(window) => self.drain(window, now_ns),

@@ -60,6 +60,11 @@ impl Intake {
         }
         for record in &self.records {
             hub.handle_record(&Tick::from_words(*record), now_ns);
+            if let Some(instrument) = hub.next_image() {
+                // What its image knows may be newer than what is read next.
+                self.recovering_to = Some(self.ring.head());
+                recover_one(&self.ring, instrument, hub, now_ns);
+            }
         }
         if let Some(oldest) = self.records.first() {
             measure(oldest, &mut tally.histograms);
@@ -98,6 +103,21 @@ impl Intake {
             position: self.reader.position(),
             lag: self.reader.lag(),
         }
+    }
+}
+
+/// Gives the hub the image of an instrument that has just come into the stream. One of a later epoch is
+/// read about in time.
+fn recover_one(ring: &Ring, instrument: u32, hub: &mut Hub, now_ns: u64) {
+    let mut words = Vec::new();
+    let slot = usize::try_from(instrument).unwrap_or(usize::MAX);
+    if slot >= ring.images() || ring.read_image(slot, &mut words).is_none() {
+        return;
+    }
+    match InstrumentImage::decode(&words) {
+        Ok(image) if image.epoch == hub.epoch() => hub.handle_image(&image, now_ns),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(slot, %error, "a recovery image is not readable"),
     }
 }
 

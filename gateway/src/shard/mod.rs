@@ -9,6 +9,7 @@ pub mod counters;
 mod draining;
 mod event_loop;
 mod intake;
+mod interest;
 pub(crate) mod limits;
 mod report;
 mod routes;
@@ -16,7 +17,8 @@ pub mod settings;
 mod start;
 mod thrift;
 
+pub use interest::InterestTable;
 pub use report::{ConnectionReport, RingPosition, ShardReport};
 pub use routes::{Answer, Routes, ShardQuery};
 pub use settings::{Echo, Origins, ShardSettings, Spin};
-pub use start::{Control, DescriptorTable, ShardHandle, ShardSpec, StartError, start};
+pub use start::{Control, DescriptorTable, Order, ShardHandle, ShardSpec, StartError, start};

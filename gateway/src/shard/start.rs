@@ -20,6 +20,7 @@ use tokio::sync::oneshot;
 use wire::FeedState;
 
 use super::event_loop::EventLoop;
+use super::interest::InterestTable;
 use super::report::ShardReport;
 use super::routes::Routes;
 use super::settings::ShardSettings;
@@ -54,7 +55,9 @@ pub enum DescriptorTable {
 /// What a shard can be told.
 pub enum Control {
     /// Read this ring, from its oldest record and its images on, instead of the one before.
-    Attach(Ring),
+    Attach(Ring, Order),
+    /// From now on tell this table which instruments are of interest.
+    Interest(Arc<InterestTable>),
     /// Tell clients what became of the feed.
     Feed(FeedState),
     /// Use this certificate for connections from now on.
@@ -70,6 +73,15 @@ pub enum Control {
     },
     /// Close what is still open with code 1001 and end the thread.
     Stop,
+}
+
+/// The order in which a ring has what is of different topics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// The feed's: every ring of this feed has the same.
+    OfFeed,
+    /// One that only this ring has, by name; not 0.
+    Own(u64),
 }
 
 /// Why shards did not start.

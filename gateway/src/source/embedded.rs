@@ -13,6 +13,7 @@ use wire::FeedState;
 use crate::clock::realtime_ns;
 use crate::config::{self, Config, ReplayStart, Source, Switch};
 use crate::fleet::Fleet;
+use crate::shard::Order;
 use crate::source::readers::{Everybody, FirstSubscriber, wait_for_shards};
 use crate::source::status::FeedStatus;
 use crate::source::{Run, SourceError};
@@ -30,7 +31,7 @@ pub(super) fn open(config: &Config, status: &Arc<FeedStatus>) -> Result<Run, Sou
     let status = Arc::clone(status);
     let config = config.clone();
     Ok(Box::new(move |fleet, stop| {
-        fleet.attach(&ring);
+        fleet.attach(&ring, Order::OfFeed);
         status.attached(&ring, FeedState::Live);
         let pacing = pacing(&config, now_ns, &fleet, &ring);
         let outcome = feed_sim::run(&mut *feed, &mut feeder, &pacing, stop);

@@ -14,6 +14,7 @@ use wire::FeedState;
 
 use crate::clock::{realtime_ns, saturating_ns};
 use crate::fleet::Fleet;
+use crate::shard::Order;
 use crate::source::Run;
 use crate::source::readers::wait_for_shards;
 use crate::source::status::FeedStatus;
@@ -51,7 +52,7 @@ impl Supervisor {
         let mut state = FeedState::Live;
         loop {
             // Shards tell clients of the new epoch themselves, when they read that it has begun.
-            self.fleet.attach(&ring);
+            self.fleet.attach(&ring, Order::OfFeed);
             self.status.attached(&ring, state);
             tracing::info!(
                 path = %self.path.display(), epoch = ring.epoch(), capacity = ring.capacity(),

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use gateway::shard::counters::Counter;
 use gateway::shard::{
-    Answer, Control, DescriptorTable, Routes, ShardHandle, ShardQuery, ShardReport, ShardSettings,
-    ShardSpec, start,
+    Answer, Control, DescriptorTable, Order, Routes, ShardHandle, ShardQuery, ShardReport,
+    ShardSettings, ShardSpec, start,
 };
 use hyper::http::request::Parts;
 use ring::{Publisher, Ring, Shape};
@@ -152,7 +152,7 @@ impl Rig {
         };
         let shard = start(vec![spec]).unwrap().pop().unwrap();
         let (market, ring) = Market::new(10, EPOCH);
-        shard.send(Control::Attach(ring));
+        shard.send(Control::Attach(ring, Order::OfFeed));
         let address = shard.address();
         let rig = Self { shard: Some(shard), market, address };
         rig.wait_until("the ring is read", |report| report.ring.is_some_and(|ring| ring.lag == 0));

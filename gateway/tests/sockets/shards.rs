@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use gateway::shard::counters::Counter;
-use gateway::shard::{Control, DescriptorTable, ShardHandle, ShardSettings, ShardSpec, StartError};
+use gateway::shard::{
+    Control, DescriptorTable, Order, ShardHandle, ShardSettings, ShardSpec, StartError,
+};
 use wire::{Channel, GapReason};
 
 use super::client::Client;
@@ -44,7 +46,7 @@ fn shards_share_a_port_and_each_serves_its_connections() {
     assert!(shards.iter().all(|shard| shard.address() == address));
     let (mut market, ring) = Market::new(10, 7);
     for shard in &shards {
-        shard.send(Control::Attach(ring.clone()));
+        shard.send(Control::Attach(ring.clone(), Order::OfFeed));
     }
     let mut clients: Vec<Client> =
         (0..90).map(|_| Client::subscribed(address, &["S2.quote"])).collect();
@@ -82,7 +84,7 @@ fn a_ring_with_another_epoch_replaces_the_first_and_clients_go_on() {
     rig.market.wake();
     follower.follow(&mut client, (1, Channel::Quote), 10);
     let (mut market, ring) = Market::new(10, 0xABCD);
-    rig.shard().send(Control::Attach(ring));
+    rig.shard().send(Control::Attach(ring, Order::OfFeed));
     market.quote(1);
     market.wake();
     // Numbers begin anew, behind a notice that they do.

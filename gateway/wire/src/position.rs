@@ -5,8 +5,9 @@
 //!
 //! - `EPOCH:t,INSTRUMENT.CHANNEL.SEQ,…`: the last number delivered of each topic, for at most
 //!   [`POSITION_TOPICS_MAX`] topics. Exact wherever it is taken to, and for as long as the epoch lasts.
-//! - `EPOCH:a,INSTRUMENT.CHANNEL.SEQ`: everything up to and with this entry was delivered. All
-//!   gateways of a feed read it in the same order, so one entry stands for any number of topics.
+//! - `EPOCH:aORDER,INSTRUMENT.CHANNEL.SEQ`: everything up to and with this entry was delivered. All who
+//!   read a feed in the same order have the same before it, so one entry stands for any number of topics.
+//!   Without `ORDER` it is the order of the feed itself; else that of one ring, which has this name.
 //!
 //! Hubs write and read them; they are at most [`POSITION_BYTES_MAX`] bytes long.
 
@@ -36,8 +37,13 @@ pub struct Position {
 pub enum Reached {
     /// The last numbers delivered; a topic that is not there had not begun.
     Topics(Vec<TopicSeq>),
-    /// Everything up to and with this entry.
-    Entry(TopicSeq),
+    /// Everything up to and with this entry, in an order of all topics.
+    Entry {
+        /// Whose order; 0: the feed's own.
+        order: u64,
+        /// The entry.
+        last: TopicSeq,
+    },
 }
 
 impl Position {
@@ -51,10 +57,13 @@ impl Position {
         let epoch = number(epoch)?;
         let (form, topics) = rest.split_once(',')?;
         let mut topics = topics.split(',').map(topic_seq);
-        let reached = match form {
-            "t" => Reached::Topics(topics.collect::<Option<_>>()?),
-            "a" => Reached::Entry(topics.next()?.filter(|_| topics.next().is_none())?),
-            _ => return None,
+        let reached = match form.strip_prefix('a') {
+            None if form == "t" => Reached::Topics(topics.collect::<Option<_>>()?),
+            None => return None,
+            Some(order) => Reached::Entry {
+                order: if order.is_empty() { 0 } else { number(order).filter(|name| *name > 0)? },
+                last: topics.next()?.filter(|_| topics.next().is_none())?,
+            },
         };
         Some(Self { epoch, reached })
     }
@@ -76,11 +85,14 @@ pub fn write_topic(out: &mut Vec<u8>, (instrument, channel, seq): TopicSeq) {
     write_number(out, seq);
 }
 
-/// Writes a position that names the last entry delivered.
-pub fn write_entry(out: &mut Vec<u8>, epoch: u64, entry: TopicSeq) {
+/// Writes a position that names the last entry delivered, in this order or, with 0, in the feed's own.
+pub fn write_entry(out: &mut Vec<u8>, epoch: u64, order: u64, last: TopicSeq) {
     write_number(out, epoch);
     out.extend_from_slice(b":a");
-    write_topic(out, entry);
+    if order > 0 {
+        write_number(out, order);
+    }
+    write_topic(out, last);
 }
 
 fn topic_seq(text: &str) -> Option<TopicSeq> {
@@ -129,7 +141,9 @@ mod tests {
                 begin_topics(&mut out, position.epoch);
                 topics.iter().for_each(|topic| write_topic(&mut out, *topic));
             }
-            Reached::Entry(entry) => write_entry(&mut out, position.epoch, *entry),
+            Reached::Entry { order, last } => {
+                write_entry(&mut out, position.epoch, *order, *last);
+            }
         }
         String::from_utf8(out).unwrap()
     }
@@ -141,7 +155,8 @@ mod tests {
         for reached in [
             Reached::Topics(vec![(0, Channel::Trade, 0), (71, Channel::Quote, 36)]),
             Reached::Topics(longest),
-            Reached::Entry((1_000, Channel::Depth, 123_456_789)),
+            Reached::Entry { order: 0, last: (1_000, Channel::Depth, 123_456_789) },
+            Reached::Entry { order: u64::MAX, last: (u32::MAX, last, u64::MAX) },
         ] {
             let position = Position { epoch: u64::MAX, reached };
             let text = written(&position);
@@ -151,8 +166,13 @@ mod tests {
         let position = Position::parse("1z:a,1.0.10").unwrap();
         assert_eq!(
             position,
-            Position { epoch: 71, reached: Reached::Entry((1, Channel::Trade, 36)) }
+            Position {
+                epoch: 71,
+                reached: Reached::Entry { order: 0, last: (1, Channel::Trade, 36) }
+            }
         );
+        let position = Position::parse("1z:a10,1.0.10").unwrap();
+        assert!(matches!(position.reached, Reached::Entry { order: 36, .. }));
     }
 
     #[test]
@@ -171,6 +191,9 @@ mod tests {
             "1:t,1.z.2",
             "1:a,1.0.2,1.0.3",
             "1:b,1.0.2",
+            "1:a0,1.0.2",
+            "1:aA,1.0.2",
+            "1:t1,1.0.2",
             ":t,1.0.2",
             "é:t,1.0.2",
             "1:t,1.0.zzzzzzzzzzzzzz",

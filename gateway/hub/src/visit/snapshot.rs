@@ -21,6 +21,7 @@ use crate::transfers::{NO_TRANSFER, Transfer};
 fn settled(progress: Progress) -> Progress {
     progress
         .without(Mark::Fresh)
+        .without(Mark::Silent)
         .without(Mark::NeedsBook)
         .without(Mark::Lapped)
         .without(Mark::Resumed)
@@ -33,7 +34,17 @@ impl Collector<'_> {
             return Flow::Full;
         }
         let progress = self.progress(at);
-        let channel = self.market.topics.get(topic).channel;
+        let known = self.market.topics.get(topic);
+        let (channel, head) = (known.channel, known.head);
+        if !self.market.instruments.get(known.slot).is_attached() {
+            // It is looked at again when it is in the stream.
+            return Flow::Done;
+        }
+        if progress.has(Mark::Silent) {
+            let newest = self.market.newest_seq(topic);
+            self.set(at, settled(progress).with_seq(newest), head);
+            return Flow::Done;
+        }
         if channel == Channel::Depth {
             return self.present_book(at, topic);
         }

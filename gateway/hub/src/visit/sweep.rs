@@ -6,7 +6,7 @@ use wire::{Channel, GapReason};
 use super::state::At;
 use super::{Collector, Flow};
 use crate::log::NOWHERE;
-use crate::subscription::Mark;
+use crate::subscription::{Mark, Progress};
 use crate::topics::Newest;
 
 impl Collector<'_> {
@@ -76,13 +76,21 @@ impl Collector<'_> {
     /// Does for one topic what its entries in the log will not bring about.
     pub(super) fn inspect(&mut self, at: At) -> Flow {
         let Some(topic) = self.topic(at) else { return Flow::Done };
-        let slot = self.market.topics.get(topic).slot;
-        if !self.market.instruments.get(slot).is_defined {
+        let known = self.market.instruments.get(self.market.topics.get(topic).slot);
+        let is_attached = known.is_attached();
+        if !known.is_defined {
             // Known from an earlier epoch; its definition will have it looked at again.
             return Flow::Done;
         }
+        if is_attached {
+            self.check_resume(at, topic);
+        }
         if self.introduce(at, topic) == Flow::Full {
             return Flow::Full;
+        }
+        if !is_attached {
+            // What it has missed may still come; when it is in the stream it is looked at again.
+            return Flow::Done;
         }
         let progress = self.progress(at);
         if progress.has(Mark::Fresh) || progress.has(Mark::NeedsBook) {
@@ -92,6 +100,15 @@ impl Collector<'_> {
             return Flow::Done;
         }
         self.catch_up(at, topic)
+    }
+
+    /// A number that was named while nobody could know better is from the future: there is none.
+    fn check_resume(&mut self, at: At, topic: u32) {
+        let progress = self.progress(at);
+        if progress.has(Mark::Resumed) && progress.seq() > self.market.newest_seq(topic) {
+            self.counters.resumes_void += 1;
+            self.set(at, Progress::FRESH.with(Mark::Reset), NOWHERE);
+        }
     }
 
     /// Applies the rule for entries that are no longer in the log, if none of the topic's that the
