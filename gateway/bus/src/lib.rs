@@ -20,10 +20,12 @@ mod catalog;
 mod entry;
 pub mod inbox;
 pub mod limits;
+mod redis;
 mod sparse;
 mod stored_image;
 mod url;
 
+pub use self::redis::Redis;
 pub use backend::{
     AppendError, Backend, BusError, Cause, ConnectOptions, Storage, StoreOptions, keys,
 };
