@@ -2,6 +2,7 @@
 
 mod certificate;
 mod settings;
+mod supervisor;
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _};
@@ -23,6 +24,8 @@ use crate::shard::{self, DescriptorTable, ShardSpec, StartError};
 use crate::source::{self, FeedStatus, SourceError};
 use crate::telemetry::{self, Process};
 
+use supervisor::Supervisor;
+
 pub use certificate::CertificateError;
 
 /// How long after the drain window shards may take for the last close frames.
@@ -30,6 +33,9 @@ const DRAIN_MARGIN: Duration = Duration::from_secs(1);
 
 /// How often a drain looks whether everybody has gone.
 const DRAIN_LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// What the service manager shows of a gateway that is up.
+const SERVING: &str = "serving";
 
 /// What a second signal makes of the exit code: ended by the operator before the end.
 const EXIT_INTERRUPTED: i32 = 130;
@@ -157,6 +163,8 @@ fn up_and_down(config: &Config) -> Result<(), BootError> {
     // 7. The source, last: from here on ticks flow.
     let source = source.start(&fleet)?;
     announce(config, &fleet, admin_address);
+    let supervisor = Arc::new(Supervisor::from_environment());
+    supervisor.ready(SERVING);
 
     // 8. Serve until a signal or an operator asks for a drain.
     let (draining, drain_asked) = watch::channel(false);
@@ -169,13 +177,16 @@ fn up_and_down(config: &Config) -> Result<(), BootError> {
     });
     runtime.block_on(async {
         let operators = tokio::spawn(admin::serve(listener, Arc::clone(&admin)));
-        signals.serve(config, &fleet, &process, drain_asked).await;
+        let alive = tokio::spawn(Arc::clone(&supervisor).keep_alive(Arc::clone(&fleet)));
+        signals.serve(config, &fleet, &process, &supervisor, drain_asked).await;
 
         // 9. Drain: `/readyz` says no, listeners close, clients are told and closed one by one.
         admin.draining.send_replace(true);
+        supervisor.stopping(config.drain_window + DRAIN_MARGIN);
         drain(&fleet, config.drain_window, &mut signals).await;
         operators.abort();
-        let _ = operators.await;
+        alive.abort();
+        let _ = tokio::join!(operators, alive);
     });
 
     // 10. The source, then the shards with what is still open. Tasks that held the fleet end with
@@ -348,6 +359,7 @@ impl Signals {
         config: &Config,
         fleet: &Fleet,
         process: &Process,
+        supervisor: &Supervisor,
         mut drain_asked: watch::Receiver<bool>,
     ) {
         loop {
@@ -355,7 +367,11 @@ impl Signals {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
                 _ = drain_asked.wait_for(|asked| *asked) => return,
-                _ = self.hangup.recv() => reload(config, fleet, process),
+                _ = self.hangup.recv() => {
+                    supervisor.reloading();
+                    reload(config, fleet, process);
+                    supervisor.ready(SERVING);
+                }
             }
         }
     }

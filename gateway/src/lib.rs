@@ -13,6 +13,7 @@ pub mod config;
 pub mod fleet;
 mod http;
 mod native;
+pub mod proxies;
 pub mod routes;
 mod session;
 pub mod shard;

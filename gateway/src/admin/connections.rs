@@ -26,8 +26,15 @@ pub(super) async fn slowest(admin: &Admin, top: usize) -> Response<Bytes> {
     let connections: Vec<_> = all
         .iter()
         .map(|(shard, connection)| {
+            // A client behind a proxy is remote, and the proxy's end of the socket is the way it came.
+            let peer = connection.peer.map(|peer| peer.to_string());
+            let (remote, via) = match connection.client {
+                Some(client) => (Some(client.to_string()), peer),
+                None => (peer, None),
+            };
             serde_json::json!({
-                "remote": connection.remote,
+                "remote": remote,
+                "via": via,
                 "shard": shard,
                 "encoding": connection.view.encoding.name(),
                 "blocked_ms": connection.view.blocked_ns / 1_000_000,

@@ -8,6 +8,7 @@ use sys::SocketOptions;
 
 use crate::clock::saturating_ns;
 use crate::config::{self, Config, Switch};
+use crate::proxies::Proxies;
 use crate::shard::{Echo, ShardSettings, Spin};
 
 /// How long an idle shard looks at the ring at most, where it spins: a few wake-ups' worth.
@@ -41,6 +42,11 @@ pub(super) fn settings(config: &Config) -> Result<ShardSettings, LimitsError> {
         visit_connections: size(config.visit_connections),
         spin: spin(config.spin),
         origins: config.cors_origins.clone(),
+        proxies: Proxies {
+            protocol: config.proxy_protocol,
+            header: config.forwarded_header,
+            trusted: config.trusted_proxies.clone(),
+        },
         echo: match config.test_echo {
             Switch::On => Echo::Served,
             Switch::Off => Echo::Absent,

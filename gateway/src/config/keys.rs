@@ -6,10 +6,12 @@
 
 use crate::config::error::ConfigError;
 use crate::config::layers::Layers;
+use crate::config::proxy::NetworkList;
 use crate::config::setting::{
     Address, AutoCount, BusUrl, Bytes, Count, DescriptorTables, LogFilter, LogFormat, OptionalPath,
     OriginList, ReplaySpeed, ReplayStart, Setting, ShardCount, SourceUrl, Span, Spin, Switch,
 };
+use crate::proxies::{ForwardedHeader, ProxyProtocol};
 
 /// One configuration key, as documentation and parsers see it.
 pub struct Key {
@@ -90,6 +92,12 @@ keys! {
         handshake_timeout "handshake-timeout": Span<100, 600_000> = "10s";
         /// Origins, other than the gateway's own, whose pages may read plain HTTP answers and event streams: `*` for all, or a list with commas such as `https://example.com,http://localhost:3000`.
         cors_origins "cors-origins": OriginList = "";
+        /// Load balancers whose word about their clients' addresses is taken: addresses and networks, with commas between. Everybody else's is ignored.
+        trusted_proxies "trusted-proxies": NetworkList = "";
+        /// Whether every connection to `listen` begins with a PROXY protocol header, version 1 or 2, in front of TLS too. With `on` only `trusted-proxies` may connect.
+        proxy_protocol "proxy-protocol": ProxyProtocol = "off";
+        /// Which header of a request names its client, where `trusted-proxies` send it. The other one is ignored: proxies pass on as it came what they do not set.
+        forwarded_header "forwarded-header": ForwardedHeader = "x-forwarded-for";
         /// The kernel's send buffer of a connection, which caps throughput at this much per round trip; 0 leaves it to the kernel.
         sndbuf "sndbuf": Bytes<0, { 1 << 30 }> = "0";
         /// How much unsent data may wait in the kernel before a connection counts as not writable (TCP_NOTSENT_LOWAT); it bounds how old the data below us can be. 0 leaves it to the kernel.

@@ -9,6 +9,7 @@ mod error;
 mod keys;
 mod layers;
 mod nearest;
+mod proxy;
 mod reference;
 mod setting;
 mod source;
@@ -20,6 +21,7 @@ pub use reference::reference;
 pub use setting::{Bus, DescriptorTables, LogFormat, ReplayStart, Speed, Spin, Switch};
 pub use source::Source;
 
+use crate::proxies::ProxyProtocol;
 use layers::{Layers, Written};
 
 impl Config {
@@ -48,6 +50,9 @@ impl Config {
         }
         if config.lag_age > config.slow_age {
             return contradiction("lag-age", "at most the slow-age");
+        }
+        if config.proxy_protocol == ProxyProtocol::On && config.trusted_proxies.is_empty() {
+            return contradiction("proxy-protocol", "off, or proxies listed in trusted-proxies");
         }
         if config.listen == config.admin_listen && config.listen.port() != 0 {
             return contradiction("admin-listen", "another address than listen");

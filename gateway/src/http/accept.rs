@@ -10,6 +10,7 @@ use tokio::time::sleep;
 
 use super::conversation::converse;
 use super::front::{Front, Place};
+use crate::proxies::ProxyProtocol;
 use crate::shard::counters::Counter;
 use crate::shard::limits::{ACCEPT_PAUSE, BACKLOG};
 
@@ -38,7 +39,7 @@ pub(crate) async fn accept(front: Rc<Front>, listener: std::net::TcpListener, ad
             },
         };
         match open.accept().await {
-            Ok((socket, _)) => begin(&front, socket),
+            Ok((socket, peer)) => begin(&front, socket, peer),
             Err(error) if is_exhaustion(&error) => {
                 tracing::warn!(shard = front.index, %error, "accepting pauses");
                 front.count(Counter::AcceptPaused);
@@ -61,8 +62,13 @@ fn is_exhaustion(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(EMFILE | ENFILE | ENOBUFS | ENOMEM))
 }
 
-fn begin(front: &Rc<Front>, socket: TcpStream) {
+fn begin(front: &Rc<Front>, socket: TcpStream, peer: SocketAddr) {
     front.count(Counter::Accepted);
+    let proxies = &front.settings.proxies;
+    if proxies.protocol == ProxyProtocol::On && !proxies.trusted.contains(peer.ip()) {
+        tracing::debug!(shard = front.index, %peer, "refused: only listed proxies may connect");
+        return front.count(Counter::ProxiesRefused);
+    }
     if sys::configure(&socket, &front.settings.sockets).is_err() {
         // It was reset before we looked.
         return;
@@ -72,7 +78,7 @@ fn begin(front: &Rc<Front>, socket: TcpStream) {
     let conversation = Rc::clone(front);
     let task = spawn_local(async move {
         let _place = place;
-        converse(&conversation, socket).await;
+        converse(&conversation, socket, peer).await;
     });
     front.begin_handshake(number, task.abort_handle());
 }

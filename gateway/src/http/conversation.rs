@@ -1,4 +1,4 @@
-//! One connection until it becomes a session or ends: TLS handshake, requests, upgrade.
+//! One connection until it becomes a session or ends: PROXY header, TLS handshake, requests, upgrade.
 //!
 //! A request for an event stream is read by hyper and answered by its session: the connection is taken
 //! from hyper between the two. What hyper answered before is flushed then, unless the client sent
@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::{Future, pending, poll_fn};
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -31,8 +32,11 @@ use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::cors::Cors;
+use super::forwarded::Remote;
 use super::front::Front;
+use super::proxy_header;
 use super::upgrade::{self, Refusal, Service};
+use crate::proxies::{ClientAddress, ProxyProtocol};
 use crate::session::{Arrival, Face};
 use crate::shard::counters::Counter;
 use crate::shard::limits::{HTTP_LIFE_MAX, REQUEST_BYTES_MAX, RESUME_PAUSE};
@@ -42,9 +46,9 @@ use crate::tls::TlsSession;
 /// What a connection is to become instead of having its next request answered.
 enum Grant {
     /// A WebSocket: the upgrade is complete when hyper has sent the answer.
-    Upgrade(UpgradeFut, Face),
+    Upgrade(UpgradeFut, Face, Option<ClientAddress>),
     /// An event stream, whose session writes the whole answer.
-    Stream(Box<Opening>),
+    Stream(Box<Opening>, Option<ClientAddress>),
 }
 
 type Granted = Rc<RefCell<Option<Grant>>>;
@@ -55,33 +59,48 @@ struct Taken<S> {
     early: Bytes,
     face: Face,
     opening: Option<Box<Opening>>,
+    /// As the request's proxy has it.
+    client: Option<ClientAddress>,
 }
 
 /// Serves a new connection.
-pub(super) async fn converse(front: &Rc<Front>, socket: TcpStream) {
+pub(super) async fn converse(front: &Rc<Front>, mut socket: TcpStream, peer: SocketAddr) {
     let handshake_timeout = front.settings.handshake_timeout;
+    let mut via = None;
+    if front.settings.proxies.protocol == ProxyProtocol::On {
+        match timeout(handshake_timeout, proxy_header::take(&mut socket)).await {
+            Ok(Ok(client)) => via = client,
+            Ok(Err(error)) => {
+                tracing::debug!(shard = front.index, %peer, %error, "PROXY header refused");
+                return front.count(Counter::ProxyHeadersRefused);
+            }
+            Err(_) => return front.count(Counter::HandshakesTimedOut),
+        }
+    }
+    let remote = Remote { peer, told: via.map(ClientAddress::from) };
     let Some(tls) = front.tls() else {
-        if let Some(Taken { stream, early, face, opening }) = serve(front, socket).await
+        if let Some(Taken { stream, early, face, opening, client }) =
+            serve(front, socket, remote).await
             && let Ok(socket) = stream.into_std()
         {
-            front.arrive(Arrival { socket, tls: None, face, opening, early });
+            front.arrive(Arrival { socket, tls: None, face, opening, early, client });
         }
         return;
     };
     let stream = match timeout(handshake_timeout, shake_hands(front, tls, socket)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
-            tracing::debug!(shard = front.index, %error, "TLS handshake failed");
+            tracing::debug!(shard = front.index, %remote, %error, "TLS handshake failed");
             return front.count(Counter::HandshakesFailed);
         }
         Err(_) => return front.count(Counter::HandshakesTimedOut),
     };
-    let taken = serve::<TlsStream<TcpStream>>(front, stream).await;
-    if let Some(Taken { stream, early, face, opening }) = taken {
+    let taken = serve::<TlsStream<TcpStream>>(front, stream, remote).await;
+    if let Some(Taken { stream, early, face, opening, client }) = taken {
         let (socket, connection) = stream.into_inner();
         if let Ok(socket) = socket.into_std() {
             let tls = Some(Box::new(TlsSession::new(connection)));
-            front.arrive(Arrival { socket, tls, face, opening, early });
+            front.arrive(Arrival { socket, tls, face, opening, early, client });
         }
     }
 }
@@ -99,13 +118,13 @@ async fn shake_hands(
 }
 
 /// Answers requests until one of them is granted more than an answer; then gives the stream back.
-async fn serve<S>(front: &Rc<Front>, stream: S) -> Option<Taken<S>>
+async fn serve<S>(front: &Rc<Front>, stream: S, remote: Remote) -> Option<Taken<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let granted = Granted::default();
     let service = service_fn(|request| {
-        let response = answer(front, request, &granted);
+        let response = answer(front, request, remote, &granted);
         async move {
             match response {
                 Some(response) => Ok::<_, Infallible>(response),
@@ -121,7 +140,9 @@ where
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let conversation = poll_fn(|context| match Pin::new(&mut connection).poll(context) {
-        Poll::Pending if matches!(*granted.borrow(), Some(Grant::Stream(_))) => Poll::Ready(Ok(())),
+        Poll::Pending if matches!(*granted.borrow(), Some(Grant::Stream(..))) => {
+            Poll::Ready(Ok(()))
+        }
         polled => polled,
     });
     match timeout(HTTP_LIFE_MAX, conversation).await {
@@ -139,20 +160,21 @@ where
     }
     let grant = granted.borrow_mut().take()?;
     match grant {
-        Grant::Upgrade(upgrade, face) => {
+        Grant::Upgrade(upgrade, face, client) => {
             // fastwebsockets wraps what hyper hands out; from here on frames are the session's.
             let upgraded = upgrade.await.ok()?.into_inner().into_inner();
             let parts = upgraded.downcast::<TokioIo<S>>().ok()?;
             let (stream, early) = (parts.io.into_inner(), parts.read_buf);
-            Some(Taken { stream, early, face, opening: None })
+            Some(Taken { stream, early, face, opening: None, client })
         }
-        Grant::Stream(opening) => {
+        Grant::Stream(opening, client) => {
             let parts = connection.into_parts()?;
             if opening.begin != Begin::Anew {
                 sleep(RESUME_PAUSE).await;
             }
             let (stream, early) = (parts.io.into_inner(), parts.read_buf);
-            Some(Taken { stream, early, face: Face::EventStream, opening: Some(opening) })
+            let opening = Some(opening);
+            Some(Taken { stream, early, face: Face::EventStream, opening, client })
         }
     }
 }
@@ -161,11 +183,12 @@ where
 fn answer(
     front: &Front,
     request: Request<Incoming>,
+    remote: Remote,
     granted: &Granted,
 ) -> Option<Response<Full<Bytes>>> {
     let service = upgrade::service_at(request.uri().path(), &front.settings);
     if fastwebsockets::upgrade::is_upgrade_request(&request) {
-        return Some(grant_upgrade(front, request, service, granted));
+        return Some(grant_upgrade(front, request, service, remote, granted));
     }
     let cors = Cors::of(request.headers(), &front.settings.origins);
     let mut response = match service {
@@ -179,7 +202,8 @@ fn answer(
                 Ok(_) if request.method == Method::HEAD => sse::head().map(Full::new),
                 Ok(mut opening) => {
                     opening.headers = cors.lines();
-                    *granted.borrow_mut() = Some(Grant::Stream(Box::new(opening)));
+                    let client = remote.client(&request.headers, &front.settings.proxies);
+                    *granted.borrow_mut() = Some(Grant::Stream(Box::new(opening), client));
                     return None;
                 }
                 Err(refusal) => {
@@ -208,6 +232,7 @@ fn grant_upgrade(
     front: &Front,
     mut request: Request<Incoming>,
     service: Option<Service>,
+    remote: Remote,
     granted: &Granted,
 ) -> Response<Full<Bytes>> {
     let accepted = match service {
@@ -219,10 +244,11 @@ fn grant_upgrade(
         Ok(accepted) => accepted,
         Err(refusal) => return refuse(front, refusal),
     };
+    let client = remote.client(request.headers(), &front.settings.proxies);
     let Ok((response, upgrade)) = fastwebsockets::upgrade::upgrade(&mut request) else {
         return refuse(front, Refusal::Key);
     };
-    *granted.borrow_mut() = Some(Grant::Upgrade(upgrade, accepted.face));
+    *granted.borrow_mut() = Some(Grant::Upgrade(upgrade, accepted.face, client));
     let mut response = response.map(|_| Full::default());
     accepted.add_subprotocol(response.headers_mut());
     response

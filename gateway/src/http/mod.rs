@@ -8,7 +8,9 @@
 mod accept;
 mod conversation;
 mod cors;
+mod forwarded;
 mod front;
+mod proxy_header;
 mod upgrade;
 
 pub(crate) use accept::accept;

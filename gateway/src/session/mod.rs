@@ -30,13 +30,14 @@ use hub::ConnId;
 use wire::Encoding;
 
 pub(crate) use frame::{Fin, Opcode, SERVER_HEADER_MAX, append};
-pub(crate) use sessions::{Sessions, Tally};
+pub(crate) use sessions::{Sessions, Tally, Whereabouts};
 
 use bucket::Bucket;
 use inbound::Inbound;
 use outbound::Outbound;
 use transport::Transport;
 
+use crate::proxies::ClientAddress;
 use crate::sse::Opening;
 use crate::tls::TlsSession;
 
@@ -60,6 +61,8 @@ pub(crate) struct Arrival {
     pub(crate) opening: Option<Box<Opening>>,
     /// What the client sent behind its handshake.
     pub(crate) early: Bytes,
+    /// Where the client is, if a proxy said so.
+    pub(crate) client: Option<ClientAddress>,
 }
 
 /// One connection.

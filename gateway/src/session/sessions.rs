@@ -4,6 +4,7 @@
 //! [`Sessions`].
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hub::{ConnId, Hub, Pages};
@@ -19,6 +20,7 @@ use super::transport::{Sent, Transport};
 use super::wheel::Wheel;
 use super::{Arrival, Face, Fin, Opcode, Phase, Session, append};
 use crate::native;
+use crate::proxies::ClientAddress;
 use crate::shard::counters::{Counter, Counters, Histograms};
 use crate::shard::limits::READ_BYTES_PER_TURN;
 use crate::shard::settings::ShardSettings;
@@ -29,6 +31,8 @@ pub(crate) struct Sessions {
     pub(super) table: Table<Session>,
     /// The slot of each of the hub's connections.
     pub(super) slots: Pages<u32>,
+    /// Where clients behind proxies are, by slot; without proxies it stays empty.
+    clients: Pages<Option<ClientAddress>>,
     pub(super) wheel: Wheel,
     pub(crate) tally: Tally,
     pub(super) read_buffer: Box<[u8]>,
@@ -44,6 +48,17 @@ pub(crate) struct Sessions {
     pub(super) due: Vec<u32>,
     pub(super) blocked: usize,
     pub(super) visit_number: u32,
+}
+
+/// Where a connection comes from; nothing of it is known once the connection is gone.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Whereabouts {
+    /// The other end of the socket.
+    pub(crate) peer: Option<SocketAddr>,
+    /// Where the client is, if the peer is a proxy and said so.
+    pub(crate) client: Option<ClientAddress>,
+    /// Bytes in the kernel's send buffer.
+    pub(crate) unacknowledged_bytes: usize,
 }
 
 /// The slot of a connection that has no session.
@@ -68,6 +83,7 @@ impl Sessions {
             settings,
             table: Table::new(),
             slots: Pages::default(),
+            clients: Pages::default(),
             wheel: Wheel::new(now_ns / 1_000_000),
             tally: Tally::default(),
             read_buffer: vec![0; READ_BYTES_PER_TURN].into_boxed_slice(),
@@ -112,15 +128,15 @@ impl Sessions {
         bytes
     }
 
-    /// A connection's remote address and unacknowledged bytes, by the hub's number.
-    pub(crate) fn describe(&self, conn: hub::ConnId) -> (Option<std::net::SocketAddr>, usize) {
-        let slot = self.slots.get(conn.0).copied();
-        match slot.and_then(|slot| self.table.get(slot)) {
-            Some(session) => {
-                let socket = session.transport.socket();
-                (sys::peer_address(socket), sys::unsent_bytes(socket))
-            }
-            None => (None, 0),
+    /// Where a connection of the hub comes from, and how much of what it was sent is unacknowledged.
+    pub(crate) fn describe(&self, conn: ConnId) -> Whereabouts {
+        let slot = self.slots.get(conn.0).copied().unwrap_or(NO_SLOT);
+        let Some(session) = self.table.get(slot) else { return Whereabouts::default() };
+        let socket = session.transport.socket();
+        Whereabouts {
+            peer: sys::peer_address(socket),
+            client: self.clients.get(slot).copied().flatten(),
+            unacknowledged_bytes: sys::unsent_bytes(socket),
         }
     }
 
@@ -133,7 +149,7 @@ impl Sessions {
         now_ns: u64,
     ) -> u32 {
         let now_ms = to_ms(now_ns);
-        let Arrival { socket, tls, face, opening, early } = arrival;
+        let Arrival { socket, tls, face, opening, early, client } = arrival;
         let conn = match face {
             Face::Native(encoding) => Some(hub.connect(encoding, now_ns)),
             Face::EventStream => Some(hub.connect(Encoding::Json, now_ns)),
@@ -161,6 +177,10 @@ impl Sessions {
         });
         let slot = token.slot;
         self.tally.counters.count(Counter::SessionsOpened);
+        self.place(slot, client);
+        if let Some(client) = client {
+            tracing::debug!(%client, slot, ?face, "a session of a client behind a proxy");
+        }
         if let Some(conn) = conn {
             self.slots.reach(conn.0, || NO_SLOT);
             self.name(conn, slot);
@@ -323,6 +343,16 @@ impl Sessions {
         if let Some(conn) = session.conn.take() {
             self.name(conn, NO_SLOT);
             hub.disconnect(conn);
+        }
+    }
+
+    /// Notes where the client of a slot is. The last one's of the slot must not stay.
+    fn place(&mut self, slot: u32, client: Option<ClientAddress>) {
+        if client.is_some() {
+            self.clients.reach(slot, || None);
+        }
+        if let Some(known) = self.clients.get_mut(slot) {
+            *known = client;
         }
     }
 

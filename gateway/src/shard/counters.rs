@@ -44,6 +44,8 @@ counters! {
     ListenerClosed "listener_closed" "Times the listener was closed because the shard was full.";
     HandshakesTimedOut "handshakes_timed_out" "Connections closed because their handshake or request did not come in time.";
     HandshakesEvicted "handshakes_evicted" "Connections closed in the middle of their handshake because newer ones needed the place.";
+    ProxiesRefused "proxies_refused" "Connections refused because their peer is no listed proxy, where only those may connect.";
+    ProxyHeadersRefused "proxy_headers_refused" "Connections closed because their PROXY header was missing or malformed.";
     HandshakesFailed "handshakes_failed" "TLS handshakes that failed.";
     HttpRequests "http_requests" "HTTP requests answered, upgrades not counted.";
     HttpErrors "http_errors" "HTTP connections that ended with a malformed request or an error.";

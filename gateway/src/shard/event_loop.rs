@@ -32,7 +32,7 @@ use super::start::{Bound, Control, Order, ShardLink, ShardSpec};
 use super::thrift::Thrift;
 use crate::clock::{monotonic_ns, saturating_ns};
 use crate::http::{self, Front};
-use crate::session::Sessions;
+use crate::session::{Sessions, Whereabouts};
 
 /// What the poll set calls the shard's eventfd. No session has this slot.
 const WAKER: Token = Token { slot: u32::MAX, generation: 0 };
@@ -336,8 +336,9 @@ impl EventLoop {
         let mut views = Vec::new();
         hub.slowest(top, monotonic_ns(), &mut views);
         let slowest = views.into_iter().map(|view| {
-            let (remote, unacknowledged_bytes) = self.sessions.describe(view.conn);
-            ConnectionReport { remote, view, unacknowledged_bytes }
+            let Whereabouts { peer, client, unacknowledged_bytes } =
+                self.sessions.describe(view.conn);
+            ConnectionReport { peer, client, view, unacknowledged_bytes }
         });
         ShardReport {
             index: self.index,

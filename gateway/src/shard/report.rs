@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use crate::proxies::ClientAddress;
+
 use super::counters::{Counters, Histograms};
 
 /// A shard's state at one moment. A copy: nothing of it changes any more.
@@ -43,8 +45,10 @@ pub struct RingPosition {
 /// One connection among the slowest.
 #[derive(Clone, Debug)]
 pub struct ConnectionReport {
-    /// Who; `None` if it is gone already.
-    pub remote: Option<SocketAddr>,
+    /// The other end of its socket; `None` if it is gone already.
+    pub peer: Option<SocketAddr>,
+    /// Where the client is, if the peer is a proxy and said so.
+    pub client: Option<ClientAddress>,
     /// How far behind, by the hub.
     pub view: hub::ConnView,
     /// Bytes in the kernel's send buffer that the client has not acknowledged.

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use sys::SocketOptions;
 
+use crate::proxies::Proxies;
+
 /// Settings of one shard. All shards of a process have the same.
 #[derive(Clone, Debug)]
 pub struct ShardSettings {
@@ -38,6 +40,8 @@ pub struct ShardSettings {
     pub spin: Spin,
     /// Which pages of other origins may read answers.
     pub origins: Origins,
+    /// Load balancers in front, and what they say of clients.
+    pub proxies: Proxies,
     /// Whether `/v1/echo` is served.
     pub echo: Echo,
 }
@@ -97,6 +101,7 @@ impl Default for ShardSettings {
             visit_connections: 64,
             spin: Spin::Off,
             origins: Origins::None,
+            proxies: Proxies::default(),
             echo: Echo::Absent,
         }
     }

@@ -7,6 +7,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part of this")]
 #![allow(clippy::cast_possible_truncation, clippy::missing_panics_doc)]
 
+pub mod certificate;
 pub mod event_source;
 pub mod ledger;
 pub mod process;

@@ -39,7 +39,9 @@ pub struct Process {
 }
 
 impl Process {
-    fn spawn(mut command: Command) -> Self {
+    /// Starts a command.
+    #[must_use]
+    pub fn spawn(mut command: Command) -> Self {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -132,6 +134,13 @@ impl Gateway {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gateway"));
         command.args(["--listen", &listen.to_string(), "--admin-listen", &admin.to_string()]);
         command.args(arguments);
+        Self::over(command, listen, admin)
+    }
+
+    /// Starts a gateway by this command, which has it listen at these addresses, and waits until it
+    /// serves operators.
+    #[must_use]
+    pub fn over(command: Command, listen: SocketAddr, admin: SocketAddr) -> Self {
         let mut gateway = Self { process: Process::spawn(command), listen, admin };
         gateway.wait_until("/healthz");
         gateway
