@@ -178,12 +178,12 @@ fn up_and_down(config: &Config) -> Result<(), BootError> {
     runtime.block_on(async {
         let operators = tokio::spawn(admin::serve(listener, Arc::clone(&admin)));
         let alive = tokio::spawn(Arc::clone(&supervisor).keep_alive(Arc::clone(&fleet)));
-        signals.serve(config, &fleet, &process, &supervisor, drain_asked).await;
+        let asked_by = signals.serve(config, &fleet, &process, &supervisor, drain_asked).await;
 
         // 9. Drain: `/readyz` says no, listeners close, clients are told and closed one by one.
         admin.draining.send_replace(true);
         supervisor.stopping(config.drain_window + DRAIN_MARGIN);
-        drain(&fleet, config.drain_window, &mut signals).await;
+        drain(&fleet, config.drain_window, asked_by, &mut signals).await;
         operators.abort();
         alive.abort();
         let _ = tokio::join!(operators, alive);
@@ -299,7 +299,7 @@ fn banner(config: &Config, listen: SocketAddr, admin: SocketAddr) -> String {
 }
 
 /// Closes sessions over the window, bounded; a second signal ends the process at once.
-async fn drain(fleet: &Fleet, window: Duration, signals: &mut Signals) {
+async fn drain(fleet: &Fleet, window: Duration, asked_by: Asker, signals: &mut Signals) {
     let deadline = Instant::now() + window + DRAIN_MARGIN;
     tracing::info!(
         sessions = fleet.sessions(),
@@ -322,11 +322,20 @@ async fn drain(fleet: &Fleet, window: Duration, signals: &mut Signals) {
         () = tokio::time::sleep_until(deadline) => {
             tracing::warn!(sessions = fleet.sessions(), "the drain's time is over");
         }
-        () = signals.end() => {
+        () = signals.end_again(asked_by) => {
             tracing::warn!("second signal: ending at once");
             std::process::exit(EXIT_INTERRUPTED);
         }
     }
+}
+
+/// Who wants the gateway to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asker {
+    /// A signal.
+    Signal,
+    /// An operator, by `/drain`.
+    Operator,
 }
 
 /// The signals that a gateway heeds.
@@ -353,6 +362,16 @@ impl Signals {
         }
     }
 
+    /// Waits for the second signal. After an operator's `/drain` the first one is what orchestrators send
+    /// anyway when their hook is done: it hurries nobody.
+    async fn end_again(&mut self, asked_by: Asker) {
+        if asked_by == Asker::Operator {
+            self.end().await;
+            tracing::info!("a signal: the drain goes on");
+        }
+        self.end().await;
+    }
+
     /// Reads certificates again on SIGHUP until the gateway is asked to end, by signal or operator.
     async fn serve(
         &mut self,
@@ -361,12 +380,12 @@ impl Signals {
         process: &Process,
         supervisor: &Supervisor,
         mut drain_asked: watch::Receiver<bool>,
-    ) {
+    ) -> Asker {
         loop {
             tokio::select! {
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
-                _ = drain_asked.wait_for(|asked| *asked) => return,
+                _ = self.terminate.recv() => return Asker::Signal,
+                _ = self.interrupt.recv() => return Asker::Signal,
+                _ = drain_asked.wait_for(|asked| *asked) => return Asker::Operator,
                 _ = self.hangup.recv() => {
                     supervisor.reloading();
                     reload(config, fleet, process);

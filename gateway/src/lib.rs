@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
+pub mod ask;
 pub mod boot;
 pub mod clock;
 pub mod config;

@@ -6,6 +6,7 @@
 
 use std::process::ExitCode;
 
+use gateway::ask;
 use gateway::boot;
 use gateway::config::{self, Asked};
 use gateway::tail;
@@ -17,8 +18,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const EXIT_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    if std::env::args_os().nth(1).is_some_and(|argument| argument == "tail") {
-        return ExitCode::from(tail::run(std::env::args_os().skip(1)));
+    let tool = std::env::args_os().nth(1);
+    match tool.as_ref().and_then(|argument| argument.to_str()) {
+        Some("tail") => return ExitCode::from(tail::run(std::env::args_os().skip(1))),
+        Some("ask") => return ExitCode::from(ask::run(std::env::args_os().skip(1))),
+        _ => {}
     }
     match config::load(std::env::args_os(), std::env::vars_os()) {
         Ok(Asked::Run { config, strangers }) => boot::run(&config, &strangers),
