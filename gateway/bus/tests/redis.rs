@@ -13,7 +13,7 @@ use bus::limits::{CLIENTS_BATCHES_KEPT, CLIENTS_BUCKET_FIRST};
 use bus::{AppendError, Backend, BusError, Offset, Redis, StoreOptions};
 use bytes::Bytes;
 use contract::{PATIENCE, Peer, assert_chained};
-use redis_server::RedisServer;
+use redis_server::{RedisServer, free_port};
 
 contract::contract!(Redis, RedisServer::start());
 
@@ -268,6 +268,51 @@ async fn a_password_is_given() {
     let signal = tokio::time::timeout(PATIENCE, inbox.next()).await.unwrap();
     let Signal::Disconnected(reason) = signal else { panic!("{signal:?}") };
     assert!(reason.to_lowercase().contains("auth"), "{reason}");
+}
+
+/// Where the address is for the process that the next test starts.
+const TLS_PEER: &str = "TICKCAST_TEST_TLS_PEER";
+
+#[tokio::test]
+async fn certificates_are_checked_against_the_roots() {
+    // The roots are the process's, so a process with others is another process: this test, once more.
+    if let Ok(url) = std::env::var(TLS_PEER) {
+        let writer = Peer::<Redis>::writer(&url.parse().unwrap()).await;
+        writer.append(1, "over TLS").await;
+        println!("appended");
+        return;
+    }
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    std::fs::write(path("certificate"), made.cert.pem()).unwrap();
+    std::fs::write(path("key"), made.signing_key.serialize_pem()).unwrap();
+    let port = free_port().to_string();
+    let (certificate, key) = (path("certificate"), path("key"));
+    let mut settings = vec!["--save", "", "--tls-port", &port, "--tls-auth-clients", "no"];
+    settings.extend(["--tls-cert-file", &certificate, "--tls-key-file", &key]);
+    settings.extend(["--tls-ca-cert-file", &certificate]);
+    let server = RedisServer::start_with(&settings);
+    let url = format!("rediss://localhost:{port}");
+
+    let peer = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "certificates_are_checked_against_the_roots", "--nocapture"])
+        .env(TLS_PEER, &url)
+        .env("SSL_CERT_FILE", &certificate)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&peer.stdout);
+    assert!(peer.status.success() && said.contains("appended"), "{said}");
+    assert_eq!(server.cli(&["XLEN", "tickcast:{b1}:log"]), "1");
+
+    // Here it is a stranger's.
+    let (sender, mut inbox) = bus::inbox::inbox(1000);
+    let options =
+        bus::ConnectOptions { name: "x".to_owned(), request_timeout: PATIENCE, inbox: sender };
+    let _bus = Redis::connect(&url.parse().unwrap(), options).await.unwrap();
+    let signal = tokio::time::timeout(PATIENCE, inbox.next()).await.unwrap();
+    let Signal::Disconnected(reason) = signal else { panic!("{signal:?}") };
+    assert!(reason.contains("certificate"), "{reason}");
 }
 
 #[tokio::test]

@@ -122,7 +122,7 @@ fn spawn(folder: &TempDir, port: u16, settings: &[String]) -> Child {
         .expect("redis-server is installed")
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
 
@@ -133,39 +133,51 @@ pub(crate) struct RedisCluster {
 
 impl RedisCluster {
     pub(crate) fn start() -> Self {
-        let nodes: Vec<RedisServer> = (0..3)
-            .map(|_| {
-                let gossip = free_port().to_string();
-                RedisServer::start_with(&[
-                    "--save",
-                    "",
-                    "--cluster-enabled",
-                    "yes",
-                    "--cluster-port",
-                    &gossip,
-                    "--cluster-node-timeout",
-                    "2000",
-                ])
-            })
-            .collect();
-        let addresses: Vec<String> =
-            nodes.iter().map(|node| format!("127.0.0.1:{}", node.port())).collect();
+        let cluster = Self { nodes: (0..3).map(|_| Self::start_node()).collect() };
+        let addresses = cluster.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port()));
         let created = Command::new("redis-cli")
             .args(["--cluster", "create"])
-            .args(&addresses)
+            .args(addresses)
             .arg("--cluster-yes")
             .output()
             .unwrap();
         let said = String::from_utf8_lossy(&created.stdout);
         assert!(created.status.success(), "{said}");
-        let cluster = Self { nodes };
-        let deadline = Instant::now() + PATIENCE;
-        while !cluster.nodes.iter().all(|node| node.cli(&["CLUSTER", "INFO"]).contains("_state:ok"))
-        {
-            assert!(Instant::now() < deadline, "no cluster comes about");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        cluster.wait_until("no cluster comes about", |node| {
+            node.cli(&["CLUSTER", "INFO"]).contains("_state:ok")
+        });
         cluster
+    }
+
+    /// Gives a primary a replica, and waits until it has copied everything.
+    pub(crate) fn add_replica(&mut self, primary: usize) {
+        let replica = Self::start_node();
+        let port = replica.port().to_string();
+        let gossip = replica.cli(&["CONFIG", "GET", "cluster-port"]);
+        let gossip = gossip.lines().last().unwrap();
+        let met = self.nodes[0].cli(&["CLUSTER", "MEET", "127.0.0.1", &port, gossip]);
+        assert_eq!(met, "OK");
+        let id = self.nodes[primary].cli(&["CLUSTER", "MYID"]);
+        // It must have heard of the primary first.
+        patiently("no replica comes about", || replica.cli(&["CLUSTER", "REPLICATE", &id]) == "OK");
+        patiently("the replica does not copy", || {
+            replica.cli(&["INFO", "replication"]).contains("master_link_status:up")
+        });
+        self.nodes.push(replica);
+        self.wait_until("not all know the replica", |node| {
+            node.cli(&["CLUSTER", "NODES"]).contains("slave")
+        });
+    }
+
+    fn wait_until(&self, otherwise: &str, reached: impl Fn(&RedisServer) -> bool) {
+        patiently(otherwise, || self.nodes.iter().all(&reached));
+    }
+
+    fn start_node() -> RedisServer {
+        let gossip = free_port().to_string();
+        let mut settings = vec!["--save", "", "--cluster-enabled", "yes"];
+        settings.extend(["--cluster-port", &gossip, "--cluster-node-timeout", "2000"]);
+        RedisServer::start_with(&settings)
     }
 
     pub(crate) fn url(&self) -> BusUrl {
@@ -187,5 +199,13 @@ impl RedisCluster {
             })
         };
         self.nodes.iter().find(has).expect("every slot is somewhere")
+    }
+}
+
+fn patiently(otherwise: &str, mut reached: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !reached() {
+        assert!(Instant::now() < deadline, "{otherwise}");
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
