@@ -79,6 +79,9 @@ pub struct ClientAddress {
     pub port: Option<u16>,
 }
 
+// One for each session of a client behind a proxy.
+const _: () = assert!(size_of::<Option<ClientAddress>>() <= 24);
+
 impl ClientAddress {
     /// An address whose port may not be known.
     #[must_use]
