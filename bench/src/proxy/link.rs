@@ -69,10 +69,11 @@ impl Link {
         Ok(Self { client, server, up: direction(), down: direction() })
     }
 
-    /// Moves what can be moved at this moment.
-    pub(super) fn turn(&mut self, now_ns: u64) -> State {
+    /// Moves what can be moved at this moment. The clock is asked after each read: bytes that came while
+    /// this process did not run are not to arrive early for it.
+    pub(super) fn turn(&mut self, clock_ns: &impl Fn() -> u64) -> State {
         let Self { client, server, up, down } = self;
-        let moved = up.turn(client, server, now_ns).and(down.turn(server, client, now_ns));
+        let moved = up.turn(client, server, clock_ns).and(down.turn(server, client, clock_ns));
         let is_over = up.source == Source::Closed && down.source == Source::Closed;
         if moved.is_err() || is_over { State::Over } else { State::Open }
     }
@@ -85,9 +86,14 @@ impl Link {
 }
 
 impl Direction {
-    fn turn(&mut self, from: &mut TcpStream, to: &mut TcpStream, now_ns: u64) -> io::Result<()> {
-        self.take_in(from, now_ns)?;
-        self.give_out(to, now_ns)?;
+    fn turn(
+        &mut self,
+        from: &mut TcpStream,
+        to: &mut TcpStream,
+        clock_ns: &impl Fn() -> u64,
+    ) -> io::Result<()> {
+        self.take_in(from, clock_ns)?;
+        self.give_out(to, clock_ns())?;
         if self.source == Source::Finished && self.path.is_empty() {
             self.source = Source::Closed;
             // The other side may be gone altogether.
@@ -96,9 +102,9 @@ impl Direction {
         Ok(())
     }
 
-    fn take_in(&mut self, from: &mut TcpStream, now_ns: u64) -> io::Result<()> {
+    fn take_in(&mut self, from: &mut TcpStream, clock_ns: &impl Fn() -> u64) -> io::Result<()> {
         while self.source == Source::Talking {
-            let room = self.path.room(now_ns).min(CHUNK_BYTES);
+            let room = self.path.room(clock_ns()).min(CHUNK_BYTES);
             if room == 0 {
                 break;
             }
@@ -107,7 +113,7 @@ impl Direction {
                 Ok(0) => self.source = Source::Finished,
                 Ok(read) => {
                     bytes.truncate(read);
-                    self.path.push(bytes, now_ns);
+                    self.path.push(bytes, clock_ns());
                 }
                 Err(error) if is_not_yet(&error) => break,
                 Err(error) => return Err(error),

@@ -125,13 +125,14 @@ struct Proxy {
 impl Proxy {
     fn run(&mut self, life: Duration) -> io::Result<()> {
         let began = Instant::now();
+        let clock_ns = || ns(began.elapsed());
         let mut events = Events::with_capacity(256);
         let mut over = Vec::new();
         let mut turned_ns = 0;
         while began.elapsed() < life {
             // Asked as of the last turn: what has come due since then was not seen by it.
             let changes = self.links.values().filter_map(|link| link.next_change_ns(turned_ns));
-            let now_ns = ns(began.elapsed());
+            let now_ns = clock_ns();
             let wait =
                 changes.min().map(|at_ns| Duration::from_nanos(at_ns.saturating_sub(now_ns)));
             let wait = wait.unwrap_or(Duration::MAX).min(life.saturating_sub(began.elapsed()));
@@ -143,9 +144,9 @@ impl Proxy {
                 self.accept();
             }
             // Links are few and time moves all of them: every one gets a turn, whatever the event.
-            turned_ns = ns(began.elapsed());
+            turned_ns = clock_ns();
             for (id, link) in &mut self.links {
-                if link.turn(turned_ns) == State::Over {
+                if link.turn(&clock_ns) == State::Over {
                     over.push(*id);
                 }
             }

@@ -94,7 +94,7 @@ fn highest(
     let mut highest = 0.0;
     while let Some(rate) = steps.next_rate() {
         let offer = Offer { rate, ..variant.offer.clone() };
-        let name = format!("{}{rate:.0} ticks/s", variant.name);
+        let name = format!("{} {rate:.0} ticks/s", variant.name).trim_start().to_owned();
         let attempt = Variant { name, only: Vec::new(), offer };
         let mut run = settings.trial(&attempt, kind, round).run()?;
         let keeps_up = search.keeps_up(&run);
