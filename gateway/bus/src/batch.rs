@@ -76,6 +76,12 @@ impl Batch {
         out.freeze()
     }
 
+    /// How many bytes a tick takes in a batch.
+    #[must_use]
+    pub fn tick_bytes(tick: &Tick) -> usize {
+        sparse::len(&tick.to_words())
+    }
+
     /// The most bytes that a batch of so many ticks can take: for who fills one up to a bound.
     #[must_use]
     pub const fn bytes_max(ticks: usize) -> usize {

@@ -10,12 +10,15 @@
 //! | [`BusUrl`] | which bus, and under which prefix |
 //! | [`Catalog`], [`Batch`], [`StoredImage`] | what is kept there, and its bytes |
 //! | [`Backend`] | what a bus must do; one implementation for each |
+//! | [`Writer`] | a feed's ticks into logs, once and in order |
+//! | [`Bridge`] | a ring, read into a writer |
 //! | [`Inbox`](inbox) | what a bus sends unasked, in one bounded queue |
 
 #![forbid(unsafe_code)]
 
 mod backend;
 mod batch;
+mod bridge;
 mod catalog;
 mod entry;
 pub mod inbox;
@@ -24,14 +27,17 @@ mod redis;
 mod sparse;
 mod stored_image;
 mod url;
+mod writer;
 
 pub use self::redis::Redis;
 pub use backend::{
     AppendError, Backend, BusError, Cause, ConnectOptions, Storage, StoreOptions, keys,
 };
 pub use batch::{Batch, BatchError};
+pub use bridge::{Bridge, BridgeError, BridgeOptions, BridgeProgress, Overflow};
 pub use catalog::{Catalog, CatalogError, WriterKind};
 pub use entry::{Entry, Offset, Slice};
 pub use sparse::SparseError;
 pub use stored_image::{StoredImage, StoredImageError};
 pub use url::{BusUrl, Host, Scheme, Topology, UrlError};
+pub use writer::{THRONE_BUCKET, Writer, WriterCounters, WriterError, WriterOptions};

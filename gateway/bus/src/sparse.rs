@@ -30,6 +30,11 @@ pub(crate) fn put(out: &mut BytesMut, words: &[u64; TICK_WORDS]) {
     }
 }
 
+/// How many bytes these words take.
+pub(crate) fn len(words: &[u64; TICK_WORDS]) -> usize {
+    2 + 8 * words.iter().filter(|word| **word != 0).count()
+}
+
 /// Takes them from the front. There is one way to write a tick: any other is refused.
 pub(crate) fn take(bytes: &mut &[u8]) -> Result<[u64; TICK_WORDS], SparseError> {
     let bitmap = bytes.try_get_u16_le().map_err(|_| SparseError::Truncated)?;

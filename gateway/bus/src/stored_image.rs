@@ -89,6 +89,7 @@ mod tests {
             image: InstrumentImage {
                 epoch: 5,
                 definition,
+                presence: wire::Presence::Attached,
                 last: Vec::new(),
                 depth_seq: 9,
                 update_id: 10,
