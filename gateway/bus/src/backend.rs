@@ -85,8 +85,8 @@ pub trait Backend: Clone + Send + Sync + 'static {
         unix_ns: u64,
     ) -> impl Future<Output = Result<Offset, BusError>> + Send;
 
-    /// Sends the bucket's entries to the inbox from now on. An entry whose append is answered after this
-    /// has returned is sent; and one that is not sent is found by a read or tail asked after it returned.
+    /// Sends the bucket's entries to the inbox from now on. Whoever subscribes and reads after this has
+    /// returned has everything: what the read does not find is sent, some of it twice.
     /// Subscribing twice is as once.
     ///
     /// # Errors

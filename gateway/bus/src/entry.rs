@@ -37,7 +37,8 @@ pub struct Entry {
 pub struct Slice {
     /// In order, beginning with the oldest kept entry behind what was asked for. Empty only if there was none.
     pub entries: Vec<Entry>,
-    /// The bucket's newest offset, at the time of the reading or up to a moment before it.
-    /// Below what the reader has seen: the log began anew.
+    /// The bucket's newest offset, not of a later time than the entries: above the last of them, there is more;
+    /// above what was read behind, without any entries, what there was is kept no longer; below what was
+    /// read behind, the log began anew.
     pub tail: Offset,
 }

@@ -13,16 +13,23 @@
 //! | [`Writer`] | a feed's ticks into logs, once and in order |
 //! | [`Bridge`] | a ring, read into a writer |
 //! | [`Inbox`](inbox) | what a bus sends unasked, in one bounded queue |
+//! | [`Reader`], [`Event`] | one node's view of the buckets it wants, without holes |
+//! | [`assembly`] | the reader's core: a state machine without I/O |
 
 #![forbid(unsafe_code)]
 
+pub mod assembly;
 mod backend;
+mod backoff;
 mod batch;
 mod bridge;
 mod catalog;
 mod entry;
+mod event;
 pub mod inbox;
 pub mod limits;
+mod nats;
+mod reader;
 mod redis;
 mod sparse;
 mod stored_image;
@@ -30,6 +37,7 @@ mod url;
 mod writer;
 
 pub use self::redis::Redis;
+pub use assembly::Counters;
 pub use backend::{
     AppendError, Backend, BusError, Cause, ConnectOptions, Storage, StoreOptions, keys,
 };
@@ -37,6 +45,9 @@ pub use batch::{Batch, BatchError};
 pub use bridge::{Bridge, BridgeError, BridgeOptions, BridgeProgress, Overflow};
 pub use catalog::{Catalog, CatalogError, WriterKind};
 pub use entry::{Entry, Offset, Slice};
+pub use event::Event;
+pub use nats::Nats;
+pub use reader::{Reader, ReaderOptions};
 pub use sparse::SparseError;
 pub use stored_image::{StoredImage, StoredImageError};
 pub use url::{BusUrl, Host, Scheme, Topology, UrlError};

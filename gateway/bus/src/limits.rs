@@ -31,3 +31,11 @@ pub const BACKOFF_MAX: Duration = Duration::from_secs(2);
 
 /// How long a request may take before its outcome counts as unknown.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Requests that a reader has open at once: enough to hide round trips when hundreds of buckets begin to be
+/// wanted together.
+pub const REQUESTS_AT_ONCE: usize = 16;
+
+/// Bytes of payload that a reader asks of a log at once; all requests together may bring 8 MiB, and the events
+/// of one are taken before the next is asked for.
+pub const SLICE_BYTES: usize = 512 << 10;
