@@ -61,7 +61,7 @@ impl Hub {
         now_ns: u64,
         reply: &mut Vec<u8>,
     ) {
-        self.settle();
+        self.settle(conn);
         if self.peers.get(conn.0).is_none() {
             return;
         }

@@ -92,7 +92,7 @@ impl Hub {
 
     /// The connection is gone; its number may be given out again.
     pub fn disconnect(&mut self, conn: ConnId) {
-        self.settle();
+        self.settle(conn);
         let slots = self.peers.slots();
         let Some(gone) = self.peers.close(conn) else { return };
         self.counters.disconnects += 1;

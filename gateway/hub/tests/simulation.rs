@@ -6,7 +6,7 @@
 //! after every depth group. Its records go into a ring of a few hundred places that forgets the
 //! oldest ones, with a recovery area of images beside it, as the real one has. A shell, written as the
 //! real one should be, drains the ring into the hub in batches, recovers after laps, turns the crank
-//! of visits, and now and then pretends that a socket takes nothing.
+//! of visits, one by one or a group at a time, and now and then pretends that a socket takes nothing.
 //!
 //! Clients subscribe to topics and wildcards in all modes and rates, with snapshots and without, stop
 //! reading, read again, leave, come back and resume, and now and then ask for nonsense. A client
@@ -38,6 +38,8 @@ mod client;
 mod events;
 #[path = "simulation/feed.rs"]
 mod feed;
+#[path = "simulation/limits.rs"]
+mod limits;
 #[path = "simulation/random.rs"]
 mod random;
 #[path = "simulation/ring.rs"]

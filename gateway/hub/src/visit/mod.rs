@@ -3,9 +3,10 @@
 //!
 //! The shell asks [`Hub::next_visit`] whose turn it is, has the message gathered by
 //! [`Hub::collect`], tries to send it, and says with [`Hub::commit`] or [`Hub::abandon`] what became
-//! of it. A visit looks at no more than `visit_entries` places and gathers no more than `visit_bytes`
-//! (a longer single event goes alone); what is left keeps the connection dirty. Catching up is
-//! therefore linear in the backlog, and nobody else waits for it.
+//! of it. It may do so for one connection after another, or gather for a group of them and then tell
+//! what became of each. A visit looks at no more than `visit_entries` places and gathers no more than
+//! `visit_bytes` (a longer single event goes alone); what is left keeps the connection dirty. Catching
+//! up is therefore linear in the backlog, and nobody else waits for it.
 //!
 //! In a visit, in this order: what became of the feed; a part of a book snapshot in transfer; the
 //! *sweep* over exact topics that are new or may have fallen off the log; the *walk* over instruments
@@ -33,6 +34,7 @@ mod sweep;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::ops::Range;
 
 use wire::{GapEntry, GapReason, Symbol};
 
@@ -66,31 +68,55 @@ pub struct Visit {
     pub more: bool,
 }
 
-/// Memory that visits reuse, and the visit whose outcome is awaited.
+/// Memory that visits reuse, and the visits whose outcome is awaited.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
+    /// What was there before, visit by visit; empty when no outcome is awaited.
     notes: Vec<Before>,
     gaps: Vec<GapEntry>,
     /// Due entries by position: the k-way merge.
     due: BinaryHeap<Reverse<(u64, At)>>,
     merge: Merge,
-    awaited: Option<Awaited>,
+    /// In no order.
+    awaited: Vec<Awaited>,
 }
 
-impl Scratch {
-    /// Whether the message whose outcome is awaited has the last part of the connection's transfer.
-    pub(crate) fn ends_transfer(&self, conn: ConnId) -> bool {
-        self.awaited.is_some_and(|awaited| awaited.conn == conn && awaited.transfer_done)
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
+/// A visit whose outcome is awaited.
+#[derive(Debug)]
 struct Awaited {
     conn: ConnId,
     visit: Visit,
     tally: Tally,
     transfer_done: bool,
     now_ns: u64,
+    /// Its part of the notes.
+    notes: Range<usize>,
+}
+
+impl Scratch {
+    #[inline]
+    fn awaits(&self, conn: ConnId) -> bool {
+        self.find(conn).is_some()
+    }
+
+    /// Whether a message whose outcome is awaited has the last part of the connection's transfer.
+    pub(crate) fn ends_transfer(&self, conn: ConnId) -> bool {
+        self.awaited.iter().any(|awaited| awaited.conn == conn && awaited.transfer_done)
+    }
+
+    #[inline]
+    fn find(&self, conn: ConnId) -> Option<usize> {
+        self.awaited.iter().position(|awaited| awaited.conn == conn)
+    }
+
+    /// Forgets a visit, and the notes when nobody may need them any more.
+    #[inline]
+    fn forget(&mut self, at: usize) {
+        self.awaited.swap_remove(at);
+        if self.awaited.is_empty() {
+            self.notes.clear();
+        }
+    }
 }
 
 /// Whether a step could be taken.
@@ -106,19 +132,20 @@ enum Flow {
 
 impl Hub {
     /// Whose turn it is, if anybody's: round robin over connections for which there may be something
-    /// new, which can be written to, and whose rates and pace allow it.
+    /// new, which can be written to, and whose rates and pace allow it. Nobody's, if it is the turn of
+    /// one whose last visit's outcome is awaited.
     #[inline]
     pub fn next_visit(&mut self, now_ns: u64) -> Option<ConnId> {
         let ticks = self.market.log.ticks_written();
         self.counters.waits_cut += self.peers.pace.release(ticks, now_ns);
-        self.peers.next_turn()
+        self.peers.next_turn().filter(|conn| !self.scratch.awaits(*conn))
     }
 
     /// Appends to `out` the payload of one message with what is new for the connection. Nothing
     /// counts as delivered before [`Hub::commit`].
     pub fn collect(&mut self, conn: ConnId, now_ns: u64, out: &mut Vec<u8>) -> Visit {
-        debug_assert!(self.scratch.awaited.is_none(), "commit or abandon the last visit first");
-        self.settle();
+        debug_assert!(!self.scratch.awaits(conn), "commit or abandon its last visit first");
+        self.settle(conn);
         self.renew(conn.0);
         let (status, status_number) = (self.peers.status, self.peers.status_number);
         let Some((connection, transfers, cares)) = self.peers.visited(conn.0) else {
@@ -126,7 +153,7 @@ impl Hub {
             return Visit::default();
         };
         let Scratch { notes, gaps, due, merge, awaited } = &mut self.scratch;
-        notes.clear();
+        let notes_from = notes.len();
         let mut collector = Collector {
             message: Message::new(out, gaps, connection.encoding, self.limits.visit_bytes),
             market: &mut self.market,
@@ -137,6 +164,7 @@ impl Hub {
             counters: &mut self.counters,
             limits: &self.limits,
             notes,
+            notes_from,
             due,
             merge,
             tally: Tally::default(),
@@ -153,7 +181,8 @@ impl Hub {
         collector.run();
         let wants_memory = collector.wants_memory;
         let (visit, tally, transfer_done) = collector.finish();
-        *awaited = Some(Awaited { conn, visit, tally, transfer_done, now_ns });
+        let notes = notes_from..notes.len();
+        awaited.push(Awaited { conn, visit, tally, transfer_done, now_ns, notes });
         if !visit.more {
             self.peers.dirty.remove(conn.0);
         }
@@ -163,55 +192,54 @@ impl Hub {
         visit
     }
 
-    /// The socket took the message of the last [`Hub::collect`], or enough of it that the shell will
-    /// see to the rest; or there was none.
+    /// The socket took the message of the connection's last [`Hub::collect`], or enough of it that the
+    /// shell will see to the rest; or there was none.
     pub fn commit(&mut self, conn: ConnId) {
-        let Some(awaited) = self.scratch.awaited.take_if(|awaited| awaited.conn == conn) else {
-            return;
-        };
-        self.scratch.notes.clear();
-        awaited.tally.count(&mut self.counters);
-        self.counters.bytes += awaited.visit.bytes as u64;
+        let Some(at) = self.scratch.find(conn) else { return };
+        let Awaited { visit, tally, transfer_done, now_ns, .. } = &self.scratch.awaited[at];
+        let (visit, transfer_done, now_ns) = (*visit, *transfer_done, *now_ns);
+        let skipped = tally.skipped();
+        tally.count(&mut self.counters);
+        self.counters.bytes += visit.bytes as u64;
+        self.scratch.forget(at);
         let Some((connection, transfers, cares)) = self.peers.parts(conn.0) else { return };
-        let skipped = awaited.tally.skipped();
         if skipped > 0 {
             cares.begin(connection).skipped += skipped;
         }
-        if !awaited.visit.more
+        if !visit.more
             && let Some(care) = cares.get_mut(connection)
         {
             care.behind_from = NOWHERE;
             care.behind_since_ns = NEVER;
             cares.end_if_over(connection);
         }
-        if awaited.transfer_done {
+        if transfer_done {
             transfers.remove(std::mem::replace(&mut connection.transfer, NO_TRANSFER));
         }
-        match awaited.visit {
+        match visit {
             Visit { more: true, .. } => {}
             // Definitions and the like alone do not hold up the first tick.
             Visit { entries: 0, .. } => self.peers.pace.resume(conn.0),
             _ => {
                 let ticks = self.market.log.ticks_written();
-                self.peers.pace.visited(conn.0, ticks, awaited.now_ns);
+                self.peers.pace.visited(conn.0, ticks, now_ns);
             }
         }
-        self.hold(conn.0, awaited.now_ns);
+        self.hold(conn.0, now_ns);
     }
 
-    /// The socket took nothing of the message of the last [`Hub::collect`]: nothing was delivered.
-    /// The shell calls [`Hub::handle_blocked`] too.
+    /// The socket took nothing of the message of the connection's last [`Hub::collect`]: nothing was
+    /// delivered. The shell calls [`Hub::handle_blocked`] too.
     pub fn abandon(&mut self, conn: ConnId) {
-        let Some(awaited) = self.scratch.awaited.take_if(|awaited| awaited.conn == conn) else {
-            return;
-        };
+        let Some(at) = self.scratch.find(conn) else { return };
         self.counters.visits_abandoned += 1;
-        if let Some((connection, transfers, cares)) = self.peers.visited(awaited.conn.0) {
-            state::restore(&mut self.scratch.notes, connection, transfers, cares);
+        if let Some((connection, transfers, cares)) = self.peers.visited(conn.0) {
+            let notes = &self.scratch.notes[self.scratch.awaited[at].notes.clone()];
+            state::restore(notes, connection, transfers, cares);
             cares.begin(connection).was_blocked = true;
             self.peers.dirty.insert(conn.0);
         }
-        self.scratch.notes.clear();
+        self.scratch.forget(at);
     }
 
     /// Brings the connection to the present epoch. Being bookkeeping, this is not taken back when a
@@ -229,9 +257,9 @@ impl Hub {
     }
 
     /// A visit whose outcome was never told counts as delivered: its connection is about to change.
-    pub(crate) fn settle(&mut self) {
-        if let Some(awaited) = self.scratch.awaited {
-            self.commit(awaited.conn);
+    pub(crate) fn settle(&mut self, conn: ConnId) {
+        if self.scratch.awaits(conn) {
+            self.commit(conn);
         }
     }
 }
@@ -247,6 +275,8 @@ struct Collector<'a> {
     counters: &'a mut Counters,
     limits: &'a Limits,
     notes: &'a mut Vec<Before>,
+    /// Notes before this one are other visits'.
+    notes_from: usize,
     due: &'a mut BinaryHeap<Reverse<(u64, At)>>,
     merge: &'a mut Merge,
     tally: Tally,
@@ -406,8 +436,8 @@ impl Collector<'_> {
     /// Sets how far a topic has come, and a position at or before its next entry's.
     fn set(&mut self, at: At, progress: Progress, hint: u64) {
         // What was there before the visit is noted already, if this comes right after the note.
-        let is_noted =
-            matches!(self.notes.last(), Some(Before::Progress { at: last, .. }) if *last == at);
+        let is_noted = self.notes.len() > self.notes_from
+            && matches!(self.notes.last(), Some(Before::Progress { at: last, .. }) if *last == at);
         match at {
             At::Exact(index) => {
                 let subscription = self.conn.subscription_mut(index as usize);

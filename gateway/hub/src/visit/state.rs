@@ -92,13 +92,13 @@ impl Tally {
 
 /// Puts back what was there before the visit.
 pub(super) fn restore(
-    notes: &mut Vec<Before>,
+    notes: &[Before],
     conn: &mut Connection,
     transfers: &mut Transfers,
     cares: &mut Cares,
 ) {
-    while let Some(before) = notes.pop() {
-        match before {
+    for before in notes.iter().rev() {
+        match *before {
             Before::Progress { at: At::Exact(at), progress, hint } => {
                 let subscription = conn.subscription_mut(at as usize);
                 subscription.progress = progress;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
+use std::ops::Range;
 
 use serde_json::Value;
 use tickcast_hub::{ConnId, Counters, Hub, Limits};
@@ -10,6 +11,7 @@ use wire::{Channel, Encoding, FeedState, Pattern, Symbol, Tick};
 
 use crate::client::{Client, View};
 use crate::feed::{CHANNELS, Feed};
+use crate::limits::limits;
 use crate::random::Random;
 use crate::ring::Ring;
 
@@ -64,45 +66,13 @@ pub struct World {
     news: u64,
 }
 
-fn limits(family: Family, random: &mut Random) -> Limits {
-    let power = |random: &mut Random, low, high| 1usize << random.range(low, high);
-    let mut limits = Limits {
-        connections_max: 12,
-        instruments_max: 64,
-        log_entries: power(random, 3, 8),
-        log_ticks: power(random, 4, 9),
-        arena_bytes: [power(random, 8, 12), power(random, 8, 12)],
-        group_levels_max: 60,
-        book_levels_max: 40,
-        topics_per_connection_max: 12,
-        classes_per_connection_max: 3,
-        wildcard_states_max: 400,
-        visit_entries: random.range(8, 80) as usize,
-        visit_bytes: random.range(256, 3000) as usize,
-        lag_entries_max: random.range(0, 60),
-        lag_age_max_ns: random.range(1, 200) * 1_000_000,
-        slow_age_max_ns: random.range(1, 40) * 50_000_000,
-        slow_entries_max: if random.chance(30) { random.range(50, 500) } else { u64::MAX },
-        merge_levels_max: random.range(1, 80) as usize,
-        snapshot_bytes_max: random.range(100, 6000) as usize,
-        rate_max: 1000,
-        visit_interval_ns: if random.chance(40) { random.range(1, 50) * 1_000_000 } else { 0 },
-    };
-    match family {
-        Family::Tiny => {}
-        Family::Roomy => {
-            limits.log_entries = 1 << 14;
-            limits.log_ticks = 1 << 16;
-            limits.snapshot_bytes_max = 1 << 20;
-        }
-        Family::Wide => {
-            limits.instruments_max = 400;
-            limits.wildcard_states_max = 100_000;
-            limits.log_entries = power(random, 5, 11);
-            limits.log_ticks = limits.log_entries * 2;
-        }
-    }
-    limits
+/// A visit whose message was not given to anybody yet.
+struct Gathered {
+    conn: ConnId,
+    visit: tickcast_hub::Visit,
+    /// What [`World::urgent`] was.
+    urgent: u64,
+    message: Range<usize>,
 }
 
 impl World {
@@ -206,15 +176,36 @@ impl World {
         self.ring.drain(&mut self.hub, most, self.now_ns);
     }
 
-    /// One turn of whose turn it is; `false` if it is nobody's.
+    /// Visits of a group: messages gathered for some whose turn it is, then told what became of each.
+    /// `false` if it is nobody's turn.
     fn visit(&mut self) -> bool {
-        let Some(conn) = self.hub.next_visit(self.now_ns) else { return false };
+        let group = if self.random.chance(50) { 1 } else { self.random.range(2, 6) };
         self.out.clear();
-        let visit = self.hub.collect(conn, self.now_ns, &mut self.out);
-        self.last_visit = Some((conn, visit));
-        let urgent = self.urgent();
-        assert_eq!(visit.bytes, self.out.len());
-        assert!(visit.examined as usize <= self.limits.visit_entries);
+        let mut gathered: Vec<Gathered> = Vec::new();
+        while gathered.len() < group as usize
+            && let Some(conn) = self.hub.next_visit(self.now_ns)
+        {
+            assert!(gathered.iter().all(|other| other.conn != conn), "one visit at a time");
+            let start = self.out.len();
+            let visit = self.hub.collect(conn, self.now_ns, &mut self.out);
+            self.last_visit = Some((conn, visit));
+            assert_eq!(visit.bytes, self.out.len() - start);
+            assert!(visit.examined as usize <= self.limits.visit_entries);
+            let urgent = self.urgent();
+            gathered.push(Gathered { conn, visit, urgent, message: start..self.out.len() });
+        }
+        let is_any = !gathered.is_empty();
+        while !gathered.is_empty() {
+            let which = self.random.below(gathered.len() as u64) as usize;
+            let gathered = gathered.remove(which);
+            self.tell(gathered);
+        }
+        is_any
+    }
+
+    /// Tells the hub what became of a visit's message, and the client what was in it.
+    fn tell(&mut self, gathered: Gathered) {
+        let Gathered { conn, visit, urgent, message } = gathered;
         let seat = self.seats.iter_mut().find(|seat| seat.conn == conn).expect("it is connected");
         assert!(!seat.is_blocked, "a blocked connection is not visited");
         let due_ns = self.due_ns.entry(conn).or_default();
@@ -227,15 +218,15 @@ impl World {
             self.now_ns,
             self.hub.counters(),
         );
-        if visit.bytes == 0 {
+        if message.is_empty() {
             self.hub.commit(conn);
-            return true;
+            return;
         }
         if !seat.client.is_strict && self.random.chance(12) {
             self.hub.abandon(conn);
             self.hub.handle_blocked(conn, self.now_ns);
             seat.is_blocked = true;
-            return true;
+            return;
         }
         self.hub.commit(conn);
         if visit.more {
@@ -247,17 +238,17 @@ impl World {
                 *due_ns = self.now_ns + self.limits.visit_interval_ns;
             }
         }
-        for byte in &self.out {
+        let message = &self.out[message];
+        for byte in message {
             self.digest = (self.digest ^ u64::from(*byte)).wrapping_mul(0x100_0000_01B3);
         }
         seat.client.laps_seen = self.hub.counters().laps;
-        seat.client.read(&self.out, &self.feed, self.limits.visit_bytes);
+        seat.client.read(message, &self.feed, self.limits.visit_bytes);
         if !seat.client.is_strict && self.random.chance(6) {
             // A short write.
             self.hub.handle_blocked(conn, self.now_ns);
             seat.is_blocked = true;
         }
-        true
     }
 
     /// Changes with everything after which somebody may be visited before his time.
