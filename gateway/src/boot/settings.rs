@@ -9,7 +9,7 @@ use sys::SocketOptions;
 use crate::clock::saturating_ns;
 use crate::config::{self, Config, Switch};
 use crate::proxies::Proxies;
-use crate::shard::{Echo, ShardSettings, Spin};
+use crate::shard::{Echo, SendBackend, ShardSettings, Spin};
 
 /// How long an idle shard looks at the ring at most, where it spins: a few wake-ups' worth.
 const SPIN_MAX: Duration = Duration::from_micros(50);
@@ -40,6 +40,10 @@ pub(super) fn settings(config: &Config) -> Result<ShardSettings, LimitsError> {
         command_rate: u32::try_from(config.command_rate).unwrap_or(u32::MAX),
         close_grace: config.close_grace,
         visit_connections: size(config.visit_connections),
+        send_backend: match config.send_backend {
+            config::SendBackend::IoUring => SendBackend::Batches,
+            config::SendBackend::Auto | config::SendBackend::Epoll => SendBackend::OneByOne,
+        },
         spin: spin(config.spin),
         origins: config.cors_origins.clone(),
         proxies: Proxies {

@@ -9,7 +9,8 @@ use crate::config::layers::Layers;
 use crate::config::proxy::NetworkList;
 use crate::config::setting::{
     Address, AutoCount, BusUrl, Bytes, Count, DescriptorTables, LogFilter, LogFormat, OptionalPath,
-    OriginList, ReplaySpeed, ReplayStart, Setting, ShardCount, SourceUrl, Span, Spin, Switch,
+    OriginList, ReplaySpeed, ReplayStart, SendBackend, Setting, ShardCount, SourceUrl, Span, Spin,
+    Switch,
 };
 use crate::proxies::{ForwardedHeader, ProxyProtocol};
 
@@ -110,6 +111,8 @@ keys! {
         pin "pin": Switch = "false";
         /// Whether each shard has a table of open files of its own, which makes the limit on open files one per shard.
         descriptor_tables "descriptor-tables": DescriptorTables = "auto";
+        /// How messages are sent: `epoll` sends each as soon as it is gathered, `io-uring` those of `visit-connections` connections with one system call (where the kernel forbids it, as `epoll`). `auto` is `epoll`.
+        send_backend "send-backend": SendBackend = "auto";
         /// Whether an idle shard looks at the ring before it sleeps: `auto` for a while, where there are more than two cores; `always` without ever sleeping, which costs the whole core and saves the wake-up.
         spin "spin": Spin = "auto";
     }

@@ -18,7 +18,9 @@ pub use command_line::{Asked, load};
 pub use error::{ConfigError, Origin};
 pub use keys::{Config, ENV_PREFIX, KEYS, Key};
 pub use reference::reference;
-pub use setting::{Bus, DescriptorTables, LogFormat, ReplayStart, Speed, Spin, Switch};
+pub use setting::{
+    Bus, DescriptorTables, LogFormat, ReplayStart, SendBackend, Speed, Spin, Switch,
+};
 pub use source::Source;
 
 use crate::proxies::ProxyProtocol;

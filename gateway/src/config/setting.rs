@@ -378,6 +378,18 @@ words! {
 }
 
 words! {
+    /// How the messages of visits are sent.
+    SendBackend {
+        /// One by one.
+        Auto = "auto",
+        /// One by one.
+        Epoll = "epoll",
+        /// A group's with one system call, where the kernel allows it.
+        IoUring = "io-uring",
+    }
+}
+
+words! {
     /// Whether an idle shard looks at the ring before it sleeps.
     Spin {
         /// For a while, where there are more than two cores.

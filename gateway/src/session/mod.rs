@@ -12,6 +12,7 @@ mod bucket;
 mod closing;
 mod event_stream;
 mod frame;
+mod group;
 mod inbound;
 mod outbound;
 mod reading;

@@ -13,6 +13,7 @@ use wire::command::Buffers;
 use wire::{CloseCode, Encoding};
 
 use super::bucket::Bucket;
+use super::group::Group;
 use super::inbound::Inbound;
 use super::outbound::Outbound;
 use super::table::Table;
@@ -23,7 +24,7 @@ use crate::native;
 use crate::proxies::ClientAddress;
 use crate::shard::counters::{Counter, Counters, Histograms};
 use crate::shard::limits::READ_BYTES_PER_TURN;
-use crate::shard::settings::ShardSettings;
+use crate::shard::settings::{SendBackend, ShardSettings};
 
 /// All sessions of a shard, and what they share: one buffer to read into, one to write from.
 pub(crate) struct Sessions {
@@ -38,6 +39,8 @@ pub(crate) struct Sessions {
     pub(super) read_buffer: Box<[u8]>,
     /// One visit's frame, with room for its header in front.
     pub(super) frame: Vec<u8>,
+    /// With the `io-uring` backend: what sends the messages of a group of visits.
+    pub(super) group: Option<Box<Group>>,
     /// Frames that answer what one read brought.
     pub(super) replies: Vec<u8>,
     /// One of those answers, before it is framed.
@@ -79,6 +82,14 @@ pub(super) const fn to_ms(now_ns: u64) -> u32 {
 
 impl Sessions {
     pub(crate) fn new(settings: Arc<ShardSettings>, now_ns: u64) -> Self {
+        let group = match settings.send_backend {
+            SendBackend::OneByOne => None,
+            SendBackend::Batches => Group::new(settings.visit_connections)
+                .inspect_err(|error| {
+                    tracing::warn!(%error, "no io_uring here; messages are sent one by one");
+                })
+                .ok(),
+        };
         Self {
             settings,
             table: Table::new(),
@@ -88,6 +99,7 @@ impl Sessions {
             tally: Tally::default(),
             read_buffer: vec![0; READ_BYTES_PER_TURN].into_boxed_slice(),
             frame: Vec::new(),
+            group: group.map(Box::new),
             replies: Vec::new(),
             reply: Vec::new(),
             commands: Buffers::default(),

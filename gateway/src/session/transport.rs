@@ -54,13 +54,17 @@ impl Transport {
         &self.socket
     }
 
+    pub(crate) const fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
     /// Sends without waiting.
     #[inline]
     pub(crate) fn send(&mut self, bytes: &[u8]) -> Sent {
         if let Some(tls) = self.tls.as_mut() {
             return tls.send(&self.socket, bytes);
         }
-        if bytes.len() > UNCHECKED_SEND_BYTES_MAX && !sys::is_writable(&self.socket) {
+        if !self.has_room(bytes.len()) {
             return Sent::Blocked;
         }
         match sys::send(&self.socket, bytes) {
@@ -69,6 +73,12 @@ impl Transport {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Sent::Blocked,
             Err(_) => Sent::Lost,
         }
+    }
+
+    /// Whether so many bytes may be sent now. Few may always: the kernel says whether it takes them.
+    #[inline]
+    pub(crate) fn has_room(&self, bytes: usize) -> bool {
+        bytes <= UNCHECKED_SEND_BYTES_MAX || sys::is_writable(&self.socket)
     }
 
     /// Sends what TLS holds. [`Sent::Held`]: some of it still waits.

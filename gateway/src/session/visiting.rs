@@ -1,7 +1,13 @@
 //! The visit: one connection gets everything that is known for it at this moment, in one message, with
 //! one send.
+//!
+//! That is [`Sessions::visit`]. With the `io-uring` backend the messages of several visits are gathered
+//! before they are sent together: [`group`](super::group). Gathering and what follows from what became
+//! of a message are the same.
 
-use hub::{ConnId, Hub};
+use std::ops::Range;
+
+use hub::{ConnId, Hub, Visit};
 
 use super::frame::{SERVER_HEADER_MAX, write_before};
 use super::sessions::{NO_SLOT, Sessions, to_ms};
@@ -9,58 +15,83 @@ use super::transport::Sent;
 use super::{Face, Fin};
 use crate::clock::monotonic_ns;
 use crate::native;
-use crate::shard::counters::Counter;
+use crate::shard::counters::{Counter, VisitTimes};
 use crate::shard::limits::VISITS_PER_SAMPLE;
 use crate::sse;
 
 impl Sessions {
-    /// Visits the connection that the hub names next.
+    /// Visits connections whose turn it is, at most so many. Returns how many it visited.
     #[inline]
-    pub(crate) fn visit(&mut self, conn: ConnId, hub: &mut Hub, now_ns: u64) {
-        let slot = self.slots.get(conn.0).copied().unwrap_or(NO_SLOT);
+    pub(crate) fn visit_some(&mut self, most: usize, hub: &mut Hub, now_ns: u64) -> usize {
+        if self.group.is_some() {
+            return self.visit_group(most, hub, now_ns);
+        }
+        let mut visited = 0;
+        while visited < most {
+            let Some(conn) = hub.next_visit(now_ns) else { break };
+            visited += 1;
+            self.visit(conn, hub, now_ns);
+        }
+        visited
+    }
+
+    /// Visits one connection.
+    #[inline]
+    pub(super) fn visit(&mut self, conn: ConnId, hub: &mut Hub, now_ns: u64) {
+        let is_sample = self.next_is_sample();
+        let started_ns = if is_sample { monotonic_ns() } else { 0 };
+        let slot = self.slot_of(conn);
         let Some(session) = self.table.get_mut(slot) else {
             // It does not exist any more: nothing can be delivered to it.
-            hub.abandon(conn);
-            hub.disconnect(conn);
-            return;
+            return hub.disconnect(conn);
         };
-        self.visit_number = self.visit_number.wrapping_add(1);
-        let is_sample = self.visit_number.is_multiple_of(VISITS_PER_SAMPLE);
-        let started_ns = if is_sample { monotonic_ns() } else { 0 };
-
-        self.frame.clear();
-        self.frame.extend_from_slice(&[0; SERVER_HEADER_MAX]);
-        let visit = hub.collect(conn, now_ns, &mut self.frame);
-        let payload_bytes = self.frame.len() - SERVER_HEADER_MAX;
-        if payload_bytes == 0 {
+        let mut frame = std::mem::take(&mut self.frame);
+        frame.clear();
+        let (visit, message) = gather(&mut frame, session.face, conn, hub, now_ns);
+        if message.is_empty() {
             hub.commit(conn);
-            return;
+        } else {
+            let message = &frame[message];
+            let send_ns = if is_sample { monotonic_ns() } else { 0 };
+            let sent = session.transport.send(message);
+            if is_sample {
+                let ended_ns = monotonic_ns();
+                self.tally.histograms.record_visit(VisitTimes {
+                    wait_ns: visit.taken_ns.map(|taken_ns| ended_ns.saturating_sub(taken_ns)),
+                    visit_ns: ended_ns - started_ns,
+                    send_ns: ended_ns - send_ns,
+                });
+            }
+            self.conclude(slot, conn, sent, message, hub, now_ns);
         }
-        let start = match session.face {
-            Face::Native(encoding) => {
-                let room =
-                    self.frame.first_chunk_mut().expect("the room is in front of every frame");
-                write_before(room, native::opcode(encoding), Fin::Last, payload_bytes)
-            }
-            Face::EventStream => sse::frame(&mut self.frame, conn, hub),
-            Face::Echo => {
-                hub.commit(conn);
-                return;
-            }
-        };
-        let message = &self.frame[start..];
+        self.frame = frame;
+    }
 
-        let send_ns = if is_sample { monotonic_ns() } else { 0 };
-        let sent = session.transport.send(message);
-        if is_sample {
-            let ended_ns = monotonic_ns();
-            let histograms = &mut self.tally.histograms;
-            histograms.send_ns.saturating_record(ended_ns - send_ns);
-            histograms.visit_ns.saturating_record(ended_ns - started_ns);
-            if let Some(taken_ns) = visit.taken_ns {
-                histograms.visit_wait_ns.saturating_record(ended_ns.saturating_sub(taken_ns));
-            }
-        }
+    /// The slot of the session that one of the hub's connections has, or [`NO_SLOT`].
+    #[inline]
+    pub(super) fn slot_of(&self, conn: ConnId) -> u32 {
+        self.slots.get(conn.0).copied().unwrap_or(NO_SLOT)
+    }
+
+    /// Whether the next visit is timed.
+    #[inline]
+    pub(super) const fn next_is_sample(&mut self) -> bool {
+        self.visit_number = self.visit_number.wrapping_add(1);
+        self.visit_number.is_multiple_of(VISITS_PER_SAMPLE)
+    }
+
+    /// Acts upon what became of a visit's message.
+    #[inline]
+    pub(super) fn conclude(
+        &mut self,
+        slot: u32,
+        conn: ConnId,
+        sent: Sent,
+        message: &[u8],
+        hub: &mut Hub,
+        now_ns: u64,
+    ) {
+        let Some(session) = self.table.get_mut(slot) else { return };
         let counters = &mut self.tally.counters;
         match sent {
             Sent::All => {
@@ -95,4 +126,33 @@ impl Sessions {
             }
         }
     }
+}
+
+/// Appends what is new for a connection as one message of its face, and returns where that is. An
+/// empty range: there is nothing to be sent.
+#[inline]
+pub(super) fn gather(
+    out: &mut Vec<u8>,
+    face: Face,
+    conn: ConnId,
+    hub: &mut Hub,
+    now_ns: u64,
+) -> (Visit, Range<usize>) {
+    let room = out.len();
+    out.extend_from_slice(&[0; SERVER_HEADER_MAX]);
+    let payload = out.len();
+    let visit = hub.collect(conn, now_ns, out);
+    let payload_bytes = out.len() - payload;
+    let start = match face {
+        Face::Native(encoding) if payload_bytes > 0 => {
+            let header = out[room..].first_chunk_mut().expect("the room is in front of it");
+            room + write_before(header, native::opcode(encoding), Fin::Last, payload_bytes)
+        }
+        Face::EventStream if payload_bytes > 0 => sse::frame(out, payload, conn, hub),
+        Face::Native(_) | Face::EventStream | Face::Echo => {
+            out.truncate(room);
+            room
+        }
+    };
+    (visit, start..out.len())
 }

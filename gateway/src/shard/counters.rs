@@ -75,6 +75,7 @@ counters! {
     PongsSent "pongs_sent" "Pings answered.";
     HeartbeatsSent "heartbeats_sent" "Heartbeats sent to quiet connections.";
     Sends "sends" "Visits that ended in a send.";
+    SendBatches "send_batches" "Groups of visits whose messages were sent with one system call: the backend io-uring.";
     BytesSent "bytes_sent" "Bytes of visits given to the kernel, after encryption.";
     SendsBlocked "sends_blocked" "Sends that the kernel refused because the client does not read.";
     SendsShort "sends_short" "Sends that the kernel took in part; the rest was kept.";
@@ -142,12 +143,31 @@ pub struct Histograms {
     pub ring_delay_ns: Histogram<u64>,
     /// From the read that brought the oldest entry of a message until the message was sent.
     pub visit_wait_ns: Histogram<u64>,
-    /// One visit: collecting and sending.
+    /// One visit: collecting and sending. Where messages are sent in groups, the mean of the group.
     pub visit_ns: Histogram<u64>,
-    /// The send within it.
+    /// The send within it, likewise.
     pub send_ns: Histogram<u64>,
     /// One turn of the loop.
     pub turn_ns: Histogram<u64>,
+}
+
+/// Times of one visit, in ns.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct VisitTimes {
+    /// `None`: there was nothing in it that came from the ring just now.
+    pub(crate) wait_ns: Option<u64>,
+    pub(crate) visit_ns: u64,
+    pub(crate) send_ns: u64,
+}
+
+impl Histograms {
+    pub(crate) fn record_visit(&mut self, times: VisitTimes) {
+        self.send_ns.saturating_record(times.send_ns);
+        self.visit_ns.saturating_record(times.visit_ns);
+        if let Some(wait_ns) = times.wait_ns {
+            self.visit_wait_ns.saturating_record(wait_ns);
+        }
+    }
 }
 
 /// The longest time that is told from longer ones, one minute.

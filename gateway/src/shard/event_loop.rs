@@ -179,12 +179,7 @@ impl EventLoop {
                 None => 0,
             };
             records += drained;
-            let mut visited = 0;
-            while visited < group {
-                let Some(conn) = hub.next_visit(now_ns) else { break };
-                visited += 1;
-                self.sessions.visit(conn, hub, now_ns);
-            }
+            let visited = self.sessions.visit_some(group, hub, now_ns);
             visits += visited;
             if drained == 0 && visited < group {
                 break;

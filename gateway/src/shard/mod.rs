@@ -20,5 +20,5 @@ mod thrift;
 pub use interest::InterestTable;
 pub use report::{ConnectionReport, RingPosition, ShardReport};
 pub use routes::{Answer, Routes, ShardQuery};
-pub use settings::{Echo, Origins, ShardSettings, Spin};
+pub use settings::{Echo, Origins, SendBackend, ShardSettings, Spin};
 pub use start::{Control, DescriptorTable, Order, ShardHandle, ShardSpec, StartError, start};

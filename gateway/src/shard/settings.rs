@@ -36,6 +36,8 @@ pub struct ShardSettings {
     pub close_grace: Duration,
     /// Connections visited between two looks at the ring.
     pub visit_connections: usize,
+    /// How the messages of visits are sent.
+    pub send_backend: SendBackend,
     /// Whether an idle shard looks at the ring for a while before it sleeps.
     pub spin: Spin,
     /// Which pages of other origins may read answers.
@@ -56,6 +58,15 @@ pub enum Origins {
     Listed(Vec<String>),
     /// All.
     Any,
+}
+
+/// How the messages of visits are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendBackend {
+    /// Each as soon as it is gathered, with a system call of its own.
+    OneByOne,
+    /// Those of a group with one system call, by `io_uring`. Where the kernel forbids it, one by one.
+    Batches,
 }
 
 /// What an idle shard does before it sleeps.
@@ -99,6 +110,7 @@ impl Default for ShardSettings {
             command_rate: 100,
             close_grace: Duration::from_secs(5),
             visit_connections: 64,
+            send_backend: SendBackend::OneByOne,
             spin: Spin::Off,
             origins: Origins::None,
             proxies: Proxies::default(),

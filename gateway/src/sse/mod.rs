@@ -138,12 +138,13 @@ fn write_event(out: &mut Vec<u8>, name: &str, data: &[u8]) {
     }
 }
 
-/// Makes an event of what a visit gathered behind [`SERVER_HEADER_MAX`] bytes of room, and returns
-/// where it starts.
-pub(crate) fn frame(frame: &mut Vec<u8>, conn: ConnId, hub: &Hub) -> usize {
+/// Makes an event of what a visit gathered last: everything from `payload` on, behind
+/// [`SERVER_HEADER_MAX`] bytes of room. Returns where the event starts.
+pub(crate) fn frame(frame: &mut Vec<u8>, payload: usize, conn: ConnId, hub: &Hub) -> usize {
     const DATA: &[u8] = b"data: ";
-    let start = SERVER_HEADER_MAX - DATA.len();
-    frame[start..SERVER_HEADER_MAX].copy_from_slice(DATA);
+    const { assert!(DATA.len() <= SERVER_HEADER_MAX) };
+    let start = payload - DATA.len();
+    frame[start..payload].copy_from_slice(DATA);
     let end = frame.len();
     frame.extend_from_slice(b"\nid: ");
     if hub.write_position(conn, frame) {

@@ -80,6 +80,15 @@ impl SendBatch {
         &mut self.arena
     }
 
+    /// A part of the arena.
+    ///
+    /// # Panics
+    /// If it is not inside of it.
+    #[must_use]
+    pub fn message(&self, part: Range<usize>) -> &[u8] {
+        &self.arena[part]
+    }
+
     /// Sends parts of the arena, each to its socket, in this order for each socket. Takes as many
     /// system calls as it takes batches of the ring's capacity. When this returns,
     /// [`SendBatch::outcome`] tells what became of each.

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use gateway::shard::Spin;
 use gateway::shard::counters::Counter;
+use gateway::shard::{SendBackend, ShardReport, Spin};
 use wire::{Channel, CloseCode};
 
 use super::client::{Client, Frame, PING, PONG, TEXT, UPGRADE};
@@ -12,7 +12,11 @@ use super::rig::Rig;
 
 #[test]
 fn a_subscriber_gets_every_quote_in_order() {
-    let mut rig = Rig::start();
+    every_quote_in_order(SendBackend::OneByOne);
+}
+
+pub(crate) fn every_quote_in_order(backend: SendBackend) {
+    let mut rig = Rig::with(|settings| settings.send_backend = backend);
     let mut client = Client::subscribed(rig.address, &["S3.quote"]);
     let mut follower = Follower::default();
     rig.market.quote(3);
@@ -31,9 +35,13 @@ fn a_subscriber_gets_every_quote_in_order() {
 
 #[test]
 fn thousands_of_subscribers_get_everything_and_ticks_share_sends() {
+    everything_to_everybody(SendBackend::OneByOne);
+}
+
+pub(crate) fn everything_to_everybody(backend: SendBackend) -> ShardReport {
     const CLIENTS: usize = 500;
     const QUOTES: u64 = 2000;
-    let mut rig = Rig::start();
+    let mut rig = Rig::with(|settings| settings.send_backend = backend);
     let mut clients: Vec<Client> =
         (0..CLIENTS).map(|_| Client::subscribed(rig.address, &["S0.quote"])).collect();
     rig.market.quote(0);
@@ -63,6 +71,7 @@ fn thousands_of_subscribers_get_everything_and_ticks_share_sends() {
     let sends = report.counters[Counter::Sends];
     assert_eq!(report.hub.deliveries, QUOTES * CLIENTS as u64);
     assert!(sends <= QUOTES / 10 * 2 * CLIENTS as u64, "{sends} sends");
+    report
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod follower;
 mod rig;
 
 mod bad_input;
+mod batches;
 mod closing;
 mod delivery;
 mod echo;

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use gateway::shard::counters::Counter;
 use gateway::shard::{
-    Answer, Control, DescriptorTable, Order, Routes, ShardHandle, ShardQuery, ShardReport,
-    ShardSettings, ShardSpec, start,
+    Answer, Control, DescriptorTable, Order, Routes, SendBackend, ShardHandle, ShardQuery,
+    ShardReport, ShardSettings, ShardSpec, start,
 };
 use hyper::http::request::Parts;
 use ring::{Publisher, Ring, Shape};
@@ -140,6 +140,10 @@ impl Rig {
         settings.hub.log_entries = 1 << 16;
         settings.hub.log_ticks = 1 << 17;
         settings.hub.arena_bytes = [1 << 20, 1 << 20];
+        // For a run of everything with the other backend.
+        if std::env::var("TICKCAST_SEND_BACKEND").is_ok_and(|backend| backend == "io-uring") {
+            settings.send_backend = SendBackend::Batches;
+        }
         tweak(&mut settings);
         let spec = ShardSpec {
             index: 0,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use gateway::shard::SendBackend;
 use gateway::shard::counters::Counter;
 use wire::{Channel, GapReason};
 
@@ -37,8 +38,13 @@ fn small_buffers(settings: &mut gateway::shard::ShardSettings) {
 
 #[test]
 fn a_stalled_reader_costs_little_and_resumes_with_the_newest_and_exact_gaps() {
+    stalled_readers_resume(SendBackend::OneByOne);
+}
+
+pub(crate) fn stalled_readers_resume(backend: SendBackend) {
     const STALLED: usize = 50;
     let mut rig = Rig::with(|settings| {
+        settings.send_backend = backend;
         small_buffers(settings);
         // One that reads may be a moment late on a busy machine; the stalled ones are far behind.
         settings.hub.lag_age_max_ns = 10_000_000_000;
@@ -81,7 +87,12 @@ fn a_stalled_reader_costs_little_and_resumes_with_the_newest_and_exact_gaps() {
 
 #[test]
 fn a_client_that_never_reads_is_closed_and_reset_and_counted() {
+    never_readers_are_reset(SendBackend::OneByOne);
+}
+
+pub(crate) fn never_readers_are_reset(backend: SendBackend) {
     let mut rig = Rig::with(|settings| {
+        settings.send_backend = backend;
         small_buffers(settings);
         settings.hub.slow_age_max_ns = 500_000_000;
         settings.close_grace = Duration::from_millis(300);
@@ -105,7 +116,12 @@ fn a_client_that_never_reads_is_closed_and_reset_and_counted() {
 
 #[test]
 fn a_slow_client_that_reads_at_last_sees_why_it_is_closed() {
+    slow_reader_sees_why(SendBackend::OneByOne);
+}
+
+pub(crate) fn slow_reader_sees_why(backend: SendBackend) {
     let mut rig = Rig::with(|settings| {
+        settings.send_backend = backend;
         small_buffers(settings);
         settings.hub.slow_age_max_ns = 300_000_000;
         settings.close_grace = Duration::from_secs(20);
