@@ -43,9 +43,9 @@ impl Outputs {
     }
 }
 
-/// How often images are read anew because the log does not go back to them. Their writer may have
-/// renewed them meanwhile; if it is dead, they are the best there is.
-const LOSSES_MAX: u8 = 3;
+/// How often images are read anew because the log does not go back to them: writers renew them well before
+/// what they miss is kept no longer, so a second look finds what was cut between the first and the log.
+const RENEWALS_MAX: u8 = 3;
 
 /// How far a bucket has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,8 +96,8 @@ pub(super) struct Bucket {
     missed: bool,
     /// Whether the caller was told that the bucket is complete, and not since that something was lost.
     is_attached: bool,
-    /// Losses since it was live, or since it was wanted.
-    losses: u8,
+    /// How often images were read anew since it was live, or since it was wanted.
+    renewals: u8,
 }
 
 #[derive(Debug)]
@@ -124,7 +124,7 @@ impl Bucket {
             held_before_read: 0,
             missed: false,
             is_attached: false,
-            losses: 0,
+            renewals: 0,
         }
     }
 
@@ -257,14 +257,12 @@ impl Bucket {
             if entry.offset <= self.last {
                 continue;
             }
-            let is_behind_hole = match self.anchored {
-                true => entry.previous > self.last,
-                // Everything that an image does not have must be there.
-                false => self.images.values().any(|image| image.stored.offset < entry.previous),
-            };
-            if is_behind_hole && (self.anchored || self.losses < LOSSES_MAX) {
+            if self.anchored && entry.previous > self.last {
                 self.begin = Begin::Last;
                 return self.lose(outputs);
+            }
+            if !self.anchored && self.has_images_before(entry.previous) {
+                return self.renew_images(outputs);
             }
             self.begin = Begin::History(self.last);
             self.anchored = true;
@@ -281,11 +279,13 @@ impl Bucket {
     fn go_on(&mut self, nothing: bool, tail: Offset, outputs: &mut Outputs) {
         if nothing && tail > self.last && !self.images.is_empty() {
             // Images may know what is held: what they do not must come from the log.
-            let is_lost = self.anchored || self.images.values().any(|i| i.stored.offset < tail);
-            if is_lost && (self.anchored || self.losses < LOSSES_MAX) {
+            if self.anchored {
                 return self.forgotten(tail, outputs);
             }
             self.last = tail;
+            if self.has_images_before(tail) {
+                return self.renew_images(outputs);
+            }
         }
         while let Some(entry) = self.held.front() {
             let previous = entry.previous;
@@ -313,6 +313,18 @@ impl Bucket {
         if self.last >= tail && !self.missed { self.join(outputs) } else { self.read(outputs) }
     }
 
+    /// Whether the log was perhaps cut behind an image before it could be read, and it is worth looking again.
+    /// Also of an instrument that was quiet for long the image is old: nothing is missing in that.
+    fn has_images_before(&self, offset: Offset) -> bool {
+        self.renewals < RENEWALS_MAX && self.images.values().any(|i| i.stored.offset < offset)
+    }
+
+    fn renew_images(&mut self, outputs: &mut Outputs) {
+        self.renewals += 1;
+        self.begin = Begin::Last;
+        self.prepare(outputs);
+    }
+
     /// Up to this offset nothing is kept.
     fn forgotten(&mut self, up_to: Offset, outputs: &mut Outputs) {
         self.begin = Begin::Last;
@@ -324,7 +336,7 @@ impl Bucket {
     fn join(&mut self, outputs: &mut Outputs) {
         self.stage = Stage::Live;
         self.anchored = true;
-        self.losses = 0;
+        self.renewals = 0;
         for (_, pending) in std::mem::take(&mut self.images) {
             let mut image = pending.stored.image;
             if pending.book_is_out {
@@ -349,7 +361,6 @@ impl Bucket {
     fn lose(&mut self, outputs: &mut Outputs) {
         outputs.counters.lost += 1;
         self.is_attached = false;
-        self.losses = self.losses.saturating_add(1);
         outputs.events.push_back(Event::Lost { bucket: self.bucket });
         self.prepare(outputs);
     }
