@@ -393,9 +393,11 @@ fn a_ring_that_is_cut_while_it_is_mapped_does_not_end_the_gateway() {
 #[test]
 fn listening_is_logged_for_machines_with_the_ports_that_were_found() {
     let gateway = Gateway::start(&["--source", "pulse", "--shards", "1", "--log-format", "json"]);
-    let log = gateway.process.log();
-    let line = log.lines().find(|line| line.contains("\"listening\"")).expect("a line says so");
-    let line: serde_json::Value = serde_json::from_str(line).unwrap();
+    let line = until("a line that says so", || {
+        let log = gateway.process.log();
+        log.lines().find(|line| line.contains("\"listening\"")).map(str::to_owned)
+    });
+    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
     let listen: SocketAddr = line["listen"].as_str().unwrap().parse().unwrap();
     assert_eq!(listen, gateway.listen);
     assert_eq!(line["level"], "INFO");

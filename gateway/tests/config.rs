@@ -93,7 +93,7 @@ fn variables_of_an_orchestrator_are_reported_and_not_refused() {
 fn a_bad_value_is_named_with_its_key_its_origin_and_what_was_expected() {
     /// Flags, environment, and what the message must contain.
     type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a [&'a str]);
-    let cases: [Case<'_>; 12] = [
+    let cases: [Case<'_>; 13] = [
         (
             &["--listen", "localhost"],
             &[],
@@ -103,11 +103,12 @@ fn a_bad_value_is_named_with_its_key_its_origin_and_what_was_expected() {
         (&[], &[("TICKCAST_SLOW_AGE", "30")], &["slow-age = \"30\"", "TICKCAST_SLOW_AGE", "30s"]),
         (&["--log-level", "inof"], &[], &["log-level = \"inof\"", "error, warn, info"]),
         (
-            &["--source", "nats://127.0.0.1:4222"],
+            &["--source", "nats://127.0.0.1:none"],
             &[],
-            &["a NATS source is not built into", "shm:PATH"],
+            &["source = \"nats://127.0.0.1:none\"", "the flag --source", "its port is a number"],
         ),
-        (&["--source", "redis://127.0.0.1"], &[], &["a Redis source is not built into"]),
+        (&["--source", "redis://h/a.b"], &[], &["a prefix has 1 to 32"]),
+        (&["--bus-interest", "some"], &[], &["clients or all"]),
         (
             &["--bus", "nats://127.0.0.1:4222"],
             &[],

@@ -3,17 +3,15 @@
 
 mod support;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use support::ledger::Ledger;
-use support::process::{Gateway, PATIENCE, Process, feed_sim, free_address, until};
-use support::subscriber::{Message, Subscriber};
-use wire::sbe::{self, Message as Event};
-use wire::{Book, Channel, FeedState, GapReason, Level, Side};
+use support::process::{Gateway, Process, feed_sim, free_address, until};
+use support::subscriber::Subscriber;
+use support::view::{View, assert_same_books};
+use wire::{Channel, FeedState, GapReason};
 
 const SBE: &str = "tickcast.v1.sbe";
 
@@ -61,114 +59,6 @@ fn gateway(ring: &RingFile, more: &[&str]) -> Gateway {
         vec!["--source", &source, "--shards", "1", "--lag-age", "1h", "--slow-age", "1h"];
     arguments.extend_from_slice(more);
     Gateway::start(&arguments)
-}
-
-/// What a subscriber knows, built only from what it was sent.
-#[derive(Default)]
-struct View {
-    ledger: Ledger,
-    epoch: u64,
-    symbols: BTreeMap<u32, String>,
-    states: Vec<(FeedState, u64)>,
-    book: Book,
-    /// The book after each depth number, as text: all levels, best first.
-    books: BTreeMap<u64, String>,
-    trades: u64,
-}
-
-impl View {
-    /// Enters events until `enough` says so. Panics if the connection ends first, or nothing comes.
-    fn follow(&mut self, subscriber: &mut Subscriber, mut enough: impl FnMut(&Self) -> bool) {
-        let deadline = Instant::now() + PATIENCE;
-        while !enough(self) {
-            assert!(Instant::now() < deadline, "{PATIENCE:?} were not enough: {:?}", self.ledger);
-            match subscriber.next(Duration::from_secs(60)) {
-                Some(Message::Binary(bytes)) => self.enter(&bytes),
-                Some(Message::Text(_)) => {}
-                other => panic!("the stream stopped: {other:?}"),
-            }
-        }
-    }
-
-    fn enter(&mut self, bytes: &[u8]) {
-        for event in sbe::decode(bytes) {
-            let event = event.expect("the gateway's messages decode");
-            if let Event::FeedStatus { state, epoch, .. } = event {
-                self.states.push((state, epoch));
-                if epoch != self.epoch {
-                    self.ledger.clear();
-                    self.symbols.clear();
-                    self.epoch = epoch;
-                }
-            }
-            if let Event::Definition { instrument, epoch } = &event {
-                if *epoch != self.epoch {
-                    assert_eq!(self.epoch, 0, "a new epoch is announced before its definitions");
-                    self.epoch = *epoch;
-                }
-                self.symbols.insert(instrument.id, instrument.symbol.to_string());
-            }
-            if let Some(head) = event.head() {
-                assert!(self.symbols.contains_key(&head.instrument), "defined before first use");
-            }
-            self.ledger.enter(&event);
-            match event {
-                Event::Trade(..) => self.trades += 1,
-                Event::DepthSnapshot(part) => {
-                    if part.part.is_first() {
-                        self.book.clear();
-                    }
-                    self.change(part.bids, part.asks);
-                    if part.part.is_last() {
-                        self.books.insert(part.head.seq, self.book_text());
-                    }
-                }
-                Event::DepthUpdate(update) => {
-                    if update.replaces_book {
-                        self.book.clear();
-                    }
-                    self.change(update.bids, update.asks);
-                    self.books.insert(update.head.seq, self.book_text());
-                }
-                _ => {}
-            }
-        }
-    }
-
-    fn change(
-        &mut self,
-        bids: impl Iterator<Item = (i64, i64)>,
-        asks: impl Iterator<Item = (i64, i64)>,
-    ) {
-        let bids = bids.map(|(price, quantity)| Level { side: Side::Bid, price, quantity });
-        let asks = asks.map(|(price, quantity)| Level { side: Side::Ask, price, quantity });
-        for level in bids.chain(asks) {
-            self.book.apply(&level);
-        }
-        assert!(!self.book.is_crossed(), "books never cross");
-    }
-
-    fn book_text(&self) -> String {
-        let side = |side| self.book.levels(side).collect::<Vec<_>>();
-        format!("{:?} {:?}", side(Side::Bid), side(Side::Ask))
-    }
-
-    fn instrument(&self, symbol: &str) -> u32 {
-        let found = self.symbols.iter().find(|(_, name)| *name == symbol);
-        *found.unwrap_or_else(|| panic!("{symbol} is not among {:?}", self.symbols)).0
-    }
-}
-
-/// Books that both saw at the same number must be equal, level by level.
-fn assert_same_books(one: &View, other: &View) {
-    let mut compared = 0;
-    for (seq, book) in &one.books {
-        if let Some(same) = other.books.get(seq) {
-            assert_eq!(book, same, "books at number {seq}");
-            compared += 1;
-        }
-    }
-    assert!(compared > 5, "only {compared} numbers were seen by both");
 }
 
 #[test]

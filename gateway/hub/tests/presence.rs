@@ -219,7 +219,7 @@ fn a_new_epoch_ends_all_waiting_for_the_old_one() {
     bench.trade(0);
     let feed = Seen::Feed(wire::FeedState::Restarted);
     let reset = Seen::Gap(0, Channel::Trade, GapReason::Reset, 1, 0);
-    assert_eq!(bench.see(conn), [feed.clone(), Seen::Definition(0), reset, trade(1)]);
+    assert_eq!(bench.see(conn), [feed, Seen::Definition(0), reset, trade(1)]);
     bench.trade(0);
     assert_eq!(bench.see(silent), [trade(2)]);
 }

@@ -67,6 +67,18 @@ pub enum ConfigError {
         /// What was expected.
         expected: String,
     },
+    /// A bus whose URL is none.
+    #[error("{key} = \"{value}\" from {origin}: {reason}, such as nats://127.0.0.1:4222/tickcast")]
+    BusUrl {
+        /// The key.
+        key: &'static str,
+        /// The value as it was written.
+        value: String,
+        /// Who wrote it.
+        origin: Origin,
+        /// What is wrong with it.
+        reason: bus::UrlError,
+    },
     /// A value that this build cannot honour.
     #[error(
         "{key} = \"{value}\" from {origin}: {what} is not built into this version; expected {expected}"

@@ -8,9 +8,9 @@ use crate::config::error::ConfigError;
 use crate::config::layers::Layers;
 use crate::config::proxy::NetworkList;
 use crate::config::setting::{
-    Address, AutoCount, BusUrl, Bytes, Count, DescriptorTables, LogFilter, LogFormat, OptionalPath,
-    OriginList, ReplaySpeed, ReplayStart, SendBackend, Setting, ShardCount, SourceUrl, Span, Spin,
-    Switch,
+    Address, AutoCount, BusInterest, BusUrl, Bytes, Count, DescriptorTables, LogFilter, LogFormat,
+    OptionalPath, OriginList, ReplaySpeed, ReplayStart, SendBackend, Setting, ShardCount,
+    SourceUrl, Span, Spin, Switch,
 };
 use crate::proxies::{ForwardedHeader, ProxyProtocol};
 
@@ -117,10 +117,16 @@ keys! {
         spin "spin": Spin = "auto";
     }
     "Feed" {
-        /// Where ticks come from: the embedded simulator, evenly paced quotes, recordings, or a ring in shared memory.
+        /// Where ticks come from: the embedded simulator, evenly paced quotes, recordings, a ring in shared memory, or a bus that a feed elsewhere writes to (`nats://`, `tls://`, `redis://`, `rediss://`; the path is the prefix of all names at the bus, `tickcast` by default).
         source "source": SourceUrl = "sim";
         /// The bus that joins several gateways.
         bus "bus": BusUrl = "none";
+        /// What is taken of a bus: the buckets of instruments that clients are subscribed to, or `all`.
+        bus_interest "bus-interest": BusInterest = "clients";
+        /// How long a bucket is kept once no client is subscribed to it any more: who comes back meanwhile finds it as it was.
+        bus_linger "bus-linger": Span<0, 86_400_000> = "30s";
+        /// How much of a bucket's past is fetched when it is taken: clients that come from another gateway go on within it without a loss.
+        bus_history "bus-history": Span<0, 3_600_000> = "30s";
         /// How many instruments `sim` and `pulse` have.
         symbols "symbols": Count<1, 1_000_000> = "20";
         /// Ticks a second in total, of `sim` (on average) and `pulse` (evenly).
@@ -135,7 +141,7 @@ keys! {
         replay_start "replay-start": ReplayStart = "now";
         /// Records that the ring holds; a power of two. A shard that falls further behind is lapped.
         ring_capacity "ring-capacity": Count<1024, { 1 << 26 }> = "262144";
-        /// How long the publisher of a shared ring may give no sign of life before clients are told.
+        /// How long the publisher of a shared ring, or the writers at a bus, may give no sign of life before clients are told.
         feed_silent_after "feed-silent-after": Span<100, 600_000> = "3s";
     }
     "Sessions" {

@@ -121,6 +121,9 @@ impl Layers {
             Refusal::Malformed => {
                 ConfigError::Value { key: name, value: text, origin, expected: S::expected() }
             }
+            Refusal::BusUrl(reason) => {
+                ConfigError::BusUrl { key: name, value: text, origin, reason }
+            }
             Refusal::NotBuiltIn(what) => ConfigError::NotBuiltIn {
                 key: name,
                 value: text,

@@ -19,7 +19,7 @@ pub use error::{ConfigError, Origin};
 pub use keys::{Config, ENV_PREFIX, KEYS, Key};
 pub use reference::reference;
 pub use setting::{
-    Bus, DescriptorTables, LogFormat, ReplayStart, SendBackend, Speed, Spin, Switch,
+    Bus, BusInterest, DescriptorTables, LogFormat, ReplayStart, SendBackend, Speed, Spin, Switch,
 };
 pub use source::Source;
 

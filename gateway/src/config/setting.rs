@@ -35,6 +35,8 @@ pub enum Refusal {
     Malformed,
     /// Well-formed, but this build cannot do it.
     NotBuiltIn(&'static str),
+    /// It begins like the URL of a bus and is none.
+    BusUrl(bus::UrlError),
 }
 
 /// An IP address and port.
@@ -247,7 +249,35 @@ impl Setting for SourceUrl {
     }
 
     fn expected() -> String {
-        "sim, pulse, replay:FILE[,FILE...] or shm:PATH".to_owned()
+        "sim, pulse, replay:FILE[,FILE...], shm:PATH, nats://HOST[:PORT][/PREFIX] or \
+         redis://HOST[:PORT][/PREFIX]"
+            .to_owned()
+    }
+}
+
+/// What a gateway takes of a bus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BusInterest {
+    /// What its clients are subscribed to.
+    Clients,
+    /// Everything.
+    All,
+}
+
+impl Setting for BusInterest {
+    type Value = Self;
+    const PLACEHOLDER: &'static str = "clients|all";
+
+    fn parse(text: &str) -> Result<Self, Refusal> {
+        match text {
+            "clients" => Ok(Self::Clients),
+            "all" => Ok(Self::All),
+            _ => Err(Refusal::Malformed),
+        }
+    }
+
+    fn expected() -> String {
+        "clients or all".to_owned()
     }
 }
 

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use bus::BusUrl;
+
 use crate::config::setting::Refusal;
 
 /// Where ticks come from.
@@ -16,13 +18,15 @@ pub enum Source {
     Replay(Vec<PathBuf>),
     /// A ring in shared memory that another process writes.
     Shm(PathBuf),
+    /// A bus that a feed elsewhere writes to.
+    Bus(BusUrl),
 }
 
 impl Source {
-    /// Reads `sim`, `pulse`, `replay:FILE[,FILE…]` or `shm:PATH`.
+    /// Reads `sim`, `pulse`, `replay:FILE[,FILE…]`, `shm:PATH`, or the URL of a bus.
     ///
     /// # Errors
-    /// If the text is none of these, or names a kind of source that is not built in.
+    /// If the text is none of these.
     pub fn parse(text: &str) -> Result<Self, Refusal> {
         match text.split_once(':') {
             None if text == "sim" => Ok(Self::Sim),
@@ -33,8 +37,9 @@ impl Source {
                 if named { Ok(Self::Replay(files)) } else { Err(Refusal::Malformed) }
             }
             Some(("shm", path)) if !path.is_empty() => Ok(Self::Shm(PathBuf::from(path))),
-            Some(("nats", _)) => Err(Refusal::NotBuiltIn("a NATS source")),
-            Some(("redis", _)) => Err(Refusal::NotBuiltIn("a Redis source")),
+            Some(("nats" | "tls" | "redis" | "rediss", _)) => {
+                text.parse().map(Self::Bus).map_err(Refusal::BusUrl)
+            }
             _ => Err(Refusal::Malformed),
         }
     }
@@ -54,6 +59,7 @@ impl fmt::Display for Source {
                 Ok(())
             }
             Self::Shm(path) => write!(f, "shm:{}", path.display()),
+            Self::Bus(url) => write!(f, "{url}"),
         }
     }
 }
@@ -70,6 +76,14 @@ mod tests {
         for bad in ["", "simm", "replay:", "replay:a,,b", "shm:", "tcp://x"] {
             assert_eq!(Source::parse(bad), Err(Refusal::Malformed), "{bad:?}");
         }
-        assert!(matches!(Source::parse("nats://127.0.0.1"), Err(Refusal::NotBuiltIn(_))));
+    }
+
+    #[test]
+    fn a_bus_is_shown_without_its_credentials_and_refused_with_a_reason() {
+        let source = Source::parse("nats://me:secret@127.0.0.1:4333/market").unwrap();
+        assert_eq!(source.to_string(), "nats://127.0.0.1:4333/market");
+        assert!(matches!(Source::parse("redis://localhost"), Ok(Source::Bus(_))));
+        let port = Source::parse("nats://localhost:port");
+        assert_eq!(port, Err(Refusal::BusUrl(bus::UrlError::Host)));
     }
 }

@@ -64,7 +64,7 @@ fn feed(config: &Config, now_ns: u64) -> Result<Box<dyn Feed>, SourceError> {
             };
             Box::new(Derived::new(Replay::open(files, repeat)?))
         }
-        Source::Sim | Source::Shm(_) => {
+        Source::Sim | Source::Shm(_) | Source::Bus(_) => {
             let market = MarketConfig {
                 instruments: symbols,
                 rate: config.rate,

@@ -1,9 +1,10 @@
-//! Where ticks come from: an embedded feed, or a ring that another process writes.
+//! Where ticks come from: an embedded feed, a ring that another process writes, or a bus.
 //!
 //! A source gives every shard a ring to read and says what becomes of the feed. It runs on a thread
 //! of its own and never touches a tick on its way to a client. Opening comes before starting, so
 //! that a missing file or a senseless rate is known before anything listens.
 
+mod bus;
 mod embedded;
 mod readers;
 mod shm;
@@ -19,7 +20,7 @@ use wire::FeedState;
 use crate::config::{Config, Source};
 use crate::fleet::Fleet;
 
-pub use status::{FeedStatus, FeedView};
+pub use status::{BusView, FeedStatus, FeedView};
 
 /// Why there is no source.
 #[derive(Debug, thiserror::Error)]
@@ -52,10 +53,11 @@ pub struct Opened {
 ///
 /// # Errors
 /// If the source cannot be what the configuration says. A shared ring that is not there is no
-/// error: it is waited for.
+/// error: it is waited for, and so is a bus.
 pub fn open(config: &Config, status: &Arc<FeedStatus>) -> Result<Opened, SourceError> {
     let run = match &config.source {
         Source::Shm(path) => shm::open(path, config.feed_silent_after, Arc::clone(status)),
+        Source::Bus(url) => bus::open(url, config, Arc::clone(status))?,
         Source::Sim | Source::Pulse | Source::Replay(_) => embedded::open(config, status)?,
     };
     Ok(Opened { run, status: Arc::clone(status) })

@@ -1,4 +1,5 @@
-//! What is known of the feed, for operators: its state, its ring, how often it changed.
+//! What is known of the feed, for operators: its state, its ring, how often it changed, and what became
+//! of the bus that it comes over.
 //!
 //! Written by the source's thread, read by health and metrics. Not on the way to clients: they are
 //! told by their shard.
@@ -28,6 +29,7 @@ struct Seen {
     open_failures: u64,
     /// Why there is no feed, for people.
     trouble: Option<String>,
+    bus: BusView,
 }
 
 impl Seen {
@@ -60,6 +62,21 @@ pub struct FeedView {
     pub open_failures: u64,
     /// Why there is no feed, for people.
     pub trouble: Option<String>,
+    /// The bus that it comes over; all zeros if it does not.
+    pub bus: BusView,
+}
+
+/// A source's bus.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BusView {
+    /// Whether the connection stands.
+    pub is_connected: bool,
+    /// How many buckets are taken.
+    pub wanted: usize,
+    /// How many of them are not complete up to now.
+    pub behind: usize,
+    /// What its reader has seen.
+    pub counters: bus::assembly::Counters,
 }
 
 impl FeedView {
@@ -86,6 +103,7 @@ impl FeedStatus {
             attaches: seen.attaches,
             open_failures: seen.open_failures,
             trouble: seen.trouble.clone(),
+            bus: seen.bus,
         }
     }
 
@@ -116,6 +134,11 @@ impl FeedStatus {
         let mut seen = self.seen();
         seen.open_failures += 1;
         seen.trouble = Some(trouble);
+    }
+
+    /// How it stands with the bus.
+    pub(super) fn bus(&self, view: BusView) {
+        self.seen().bus = view;
     }
 
     fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {

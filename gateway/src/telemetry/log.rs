@@ -6,12 +6,16 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::LogFormat;
 
+/// What others log at `info` is not for operators, unless they ask for it: the source says the same of
+/// its bus, once.
+const QUIET: &str = "async_nats=warn";
+
 /// Starts logging for the process; later calls change nothing.
 ///
 /// The filter is known to be good: [`crate::config`] read it.
 pub fn start(format: LogFormat, filter: &str) {
     let lines = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(filter))
+        .with_env_filter(EnvFilter::new(format!("{QUIET},{filter}")))
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
     // An error means that somebody else started logging: a test with two gateways in one process.

@@ -17,6 +17,7 @@ use wire::FeedState;
 use crate::shard::ShardReport;
 use crate::shard::counters::{Counter, Histograms};
 use crate::source::FeedView;
+use crate::telemetry::bus::BUS;
 use crate::telemetry::process::ProcessView;
 
 /// What every name begins with.
@@ -56,9 +57,12 @@ pub struct Definition {
     reading: Reading,
 }
 
+/// A metric that is not counted by a shard or a hub: its name, unit, sentence, and how it is read.
+pub(super) type Own = (&'static str, Option<Unit>, &'static str, Reading);
+
 /// How a metric is read.
 #[derive(Clone, Copy)]
-enum Reading {
+pub(super) enum Reading {
     /// A counter of each shard.
     ShardCounter(Counter),
     /// A counter of each shard's hub, by its place among [`hub::Counters::each`].
@@ -78,7 +82,7 @@ enum Reading {
 }
 
 /// Metrics that are not counted by a shard or a hub.
-const OWN: [(&str, Option<Unit>, &str, Reading); 27] = [
+const OWN: [Own; 27] = [
     ("build", None, "The running version, as a label.", Reading::Build),
     (
         "process_start_time",
@@ -236,7 +240,7 @@ const OWN: [(&str, Option<Unit>, &str, Reading); 27] = [
 /// Every metric that is exported, in the order of export.
 #[must_use]
 pub fn definitions() -> Vec<Definition> {
-    let own = OWN.into_iter().map(|(name, unit, help, reading)| Definition {
+    let own = OWN.into_iter().chain(BUS).map(|(name, unit, help, reading)| Definition {
         name: format!("{PREFIX}{name}"),
         help,
         unit,
@@ -413,7 +417,7 @@ fn whole(count: usize) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
 }
 
-fn count(count: usize) -> f64 {
+pub(super) fn count(count: usize) -> f64 {
     approximate(whole(count))
 }
 
@@ -426,7 +430,7 @@ fn approximate(value: u64) -> f64 {
 #[must_use]
 pub fn reference() -> String {
     let mut out = String::from(
-        "<!-- Generated from gateway/src/telemetry/metrics.rs, gateway/src/shard/counters.rs and \
+        "<!-- Generated from gateway/src/telemetry, gateway/src/shard/counters.rs and \
          gateway/hub/src/counters.rs; do not edit. \
          `TICKCAST_REGENERATE=1 cargo test -p gateway --test docs` writes it anew. -->\n\
          # Metrics\n\n\

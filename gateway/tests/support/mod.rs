@@ -7,11 +7,13 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part of this")]
 #![allow(clippy::cast_possible_truncation, clippy::missing_panics_doc)]
 
+pub mod bus;
 pub mod certificate;
 pub mod event_source;
 pub mod ledger;
 pub mod process;
 pub mod subscriber;
+pub mod view;
 
 use std::path::PathBuf;
 
