@@ -83,7 +83,7 @@ impl<B: Backend> Source<B> {
 
     async fn store_image(&self, id: u32) {
         let bucket = id / BUCKET_SIZE;
-        let is_written = id % BUCKET_SIZE == 0;
+        let is_written = id.is_multiple_of(BUCKET_SIZE);
         let seq = self.numbers.get(&bucket).copied().filter(|_| is_written).unwrap_or_default();
         let image = InstrumentImage {
             epoch: self.epoch,
@@ -181,10 +181,11 @@ impl<B: Backend> Caller<B> {
                 (self.first, self.trade, self.book) = (None, 0, None);
                 self.reader.want(self.bucket);
             }
-            Event::Image { image, .. } if image.definition.id == self.bucket * BUCKET_SIZE => {
-                if self.book.is_none_or(|book| image.depth_seq > book) {
-                    self.book = Some(image.depth_seq);
-                }
+            Event::Image { image, .. }
+                if image.definition.id == self.bucket * BUCKET_SIZE
+                    && self.book.is_none_or(|book| image.depth_seq > book) =>
+            {
+                self.book = Some(image.depth_seq);
             }
             Event::Ticks { bucket, ticks, .. } => {
                 assert_eq!(*bucket, self.bucket);
