@@ -351,7 +351,7 @@ fn a_bus_that_is_away_or_empty_is_said_and_what_was_missed_is_fetched() {
     // The feed says nothing, and the bus dies.
     feed.pause(true);
     server.kill();
-    not_ready("the feed is silent");
+    not_ready("the feed is silent: nats://");
     view.follow(&mut client, |view| view.states.last().is_some_and(|s| s.0 == FeedState::Silent));
     server.run();
     feed.pause(false);

@@ -34,7 +34,8 @@ pub(super) async fn readyz(admin: &Admin) -> Response<Bytes> {
     }
     if !feed.is_live() {
         reasons.push(match (feed.state, &feed.trouble) {
-            (Some(state), _) => format!("the feed is {}", state.name()),
+            (Some(state), Some(trouble)) => format!("the feed is {}: {trouble}", state.name()),
+            (Some(state), None) => format!("the feed is {}", state.name()),
             (None, Some(trouble)) => format!("no feed yet: {trouble}"),
             (None, None) => "no feed yet".to_owned(),
         });

@@ -70,7 +70,7 @@ async fn run<B: Backend>(
 ) {
     // Without this, clients that come now would take the silence for a quiet market.
     fleet.tell_feed(FeedState::Silent);
-    status.open_failed(format!("{url}: not connected yet"));
+    status.troubled(Some(format!("{url}: not connected yet")));
     let options = ReaderOptions {
         name: "tickcast-gateway".to_owned(),
         history: config.bus_history,
@@ -80,7 +80,7 @@ async fn run<B: Backend>(
         Ok(reader) => Source::new(url, reader, config, fleet, status).run(stop).await,
         Err(error) => {
             tracing::error!(bus = %url, %error, "the bus cannot be used: there will be no ticks");
-            status.open_failed(format!("{url}: {error}"));
+            status.troubled(Some(format!("{url}: {error}")));
         }
     }
 }
@@ -190,14 +190,14 @@ impl<B: Backend> Source<B> {
         self.is_connected = true;
         self.said = None;
         tracing::info!(bus = %self.url, "connected to the bus");
-        if self.stream.is_none() {
-            self.status.open_failed(format!("{}: no feed has written a catalog yet", self.url));
-        }
+        let has_stream = self.stream.is_some();
+        let no_catalog = || format!("{}: no feed has written a catalog yet", self.url);
+        self.status.troubled((!has_stream).then(no_catalog));
     }
 
     fn disconnected(&mut self, reason: String) {
         self.is_connected = false;
-        self.status.open_failed(format!("{}: {reason}", self.url));
+        self.status.troubled(Some(format!("{}: {reason}", self.url)));
         if self.said.as_ref() != Some(&reason) {
             tracing::warn!(bus = %self.url, reason, "no connection to the bus; trying again");
             self.said = Some(reason);
@@ -257,7 +257,7 @@ impl<B: Backend> Source<B> {
         let begun = feeder.begin_epoch_as(catalog.epoch(), instruments, Presence::Detached, now_ns);
         if let Err(error) = begun {
             tracing::error!(%error, "the feed's catalog cannot be used; waiting for another one");
-            self.status.open_failed(format!("{}: {error}", self.url));
+            self.status.troubled(Some(format!("{}: {error}", self.url)));
             return None;
         }
         self.fleet.attach(&ring, Order::Own(feed_sim::fresh_epoch(now_ns)));

@@ -136,6 +136,11 @@ impl FeedStatus {
         seen.trouble = Some(trouble);
     }
 
+    /// Why there is no feed, or may soon be none; `None`: nothing is known against it.
+    pub(super) fn troubled(&self, trouble: Option<String>) {
+        self.seen().trouble = trouble;
+    }
+
     /// How it stands with the bus.
     pub(super) fn bus(&self, view: BusView) {
         self.seen().bus = view;
