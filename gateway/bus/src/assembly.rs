@@ -15,7 +15,7 @@
 
 mod bucket;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -328,6 +328,3 @@ impl Assembly {
         }
     }
 }
-
-/// Queues that must not grow without bound are emptied by the shell before it gives more.
-type Queue<T> = VecDeque<T>;

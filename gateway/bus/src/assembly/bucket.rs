@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use wire::{Channel, InstrumentImage, Kind, Tick};
 
-use super::{Counters, Queue, Request, Ticket};
+use super::{Counters, Request, Ticket};
 use crate::batch::Batch;
 use crate::entry::{Entry, Offset, Slice};
 use crate::event::Event;
@@ -14,8 +14,8 @@ use crate::stored_image::StoredImage;
 /// Where all buckets put what is to be asked and told, and what they share.
 #[derive(Debug)]
 pub(super) struct Outputs {
-    pub(super) requests: Queue<Request>,
-    pub(super) events: Queue<Event>,
+    pub(super) requests: VecDeque<Request>,
+    pub(super) events: VecDeque<Event>,
     pub(super) counters: Counters,
     /// An epoch that is not the catalog's.
     pub(super) foreign_seen: Option<u64>,
@@ -27,8 +27,8 @@ pub(super) struct Outputs {
 impl Outputs {
     pub(super) fn new(held_bytes_max: usize) -> Self {
         Self {
-            requests: Queue::new(),
-            events: Queue::new(),
+            requests: VecDeque::new(),
+            events: VecDeque::new(),
             counters: Counters::default(),
             foreign_seen: None,
             tickets: 0,
