@@ -4,11 +4,13 @@
 
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
+use bus::{BusUrl, Storage, UrlError};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use wire::{INTERVALS, Interval};
 
-/// A venue in a box: writes a feed into a ring in shared memory.
+/// A venue in a box: writes a feed into a ring in shared memory, or to a bus.
 #[derive(Debug, Parser)]
 #[command(name = "feed-sim", version, args_conflicts_with_subcommands = true)]
 pub(crate) struct Cli {
@@ -20,7 +22,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Write a feed into a ring; what `feed-sim` does without a subcommand.
+    /// Write a feed to where it is wanted; what `feed-sim` does without a subcommand.
     Run(RunArgs),
     /// Check recordings: every line, and the book against the recorded quotes.
     Check(CheckArgs),
@@ -30,7 +32,8 @@ pub(crate) enum Command {
 
 #[derive(Args, Debug)]
 pub(crate) struct RunArgs {
-    /// Where to: shm:PATH, a file for the ring, best under /dev/shm.
+    /// Where to: shm:PATH, a file for the ring, best under /dev/shm; or a bus that gateways share, as
+    /// nats://HOST:PORT/PREFIX or redis://HOST:PORT/PREFIX (tls:// and rediss:// with TLS).
     #[arg(long, value_name = "TARGET", required = true)]
     pub(crate) out: Option<Out>,
     /// What: sim, pulse, or replay:FILE[,FILE…] (recordings, merged by time).
@@ -67,9 +70,39 @@ pub(crate) struct RunArgs {
     /// Records that the ring holds; a power of two. Each takes 128 bytes.
     #[arg(long, value_name = "RECORDS", default_value_t = 262_144, value_parser = capacity)]
     pub(crate) ring_capacity: usize,
+    #[command(flatten)]
+    pub(crate) bus: BusArgs,
     /// Show progress on standard error though it is no terminal: a line every second.
     #[arg(long)]
     pub(crate) progress: bool,
+}
+
+/// What a bus is told, and what it is given at once.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+#[command(next_help_heading = "With --out nats://… or redis://…")]
+pub(crate) struct BusArgs {
+    /// Instruments in a bucket: what a gateway can want of the stream, or not.
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) bus_bucket: u32,
+    /// How long ticks are gathered into a batch; while another of the bucket is in flight, until that is
+    /// acknowledged. 0s: as soon as can be.
+    #[arg(long, value_name = "SPAN", default_value = "1ms", value_parser = span)]
+    pub(crate) batch_age: Duration,
+    /// Bytes beyond which a batch takes no more ticks.
+    #[arg(long, value_name = "BYTES", default_value_t = 65_536, value_parser = batch_bytes)]
+    pub(crate) batch_bytes: usize,
+    /// Bytes of ticks that may wait for the bus; beyond it some are dropped, and numbers jump.
+    #[arg(long, value_name = "BYTES", default_value_t = 134_217_728)]
+    pub(crate) held_bytes: usize,
+    /// How long the bus keeps ticks, for gateways that come or come back.
+    #[arg(long, value_name = "SPAN", default_value = "60s", value_parser = retention)]
+    pub(crate) retention: Duration,
+    /// Where NATS keeps them; at Redis the server's own settings decide.
+    #[arg(long, value_name = "memory|file", default_value = "memory")]
+    pub(crate) storage: StorageArg,
+    /// Add instruments C0, C1, … with trades and quotes that clients publish through gateways.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) published: u32,
 }
 
 #[derive(Args, Debug)]
@@ -83,6 +116,23 @@ pub(crate) struct CheckArgs {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Out {
     Shm(PathBuf),
+    Bus(BusUrl),
+}
+
+/// Where NATS keeps a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StorageArg {
+    Memory,
+    File,
+}
+
+impl From<StorageArg> for Storage {
+    fn from(storage: StorageArg) -> Self {
+        match storage {
+            StorageArg::Memory => Self::Memory,
+            StorageArg::File => Self::File,
+        }
+    }
 }
 
 /// Where a feed comes from.
@@ -115,10 +165,16 @@ pub(crate) struct Bars(pub(crate) Vec<Interval>);
 /// What was expected of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Expected {
-    #[error("expected shm:PATH with a path behind the colon")]
+    #[error("expected shm:PATH, nats://HOST:PORT/PREFIX or redis://HOST:PORT/PREFIX")]
     Out,
-    #[error("this version writes to shared memory only; expected shm:PATH")]
-    OutLater,
+    #[error(transparent)]
+    Url(UrlError),
+    #[error("expected a span such as 500us, 1ms, 60s, 5m or 2h")]
+    Span,
+    #[error("expected a span of at least 1s")]
+    Retention,
+    #[error("expected 1024 to 500000")]
+    BatchBytes,
     #[error("expected sim, pulse or replay:FILE[,FILE…]")]
     Source,
     #[error("expected a number above 0, or max")]
@@ -141,8 +197,8 @@ impl FromStr for Out {
     fn from_str(text: &str) -> Result<Self, Expected> {
         match text.split_once(':') {
             Some(("shm", path)) if !path.is_empty() => Ok(Self::Shm(PathBuf::from(path))),
-            Some(("nats" | "redis" | "ws" | "wss" | "tls" | "rediss", _)) => {
-                Err(Expected::OutLater)
+            Some(("nats" | "tls" | "redis" | "rediss", _)) => {
+                text.parse().map(Self::Bus).map_err(Expected::Url)
             }
             _ => Err(Expected::Out),
         }
@@ -206,6 +262,33 @@ fn capacity(text: &str) -> Result<usize, Expected> {
     if is_possible { Ok(capacity) } else { Err(Expected::Capacity) }
 }
 
+/// A whole number and a unit.
+fn span(text: &str) -> Result<Duration, Expected> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| Expected::Span)?;
+    let unit_us: u64 = match unit {
+        "us" => 1,
+        "ms" => 1_000,
+        "s" => 1_000_000,
+        "m" => 60_000_000,
+        "h" => 3_600_000_000,
+        _ => return Err(Expected::Span),
+    };
+    number.checked_mul(unit_us).map(Duration::from_micros).ok_or(Expected::Span)
+}
+
+fn retention(text: &str) -> Result<Duration, Expected> {
+    let retention = span(text)?;
+    if retention >= Duration::from_secs(1) { Ok(retention) } else { Err(Expected::Retention) }
+}
+
+/// NATS takes messages of a megabyte by default.
+fn batch_bytes(text: &str) -> Result<usize, Expected> {
+    let bytes = text.parse().map_err(|_| Expected::BatchBytes)?;
+    if (1_024..=500_000).contains(&bytes) { Ok(bytes) } else { Err(Expected::BatchBytes) }
+}
+
 fn epoch(text: &str) -> Result<u64, Expected> {
     // 0 is no epoch: it stands for none elsewhere.
     text.parse().ok().filter(|epoch| *epoch > 0).ok_or(Expected::Epoch)
@@ -250,6 +333,19 @@ mod tests {
     }
 
     #[test]
+    fn a_bus_is_read_with_what_it_is_told() {
+        let line = "feed-sim --out redis://u:p@h:7/t --bus-bucket 1 --batch-age 250us --retention 5m \
+                    --storage file --published 3";
+        let args = parse(&line.split_whitespace().collect::<Vec<_>>().join(" ")).unwrap();
+        let Some(Out::Bus(url)) = args.out else { panic!("{:?}", args.out) };
+        assert!(!url.to_string().contains('p') || !url.to_string().contains("u:p"), "{url}");
+        assert_eq!((args.bus.bus_bucket, args.bus.published), (1, 3));
+        assert_eq!(args.bus.batch_age, Duration::from_micros(250));
+        assert_eq!(args.bus.retention, Duration::from_secs(300));
+        assert_eq!(Storage::from(args.bus.storage), Storage::File);
+    }
+
+    #[test]
     fn a_start_is_read_to_the_nanosecond() {
         let at = |text: &str| {
             parse(&format!("feed-sim --out shm:t --start-at {text}")).unwrap().start_at
@@ -263,7 +359,12 @@ mod tests {
     fn a_senseless_value_is_named_with_its_flag_and_what_was_expected() {
         let cases = [
             ("--out shm:", "'shm:' for '--out <TARGET>': expected shm:PATH"),
-            ("--out nats://h:4222/t", "this version writes to shared memory only"),
+            ("--out ws://h/v1/stream", "expected shm:PATH, nats://HOST:PORT/PREFIX or redis://"),
+            ("--out nats://h:4222/t/u", "'nats://h:4222/t/u' for '--out <TARGET>'"),
+            ("--out nats://h --retention 10", "expected a span such as 500us"),
+            ("--out nats://h --retention 10ms", "expected a span of at least 1s"),
+            ("--out nats://h --batch-bytes 0", "expected 1024 to 500000"),
+            ("--out nats://h --bus-bucket 0", "'0' for '--bus-bucket <N>'"),
             ("--out shm:t --source market", "'market' for '--source <SOURCE>': expected sim"),
             ("--out shm:t --source replay:a,,b", "expected sim, pulse or replay:FILE"),
             ("--out shm:t --rate 0", "'0' for '--rate <RATE>': expected a number above 0"),

@@ -7,6 +7,7 @@
 
 mod args;
 mod check;
+mod onto_bus;
 mod progress;
 mod run;
 

@@ -1,4 +1,5 @@
-//! `feed-sim run`: one feed into one ring, until it ends or a signal comes.
+//! `feed-sim run`: one feed into one ring, until it ends or a signal comes. The ring is shared memory, or
+//! private and carried onto a bus (`onto_bus`).
 //!
 //! Order of the end: the feed stops between two batches, the ring is closed with complete images
 //! (readers find it closed, not silent), the process exits with 0. The file stays, for readers
@@ -6,25 +7,27 @@
 //! run whose file is replaced or removed ends too: nobody can find what it writes.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use bus::{BusUrl, Overflow};
 use feed_sim::derive::{Derived, Options, TickerPolicy};
 use feed_sim::market::{Market, MarketConfig, MarketError};
 use feed_sim::pulse::{Pulse, PulseError};
 use feed_sim::replay::{Repeat, Replay, ReplayError};
 use feed_sim::{
-    Feed, FeedError, Feeder, FeederError, Outcome, Pacing, Speed, Start, fresh_epoch, image_levels,
-    realtime_ns, shape,
+    Backpressure, Feed, FeedError, Feeder, FeederError, Outcome, Pacing, Speed, Start, fresh_epoch,
+    image_levels, realtime_ns, shape,
 };
-use ring::{CreateError, Ring};
+use ring::{CreateError, Ring, Shape};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::args::{Out, RunArgs, Source, SpeedArg, Switch};
+use crate::onto_bus::{OntoBus, OntoBusError};
 use crate::progress;
 
 /// Exit code after a second signal: what shells report for an interrupt.
@@ -48,6 +51,10 @@ pub(crate) enum RunError {
     Create { path: PathBuf, error: CreateError },
     #[error("--out shm:{}: the file was replaced by another feed's, or removed", .0.display())]
     Replaced(PathBuf),
+    #[error("--out {0}")]
+    OntoBus(#[from] OntoBusError),
+    #[error("--published: clients publish through a bus; --out nats://… or redis://…")]
+    Published,
     #[error("cannot listen to signals: {0}")]
     Signals(io::Error),
     #[error("the feed ended early: {0}")]
@@ -64,26 +71,79 @@ struct Opened {
 
 pub(crate) fn run(args: &RunArgs) -> Result<(), RunError> {
     let stop = stop_on_signals().map_err(RunError::Signals)?;
-    let Opened { mut feed, start } = open(args)?;
-    let Some(Out::Shm(path)) = &args.out else {
-        unreachable!("the command line requires an output");
-    };
-    let instruments = feed.instruments();
-    let shape = shape(instruments, args.ring_capacity, image_levels(instruments.len()));
-    let epoch = args.epoch.unwrap_or_else(|| fresh_epoch(realtime_ns()));
-    let (publisher, ring) = Ring::create(path, shape, epoch)
-        .map_err(|error| RunError::Create { path: path.clone(), error })?;
-    let mut feeder = Feeder::new(publisher, shape);
-    let pacing = Pacing { speed: speed(args), start, ..Pacing::default() };
+    let opened = open(args)?;
+    match &args.out {
+        Some(Out::Shm(path)) if args.bus.published == 0 => run_shared(args, path, opened, &stop),
+        Some(Out::Shm(_)) => Err(RunError::Published),
+        Some(Out::Bus(url)) => run_onto_bus(args, url, opened, &stop),
+        None => unreachable!("the command line requires an output"),
+    }
+}
 
-    let shown = progress::show(args.progress, Arc::clone(&pacing.progress));
-    let watch = Watch::start(ring, Arc::clone(&stop));
-    let outcome = feed_sim::run(&mut *feed, &mut feeder, &pacing, &stop);
+fn run_shared(
+    args: &RunArgs,
+    path: &Path,
+    Opened { mut feed, start }: Opened,
+    stop: &Arc<AtomicBool>,
+) -> Result<(), RunError> {
+    let shape = shape_for(&*feed, args);
+    let (publisher, ring) = Ring::create(path, shape, epoch(args))
+        .map_err(|error| RunError::Create { path: path.to_owned(), error })?;
+    let mut feeder = Feeder::new(publisher, shape);
+    let pacing = Pacing { speed: speed(args, None), start, ..Pacing::default() };
+
+    let shown = progress::show(args.progress, Arc::clone(&pacing.progress), None);
+    let watch = Watch::start(ring, Arc::clone(stop));
+    let outcome = feed_sim::run(&mut *feed, &mut feeder, &pacing, stop);
     feeder.close();
     drop(shown);
     if watch.end() == Found::Replaced {
-        return Err(RunError::Replaced(path.clone()));
+        return Err(RunError::Replaced(path.to_owned()));
     }
+    result(outcome)
+}
+
+fn run_onto_bus(
+    args: &RunArgs,
+    url: &BusUrl,
+    Opened { mut feed, start }: Opened,
+    stop: &Arc<AtomicBool>,
+) -> Result<(), RunError> {
+    let shape = shape_for(&*feed, args);
+    let (publisher, ring) = Ring::heap(shape, epoch(args));
+    let mut feeder = Feeder::new(publisher, shape);
+    // What has no time of its own need not lose anything.
+    let overflow = match (&args.source, args.speed) {
+        (Source::Replay(_), SpeedArg::Max) => Overflow::Wait,
+        _ => Overflow::Drop,
+    };
+    let instruments = feed.instruments().len();
+    let Some(onto) = OntoBus::start(url, &args.bus, &ring, instruments, overflow, stop)? else {
+        return Ok(());
+    };
+    let speed = speed(args, Some(onto.backpressure(&ring)));
+    let pacing = Pacing { speed, start, ..Pacing::default() };
+
+    let shown = progress::show(args.progress, Arc::clone(&pacing.progress), Some(onto.progress()));
+    let outcome = feed_sim::run(&mut *feed, &mut feeder, &pacing, stop);
+    feeder.close();
+    // The feed's own fault is told first; what it had made is carried all the same.
+    let carried = onto.end();
+    drop(shown);
+    result(outcome)?;
+    Ok(carried?)
+}
+
+fn shape_for(feed: &dyn Feed, args: &RunArgs) -> Shape {
+    let instruments = feed.instruments();
+    shape(instruments, args.ring_capacity, image_levels(instruments.len()))
+}
+
+fn epoch(args: &RunArgs) -> u64 {
+    args.epoch.unwrap_or_else(|| fresh_epoch(realtime_ns()))
+}
+
+fn result(outcome: Outcome) -> Result<(), RunError> {
     match outcome {
         Outcome::Ended | Outcome::Stopped => Ok(()),
         Outcome::Failed(error) => Err(RunError::Feed(error)),
@@ -126,10 +186,10 @@ fn options(args: &RunArgs) -> Options {
     Options { intervals: args.bars.0.clone(), ticker, ..Options::default() }
 }
 
-fn speed(args: &RunArgs) -> Speed {
+fn speed(args: &RunArgs, backpressure: Option<Backpressure>) -> Speed {
     match (&args.source, args.speed) {
         (Source::Replay(_), SpeedArg::Times(times)) => Speed::Times(times),
-        (Source::Replay(_), SpeedArg::Max) => Speed::Max(None),
+        (Source::Replay(_), SpeedArg::Max) => Speed::Max(backpressure),
         // The others have a rate of their own.
         (Source::Sim | Source::Pulse, _) => Speed::Times(1.0),
     }

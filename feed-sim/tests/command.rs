@@ -267,14 +267,15 @@ fn check_says_what_a_recording_is_worth() {
 fn what_cannot_be_is_refused_with_its_reason_and_code() {
     let (_directory, path) = place();
     let out = format!("shm:{}", path.display());
-    let cases: [(&[&str], i32, &str); 8] = [
+    let cases: [(&[&str], i32, &str); 9] = [
         (&[], 2, "--out <TARGET>"),
-        (&["--out", "redis://localhost"], 2, "this version writes to shared memory only"),
+        (&["--out", "ws://localhost"], 2, "expected shm:PATH, nats://HOST"),
         (&["--out", "shm:/nonexistent/ring"], 1, "--out shm:/nonexistent/ring: "),
         (&["--out", &out, "--symbols", "0"], 1, "--source sim: a market has 1 to"),
         (&["--out", &out, "--rate", "0.5"], 1, "--rate 0.5: the simulator's rate is a whole"),
         (&["--out", &out, "--source", "pulse", "--rate", "1e12"], 1, "--source pulse: a pulse has"),
         (&["--out", &out, "--source", "replay:/nonexistent"], 1, "/nonexistent: cannot be opened"),
+        (&["--out", &out, "--published", "1"], 1, "--published: clients publish through a bus"),
         (&["--out", &out, "--progres"], 2, "--progress"),
     ];
     for (arguments, code, expected) in cases {

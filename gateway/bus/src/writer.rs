@@ -64,6 +64,12 @@ pub enum WriterError {
         /// What it refused.
         error: Box<BusError>,
     },
+    /// The bus has no place for logs and values, and does not make one.
+    #[error("{url}: the bus keeps no streams; at NATS, JetStream must be enabled")]
+    NoStore {
+        /// Which bus.
+        url: String,
+    },
     /// Another writer lives.
     #[error(
         "{url}: another feed is writing this stream (writer {writer:016x}); each needs its own prefix"
@@ -267,6 +273,10 @@ impl<B: Backend> Writer<B> {
                 Err(error @ (BusError::Unreachable(_) | BusError::TimedOut)) => {
                     self.trouble = Some(chain(&error));
                     time::sleep(ESTABLISH_AGAIN).await;
+                }
+                // Asked to make it: what is missing is the means.
+                Err(BusError::Missing) => {
+                    return Err(WriterError::NoStore { url: self.url.to_string() });
                 }
                 Err(error) => {
                     return Err(WriterError::Refused {
