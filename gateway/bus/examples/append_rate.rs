@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bus::inbox::{Inbox, Signal, inbox};
 use bus::{
-    AppendError, Backend, Batch, BusUrl, ConnectOptions, Offset, Redis, StoreOptions, limits,
+    AppendError, Backend, Batch, BusUrl, ConnectOptions, Nats, Offset, Redis, StoreOptions, limits,
 };
 use bytes::Bytes;
 use futures_util::future::{join_all, try_join_all};
@@ -41,7 +41,11 @@ fn main() -> Result<(), Failure> {
     for ticks in [1, 16, 256] {
         for buckets in [1, 16, 128] {
             let span = Duration::from_secs_f64(seconds);
-            runtime.block_on(measure::<Redis>(&url, ticks, buckets, span))?;
+            if url.scheme().is_nats() {
+                runtime.block_on(measure::<Nats>(&url, ticks, buckets, span))?;
+            } else {
+                runtime.block_on(measure::<Redis>(&url, ticks, buckets, span))?;
+            }
         }
     }
     println!("times in microseconds");

@@ -11,8 +11,9 @@ use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 
 use crate::backend::BusError;
+use crate::backoff::backoff;
 use crate::inbox::Signal;
-use crate::limits::{BACKOFF_MAX, BACKOFF_MIN};
+use crate::limits::BACKOFF_MAX;
 use crate::redis::dial::Dial;
 use crate::redis::live::Live;
 use crate::redis::session::{Change, Failure, Session};
@@ -99,7 +100,7 @@ impl Shared {
 
     /// Opens sessions until closed.
     pub(super) async fn supervise(&self) {
-        let mut wait_max = BACKOFF_MIN;
+        let mut attempt = 0;
         let mut known: Vec<Host> = Vec::new();
         while !self.is_closed() {
             let began = Instant::now();
@@ -107,10 +108,10 @@ impl Shared {
             self.set(State::Down(reason.clone()));
             self.live.tell(Signal::Disconnected(reason.to_string()));
             if began.elapsed() > BACKOFF_MAX + self.timeout {
-                wait_max = BACKOFF_MIN;
+                attempt = 0;
             }
-            tokio::time::sleep(wait_max.mul_f64(rand::random())).await;
-            wait_max = (wait_max * 2).min(BACKOFF_MAX);
+            attempt += 1;
+            tokio::time::sleep(backoff(attempt, rand::random())).await;
         }
     }
 
