@@ -12,6 +12,7 @@
 //! | [`Backend`] | what a bus must do; one implementation for each |
 //! | [`Writer`] | a feed's ticks into logs, once and in order |
 //! | [`Bridge`] | a ring, read into a writer |
+//! | [`Publisher`] | numbers and appends what clients publish |
 //! | [`Inbox`](inbox) | what a bus sends unasked, in one bounded queue |
 //! | [`Reader`], [`Event`] | one node's view of the buckets it wants, without holes |
 //! | [`assembly`] | the reader's core: a state machine without I/O |
@@ -29,6 +30,7 @@ mod event;
 pub mod inbox;
 pub mod limits;
 mod nats;
+mod publisher;
 mod reader;
 mod redis;
 mod sparse;
@@ -47,6 +49,7 @@ pub use catalog::{Catalog, CatalogError, WriterKind};
 pub use entry::{Entry, Offset, Slice};
 pub use event::Event;
 pub use nats::Nats;
+pub use publisher::{PublishError, Published, Publisher, PublisherCounters, PublisherOptions};
 pub use reader::{Reader, ReaderOptions};
 pub use sparse::SparseError;
 pub use stored_image::{StoredImage, StoredImageError};
