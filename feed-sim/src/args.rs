@@ -23,7 +23,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Write a feed to where it is wanted; what `feed-sim` does without a subcommand.
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Check recordings: every line, and the book against the recorded quotes.
     Check(CheckArgs),
     /// Print statistics of the simulator, beside those of recordings.
@@ -313,7 +313,7 @@ mod tests {
         let cli = Cli::try_parse_from(line.split(' ')).map_err(|error| error.to_string())?;
         Ok(match cli.command {
             None => cli.run,
-            Some(Command::Run(args)) => args,
+            Some(Command::Run(args)) => *args,
             Some(other) => panic!("{other:?}"),
         })
     }
