@@ -137,6 +137,8 @@ impl EventLoop {
             return Turn::Over;
         }
         let arrivals = self.take_arrivals(hub, started_ns);
+        // Before any of them is answered: who has an answer is counted.
+        self.show_sessions();
         let (records, visits) = self.serve_ticks(hub);
         let now_ns = monotonic_ns();
         let events = self.serve_sockets(hub, now_ns);
@@ -150,8 +152,7 @@ impl EventLoop {
         if let Some(draining) = self.draining.as_mut() {
             draining.step(&mut self.sessions, hub, now_ns);
         }
-        // Relaxed: a number to look at, read by nobody who needs anything else of this turn.
-        self.gauge.store(self.sessions.len(), Ordering::Relaxed);
+        self.show_sessions();
         self.front.set_sessions(self.sessions.len());
         self.front.begin_tls_turn();
 
@@ -166,6 +167,11 @@ impl EventLoop {
         let turn_ns = monotonic_ns() - started_ns;
         self.sessions.tally.histograms.turn_ns.saturating_record(turn_ns);
         Turn::Busy
+    }
+
+    fn show_sessions(&self) {
+        // Relaxed: a number to look at, read by nobody who needs anything else of this turn.
+        self.gauge.store(self.sessions.len(), Ordering::Relaxed);
     }
 
     /// Ring and visits in turn. Returns how many records and visits there were.
