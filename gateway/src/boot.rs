@@ -19,8 +19,9 @@ use tokio::time::Instant;
 use crate::admin::{self, Admin};
 use crate::config::{self, Config, LogFormat, Switch};
 use crate::fleet::Fleet;
+use crate::publish::{self, PublishStatus};
 use crate::routes::PublicRoutes;
-use crate::shard::{self, DescriptorTable, ShardSpec, StartError};
+use crate::shard::{self, DescriptorTable, ShardSettings, ShardSpec, StartError};
 use crate::source::{self, FeedStatus, SourceError};
 use crate::telemetry::{self, Process};
 
@@ -60,6 +61,9 @@ pub enum BootError {
     /// The source cannot be opened.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// What clients publish has no way to the bus.
+    #[error(transparent)]
+    Publish(#[from] publish::OpenError),
     /// The shards cannot be started.
     #[error(transparent)]
     Shards(#[from] StartError),
@@ -129,6 +133,8 @@ fn up_and_down(config: &Config) -> Result<(), BootError> {
     let feed = Arc::new(FeedStatus::default());
     let tls = certificate(config)?;
     let source = source::open(config, &feed)?;
+    let published = Arc::new(PublishStatus::default());
+    let publisher = publish::open(config, &published)?;
     probe("listen", config.listen)?;
     probe("admin-listen", config.admin_listen)?;
     if !config.admin_listen.ip().is_loopback() {
@@ -152,7 +158,7 @@ fn up_and_down(config: &Config) -> Result<(), BootError> {
 
     // 5. Shards: eventfds and runtimes, then a barrier, then tables of their own, then listeners.
     //    When this returns all of them listen.
-    let fleet = Arc::new(start_shards(config, tls.as_ref())?);
+    let fleet = Arc::new(start_shards(config, tls.as_ref(), publisher.as_ref())?);
 
     // 6. The operators' listener, after the shards' tables were split off: in theirs it would live on.
     let listener = runtime.block_on(admin::listen(config.admin_listen)).map_err(|source| {
@@ -160,7 +166,8 @@ fn up_and_down(config: &Config) -> Result<(), BootError> {
     })?;
     let admin_address = listener.local_addr().map_err(BootError::Resources)?;
 
-    // 7. The source, last: from here on ticks flow.
+    // 7. The way for what clients publish, and the source, last: from here on ticks flow.
+    let publisher = publisher.map(|publisher| publisher.start(&fleet)).transpose()?;
     let source = source.start(&fleet)?;
     announce(config, &fleet, admin_address);
     let supervisor = Arc::new(Supervisor::from_environment());
@@ -172,6 +179,7 @@ fn up_and_down(config: &Config) -> Result<(), BootError> {
         fleet: Arc::clone(&fleet),
         feed,
         process: Arc::clone(&process),
+        publish: published,
         draining,
         drain_window: config.drain_window,
     });
@@ -192,6 +200,9 @@ fn up_and_down(config: &Config) -> Result<(), BootError> {
     // 10. The source, then the shards with what is still open. Tasks that held the fleet end with
     //     the runtime.
     source.stop();
+    if let Some(publisher) = publisher {
+        publisher.stop();
+    }
     drop(admin);
     runtime.shutdown_timeout(Duration::from_millis(100));
     if let Some(fleet) = Arc::into_inner(fleet) {
@@ -224,8 +235,13 @@ fn probe(key: &'static str, address: SocketAddr) -> Result<(), BootError> {
     })
 }
 
-fn start_shards(config: &Config, tls: Option<&Arc<ServerConfig>>) -> Result<Fleet, BootError> {
-    let settings = Arc::new(settings::settings(config)?);
+fn start_shards(
+    config: &Config,
+    tls: Option<&Arc<ServerConfig>>,
+    publisher: Option<&publish::Opened>,
+) -> Result<Fleet, BootError> {
+    let publish = publisher.map(publish::Opened::settings).cloned().unwrap_or_default();
+    let settings = Arc::new(ShardSettings { publish, ..settings::settings(config)? });
     let routes = Arc::new(PublicRoutes);
     let cores = match config.pin {
         Switch::On => sys::allowed_cores().unwrap_or_default(),
@@ -243,6 +259,7 @@ fn start_shards(config: &Config, tls: Option<&Arc<ServerConfig>>) -> Result<Flee
                 config::DescriptorTables::Shared => DescriptorTable::Shared,
                 _ => DescriptorTable::Own,
             },
+            publish: publisher.map(publish::Opened::port),
         })
         .collect();
     let fleet = Fleet::new(shard::start(specs).map_err(|error| match error {

@@ -11,6 +11,7 @@ use ring::Ring;
 use rustls::ServerConfig;
 use wire::FeedState;
 
+use crate::publish::Directory;
 use crate::shard::{Control, DescriptorTable, InterestTable, Order, ShardHandle, ShardReport};
 
 /// How long a shard may take to answer: thousands of turns.
@@ -77,6 +78,18 @@ impl Fleet {
     /// Has every client told what became of the feed.
     pub fn tell_feed(&self, state: FeedState) {
         self.tell(|| Control::Feed(state));
+    }
+
+    /// Has every shard take ticks for what this lists.
+    pub fn use_directory(&self, directory: &Arc<Directory>) {
+        self.tell(|| Control::Directory(Arc::clone(directory)));
+    }
+
+    /// Tells one shard something.
+    pub fn tell_one(&self, shard: usize, control: Control) {
+        if let Some(shard) = self.shards.get(shard) {
+            shard.send(control);
+        }
     }
 
     /// Has every new connection get this certificate.

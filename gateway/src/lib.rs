@@ -15,6 +15,7 @@ pub mod fleet;
 mod http;
 mod native;
 pub mod proxies;
+pub mod publish;
 pub mod routes;
 mod session;
 pub mod shard;

@@ -93,7 +93,7 @@ fn variables_of_an_orchestrator_are_reported_and_not_refused() {
 fn a_bad_value_is_named_with_its_key_its_origin_and_what_was_expected() {
     /// Flags, environment, and what the message must contain.
     type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a [&'a str]);
-    let cases: [Case<'_>; 13] = [
+    let cases: [Case<'_>; 16] = [
         (
             &["--listen", "localhost"],
             &[],
@@ -109,10 +109,13 @@ fn a_bad_value_is_named_with_its_key_its_origin_and_what_was_expected() {
         ),
         (&["--source", "redis://h/a.b"], &[], &["a prefix has 1 to 32"]),
         (&["--bus-interest", "some"], &[], &["clients or all"]),
+        (&["--bus", "kafka://127.0.0.1"], &[], &["bus = \"kafka://127.0.0.1\"", "expected none"]),
+        (&["--bus", "nats://127.0.0.1/a.b"], &[], &["a prefix has 1 to 32 of"]),
+        (&["--publish", "local"], &[], &["publish = \"local\"", "bus must be set with it"]),
         (
-            &["--bus", "nats://127.0.0.1:4222"],
+            &["--publish", "key", "--bus", "redis://127.0.0.1"],
             &[],
-            &["a NATS bus is not built into", "expected none"],
+            &["publish = \"key\"", "publish-keys-file must be set with it"],
         ),
         (&["--source", "replay:"], &[], &["replay:FILE"]),
         (&["--speed", "-1"], &[], &["speed = \"-1\"", "max or a positive number"]),

@@ -22,6 +22,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
 use crate::fleet::Fleet;
+use crate::publish::PublishStatus;
 use crate::routes::{Refusal, json, method_not_allowed, refusal};
 use crate::source::FeedStatus;
 use crate::telemetry::{Process, Scrape};
@@ -44,6 +45,8 @@ pub struct Admin {
     pub feed: Arc<FeedStatus>,
     /// The process.
     pub process: Arc<Process>,
+    /// What the publishing thread does.
+    pub publish: Arc<PublishStatus>,
     /// Whether the gateway drains; setting it begins that.
     pub draining: watch::Sender<bool>,
     /// How long a drain takes at most.
@@ -145,6 +148,7 @@ async fn metrics(admin: &Admin) -> Response<Bytes> {
         reports: admin.fleet.report(0).await,
         feed: admin.feed.view(),
         process: admin.process.view(),
+        publish: admin.publish.view(),
         is_draining: *admin.draining.borrow(),
     };
     let mut response = Response::new(Bytes::from(scrape.encode()));

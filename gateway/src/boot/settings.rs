@@ -9,6 +9,7 @@ use sys::SocketOptions;
 use crate::clock::saturating_ns;
 use crate::config::{self, Config, Switch};
 use crate::proxies::Proxies;
+use crate::publish::PublishSettings;
 use crate::shard::{Echo, SendBackend, ShardSettings, Spin};
 
 /// How long an idle shard looks at the ring at most, where it spins: a few wake-ups' worth.
@@ -55,6 +56,7 @@ pub(super) fn settings(config: &Config) -> Result<ShardSettings, LimitsError> {
             Switch::On => Echo::Served,
             Switch::Off => Echo::Absent,
         },
+        publish: PublishSettings::default(),
     })
 }
 

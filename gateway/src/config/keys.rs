@@ -9,7 +9,7 @@ use crate::config::layers::Layers;
 use crate::config::proxy::NetworkList;
 use crate::config::setting::{
     Address, AutoCount, BusInterest, BusUrl, Bytes, Count, DescriptorTables, LogFilter, LogFormat,
-    OptionalPath, OriginList, ReplaySpeed, ReplayStart, SendBackend, Setting, ShardCount,
+    OptionalPath, OriginList, Publish, ReplaySpeed, ReplayStart, SendBackend, Setting, ShardCount,
     SourceUrl, Span, Spin, Switch,
 };
 use crate::proxies::{ForwardedHeader, ProxyProtocol};
@@ -119,7 +119,7 @@ keys! {
     "Feed" {
         /// Where ticks come from: the embedded simulator, evenly paced quotes, recordings, a ring in shared memory, or a bus that a feed elsewhere writes to (`nats://`, `tls://`, `redis://`, `rediss://`; the path is the prefix of all names at the bus, `tickcast` by default).
         source "source": SourceUrl = "sim";
-        /// The bus that joins several gateways.
+        /// The bus that joins several gateways: what clients publish goes there, and comes back to those whose `source` it is.
         bus "bus": BusUrl = "none";
         /// What is taken of a bus: the buckets of instruments that clients are subscribed to, or `all`.
         bus_interest "bus-interest": BusInterest = "clients";
@@ -167,6 +167,18 @@ keys! {
         close_grace "close-grace": Span<0, 600_000> = "5s";
         /// How long a drain may take: connections are told and closed one after another over this time.
         drain_window "drain-window": Span<0, 3_600_000> = "10s";
+    }
+    "Publishing" {
+        /// Who may publish ticks of the instruments that clients write: nobody, whoever is connected, or whoever shows a key of `publish-keys-file` with `auth`. Needs a `bus`.
+        publish "publish": Publish = "off";
+        /// The keys, one on each line; lines that begin with `#` are none. Keep the file from others.
+        publish_keys_file "publish-keys-file": OptionalPath = "";
+        /// Ticks a second that one connection may publish, in bursts of twice as many; what is more is refused.
+        publish_rate "publish-rate": Count<1, 1_000_000> = "1000";
+        /// Ticks that one connection may have without an answer; what is more is refused with `busy`.
+        publish_in_flight "publish-in-flight": Count<1, 65_536> = "4096";
+        /// How long published ticks wait for a bus that does not answer before their client is told so.
+        publish_patience "publish-patience": Span<100, 600_000> = "20s";
     }
     "Memory and turns" {
         /// Entries of recent ticks in the logs of all shards together; each gets its part, a power of two.

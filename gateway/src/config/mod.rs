@@ -19,7 +19,8 @@ pub use error::{ConfigError, Origin};
 pub use keys::{Config, ENV_PREFIX, KEYS, Key};
 pub use reference::reference;
 pub use setting::{
-    Bus, BusInterest, DescriptorTables, LogFormat, ReplayStart, SendBackend, Speed, Spin, Switch,
+    Bus, BusInterest, DescriptorTables, LogFormat, Publish, ReplayStart, SendBackend, Speed, Spin,
+    Switch,
 };
 pub use source::Source;
 
@@ -41,6 +42,16 @@ impl Config {
             let expected = expected.to_owned();
             Err(ConfigError::Contradiction { key, value: text, origin, expected })
         };
+        let needs = |key, needs| {
+            let Written { text, origin } = layers.written(key);
+            Err(ConfigError::Alone { key, value: text, origin, needs })
+        };
+        if config.publish != Publish::Off && config.bus == Bus::None {
+            return needs("publish", "bus");
+        }
+        if config.publish == Publish::Key && config.publish_keys_file.is_none() {
+            return needs("publish", "publish-keys-file");
+        }
         if config.pong_timeout <= config.ping_interval {
             return contradiction("pong-timeout", "more than the ping-interval");
         }

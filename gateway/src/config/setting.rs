@@ -281,14 +281,16 @@ impl Setting for BusInterest {
     }
 }
 
-/// The bus that joins gateways; there is none in this build.
+/// The bus that joins gateways.
 pub struct BusUrl;
 
-/// No bus: the only value so far.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The bus that joins gateways.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Bus {
     /// This gateway stands alone.
     None,
+    /// What its clients publish goes here.
+    At(bus::BusUrl),
 }
 
 impl Setting for BusUrl {
@@ -298,14 +300,15 @@ impl Setting for BusUrl {
     fn parse(text: &str) -> Result<Bus, Refusal> {
         match text {
             "none" => Ok(Bus::None),
-            _ if text.starts_with("nats://") => Err(Refusal::NotBuiltIn("a NATS bus")),
-            _ if text.starts_with("redis://") => Err(Refusal::NotBuiltIn("a Redis bus")),
-            _ => Err(Refusal::Malformed),
+            _ => text.parse().map(Bus::At).map_err(|error| match error {
+                bus::UrlError::Scheme => Refusal::Malformed,
+                other => Refusal::BusUrl(other),
+            }),
         }
     }
 
     fn expected() -> String {
-        "none".to_owned()
+        "none, nats://HOST[:PORT][/PREFIX] or redis://HOST[:PORT][/PREFIX]".to_owned()
     }
 }
 
@@ -372,6 +375,18 @@ words! {
         On = "true",
         /// It is not done.
         Off = "false",
+    }
+}
+
+words! {
+    /// Who may publish.
+    Publish {
+        /// Nobody.
+        Off = "off",
+        /// Whoever is connected.
+        Local = "local",
+        /// Who shows a key.
+        Key = "key",
     }
 }
 

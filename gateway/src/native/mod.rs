@@ -5,19 +5,32 @@
 
 use hub::{ConnId, Hub};
 use wire::Encoding;
-use wire::command::{Buffers, Command};
-use wire::reply::{self, Hello};
+use wire::command::{Buffers, Command, CommandError, CommandId, Publish};
+use wire::reply::{self, Hello, PublishLimits};
 
 use crate::session::Opcode;
 use crate::shard::settings::ShardSettings;
 
 /// What became of a client's text message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Handled {
     /// It was a command, and the hub answered it.
     Command,
     /// It was none, and the reply says why.
     Malformed,
+    /// It was a command for the shard: nothing is answered yet.
+    Publish(Publish),
+    /// Likewise.
+    Auth(Option<CommandId>, String),
+}
+
+/// Whether the gateway has publishers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Publishers {
+    /// Nobody may publish: binary messages are no commands.
+    None,
+    /// Somebody may.
+    Some,
 }
 
 /// What data frames of an encoding are.
@@ -36,7 +49,10 @@ pub(crate) fn hello(out: &mut Vec<u8>, encoding: Encoding, hub: &Hub, settings: 
         heartbeat_ms: u64::try_from(settings.heartbeat.as_millis()).unwrap_or(u64::MAX),
         subscriptions_max: settings.hub.topics_per_connection_max as u64,
         commands_per_second: u64::from(settings.command_rate),
-        publish: None,
+        publish: settings.publish.is_on().then(|| PublishLimits {
+            ticks_per_second: u64::from(settings.publish.ticks_per_second),
+            in_flight: settings.publish.in_flight_max as u64,
+        }),
     };
     hello.write(out);
 }
@@ -48,16 +64,35 @@ pub(crate) fn heartbeat(out: &mut Vec<u8>, encoding: Encoding, hub: &Hub, ts_ns:
     encoding.close(out);
 }
 
-/// Acts upon a client's text message and writes the reply. The text is overwritten.
-pub(crate) fn handle(
-    text: &mut [u8],
+/// Reads a client's message. A text is overwritten.
+pub(crate) fn parse(
+    message: &mut [u8],
+    kind: Opcode,
     buffers: &mut Buffers,
+) -> Result<Command, CommandError> {
+    match kind {
+        Opcode::Binary => Command::parse_binary(message),
+        _ => Command::parse(message, buffers),
+    }
+}
+
+/// Acts upon a command and writes the reply. What the shard has to do itself, where there are publishers, is
+/// given back.
+pub(crate) fn handle(
+    command: Result<Command, CommandError>,
+    publishers: Publishers,
     conn: ConnId,
     hub: &mut Hub,
     now_ns: u64,
     out: &mut Vec<u8>,
 ) -> Handled {
-    match Command::parse(text, buffers) {
+    match command {
+        Ok(Command::Publish(publish)) if publishers == Publishers::Some => {
+            Handled::Publish(publish)
+        }
+        Ok(Command::Auth { id, token }) if publishers == Publishers::Some => {
+            Handled::Auth(id, token)
+        }
         Ok(command) => {
             hub.handle_command(conn, &command, now_ns, out);
             Handled::Command

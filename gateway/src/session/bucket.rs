@@ -39,6 +39,21 @@ impl Bucket {
         Self { milli_tokens: allowance.burst_milli(), refilled_ms: now_ms }
     }
 
+    /// Takes `cost` tokens if they are there; what is refused costs nothing.
+    pub(crate) fn try_take(&mut self, allowance: Allowance, cost: u32, now_ms: u32) -> Verdict {
+        if self.take(allowance, 0, now_ms) == Verdict::Accepted
+            && self.milli_tokens >= i64::from(cost) * 1000
+        {
+            return self.take(allowance, cost, now_ms);
+        }
+        Verdict::Refused
+    }
+
+    /// Gives one token back.
+    pub(crate) const fn give_back(&mut self) {
+        self.milli_tokens += 1000;
+    }
+
     /// Takes `cost` tokens.
     pub(crate) fn take(&mut self, allowance: Allowance, cost: u32, now_ms: u32) -> Verdict {
         let burst = allowance.burst_milli();
@@ -73,6 +88,17 @@ mod tests {
         assert!((200..240).contains(&accepted), "{accepted}");
         assert!(verdicts.contains(&Verdict::Refused));
         assert_eq!(verdicts.last(), Some(&Verdict::Flood));
+    }
+
+    #[test]
+    fn what_is_refused_costs_nothing_where_that_is_the_rule() {
+        let mut bucket = Bucket::full(ALLOWANCE, 0);
+        assert_eq!(bucket.try_take(ALLOWANCE, 201, 0), Verdict::Refused);
+        assert_eq!(bucket.try_take(ALLOWANCE, 200, 0), Verdict::Accepted);
+        assert_eq!(bucket.try_take(ALLOWANCE, 1, 0), Verdict::Refused);
+        assert_eq!(bucket.try_take(ALLOWANCE, 1, 10), Verdict::Accepted);
+        bucket.give_back();
+        assert_eq!(bucket.try_take(ALLOWANCE, 1, 10), Verdict::Accepted);
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod frame;
 mod group;
 mod inbound;
 mod outbound;
+mod publishing;
 mod reading;
 mod sessions;
 mod table;

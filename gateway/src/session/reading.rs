@@ -4,8 +4,8 @@
 //! answers is not read: its next ones would have to be kept.
 
 use hub::Hub;
-use wire::CloseCode;
 use wire::reply::{self, ErrorCode};
+use wire::{CloseCode, Encoding};
 
 use super::bucket::{Allowance, Verdict};
 use super::frame::parse_close;
@@ -158,6 +158,12 @@ impl Sessions {
         let allowance = self.allowance();
         let Some(session) = self.table.get_mut(slot) else { return After::Next };
         let (face, phase) = (session.face, session.phase);
+        let publishers = match self.settings.publish.is_on() {
+            true => native::Publishers::Some,
+            false => native::Publishers::None,
+        };
+        let takes_binary =
+            publishers == native::Publishers::Some && face == Face::Native(Encoding::Sbe);
         let payload = session.inbound.payload(input, unit);
         match unit.opcode {
             Opcode::Close => {
@@ -183,28 +189,18 @@ impl Sessions {
                 }
             }
             data if face == Face::Echo => append(&mut self.replies, data, unit.fin, payload),
-            Opcode::Text => {
+            Opcode::Binary if !takes_binary => {
+                return After::Close(CloseCode::UnsupportedData, Phase::AwaitingClose);
+            }
+            Opcode::Text | Opcode::Binary => {
                 self.reply.clear();
                 match session.bucket.take(allowance, 1, to_ms(now_ns)) {
                     Verdict::Accepted => {
                         let Some(conn) = session.conn else { return After::Next };
-                        let handled = native::handle(
-                            payload,
-                            &mut self.commands,
-                            conn,
-                            hub,
-                            now_ns,
-                            &mut self.reply,
-                        );
-                        match handled {
-                            native::Handled::Command => {
-                                self.tally.counters.count(Counter::Commands);
-                            }
-                            native::Handled::Malformed => {
-                                session.bucket.take(allowance, MALFORMED_COST, to_ms(now_ns));
-                                self.tally.counters.count(Counter::CommandsMalformed);
-                            }
-                        }
+                        let command = native::parse(payload, unit.opcode, &mut self.commands);
+                        let out = &mut self.reply;
+                        let handled = native::handle(command, publishers, conn, hub, now_ns, out);
+                        self.finish_command(slot, handled, now_ns);
                     }
                     Verdict::Refused => {
                         self.tally.counters.count(Counter::CommandsRefused);
@@ -216,10 +212,35 @@ impl Sessions {
                         return After::Close(CloseCode::CommandFlood, Phase::AwaitingClose);
                     }
                 }
-                append(&mut self.replies, Opcode::Text, Fin::Last, &self.reply);
+                // What was published is answered later.
+                if !self.reply.is_empty() {
+                    append(&mut self.replies, Opcode::Text, Fin::Last, &self.reply);
+                }
             }
-            _ => return After::Close(CloseCode::UnsupportedData, Phase::AwaitingClose),
+            Opcode::Continuation => {
+                return After::Close(CloseCode::UnsupportedData, Phase::AwaitingClose);
+            }
         }
         After::Next
+    }
+
+    /// Counts a command, and does what the hub does not do.
+    fn finish_command(&mut self, slot: u32, handled: native::Handled, now_ns: u64) {
+        let allowance = self.allowance();
+        match handled {
+            native::Handled::Malformed => {
+                self.tally.counters.count(Counter::CommandsMalformed);
+                if let Some(session) = self.table.get_mut(slot) {
+                    session.bucket.take(allowance, MALFORMED_COST, to_ms(now_ns));
+                }
+                return;
+            }
+            native::Handled::Command => {}
+            native::Handled::Auth(id, token) => {
+                self.authenticate(slot, id.as_ref(), &token, now_ns);
+            }
+            native::Handled::Publish(publish) => self.publish(slot, &publish, now_ns),
+        }
+        self.tally.counters.count(Counter::Commands);
     }
 }

@@ -16,6 +16,7 @@ use super::bucket::Bucket;
 use super::group::Group;
 use super::inbound::Inbound;
 use super::outbound::Outbound;
+use super::publishing::Publishers;
 use super::table::Table;
 use super::transport::{Sent, Transport};
 use super::wheel::Wheel;
@@ -46,6 +47,7 @@ pub(crate) struct Sessions {
     /// One of those answers, before it is framed.
     pub(super) reply: Vec<u8>,
     pub(super) commands: Buffers,
+    pub(super) publishers: Publishers,
     /// Whom to read again in the next turn, without being told by the poll set.
     pub(super) queue: VecDeque<Token>,
     pub(super) due: Vec<u32>,
@@ -103,6 +105,7 @@ impl Sessions {
             replies: Vec::new(),
             reply: Vec::new(),
             commands: Buffers::default(),
+            publishers: Publishers::default(),
             queue: VecDeque::new(),
             due: Vec::new(),
             blocked: 0,
@@ -343,6 +346,7 @@ impl Sessions {
     /// Forgets a session and closes its socket.
     pub(super) fn remove(&mut self, slot: u32, hub: &mut Hub) {
         self.forget(slot, hub);
+        self.publishers.forget(slot);
         self.wheel.cancel(slot);
         let Some(session) = self.table.remove(slot) else { return };
         self.blocked -= usize::from(session.is_blocked);

@@ -71,6 +71,13 @@ counters! {
     Commands "commands" "Commands handed to the hub.";
     CommandsMalformed "commands_malformed" "Messages that were not well-formed commands.";
     CommandsRefused "commands_refused" "Commands refused because the client sent too many.";
+    AuthRefused "auth_refused" "Credentials that were not known.";
+    PublishTicks "publish_ticks" "Ticks that clients sent to be published.";
+    PublishRefused "publish_refused" "Of these, ticks that were refused at once: not entitled, malformed, too fast, too many.";
+    PublishBusy "publish_busy" "Publish commands refused because too much waited for the bus.";
+    PublishAccepted "publish_accepted" "Ticks that the bus has taken.";
+    PublishFailed "publish_failed" "Ticks that the bus has not taken, or not said so in time.";
+    PublishUnheard "publish_unheard" "Answers of the bus whose connection had ended.";
     PingsSent "pings_sent" "Pings sent.";
     PongsSent "pongs_sent" "Pings answered.";
     HeartbeatsSent "heartbeats_sent" "Heartbeats sent to quiet connections.";

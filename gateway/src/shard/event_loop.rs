@@ -73,16 +73,20 @@ enum Turn {
 impl EventLoop {
     /// A shard that does not listen yet. To be called on its thread, in its runtime.
     pub(super) fn new(spec: ShardSpec, link: ShardLink) -> io::Result<Self> {
-        let ShardSpec { index, settings, tls, routes, .. } = spec;
+        let ShardSpec { index, settings, tls, routes, publish, .. } = spec;
         let poll = PollSet::new(EVENTS_PER_TURN)?;
         poll.add(&*link.waker, WAKER)?;
         let hub = Rc::new(RefCell::new(Hub::new(settings.hub)));
         let front = Front::new(index, Arc::clone(&settings), routes, Rc::clone(&hub), tls);
+        let mut sessions = Sessions::new(Arc::clone(&settings), monotonic_ns());
+        if let Some(port) = publish {
+            sessions.set_publish_port(index, port);
+        }
         Ok(Self {
             index,
             hub,
             front,
-            sessions: Sessions::new(Arc::clone(&settings), monotonic_ns()),
+            sessions,
             intake: None,
             interest: None,
             readiness: Readiness::new(poll)?,
@@ -242,6 +246,8 @@ impl EventLoop {
                 Control::Interest(table) => self.interest = Some(table),
                 Control::Feed(state) => hub.handle_feed(state, now_ns),
                 Control::Tls(config) => self.front.use_tls(config),
+                Control::Directory(directory) => self.sessions.use_directory(directory),
+                Control::Published(settlement) => self.sessions.settle(&settlement, hub, now_ns),
                 Control::Drain(window) => self.drain(window, now_ns),
                 Control::Report { top, reply } => {
                     // Whoever asked may have given up.

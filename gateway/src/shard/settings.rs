@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use sys::SocketOptions;
 
+use crate::publish::PublishSettings;
+
 use crate::proxies::Proxies;
 
 /// Settings of one shard. All shards of a process have the same.
@@ -46,6 +48,8 @@ pub struct ShardSettings {
     pub proxies: Proxies,
     /// Whether `/v1/echo` is served.
     pub echo: Echo,
+    /// Who may publish, and how much.
+    pub publish: PublishSettings,
 }
 
 /// Origins (RFC 6454) other than our own whose pages browsers let read answers over plain HTTP.
@@ -115,6 +119,7 @@ impl Default for ShardSettings {
             origins: Origins::None,
             proxies: Proxies::default(),
             echo: Echo::Absent,
+            publish: PublishSettings::default(),
         }
     }
 }

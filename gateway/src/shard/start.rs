@@ -24,6 +24,7 @@ use super::interest::InterestTable;
 use super::report::ShardReport;
 use super::routes::Routes;
 use super::settings::ShardSettings;
+use crate::publish::{Directory, PublishPort, Settlement};
 
 /// What a shard is made of.
 pub struct ShardSpec {
@@ -41,6 +42,8 @@ pub struct ShardSpec {
     pub routes: Arc<dyn Routes>,
     /// Whether it wants a table of open files of its own.
     pub descriptors: DescriptorTable,
+    /// Where ticks go that clients publish; `None`: nobody may.
+    pub publish: Option<PublishPort>,
 }
 
 /// Whose table of open files a shard uses.
@@ -60,6 +63,10 @@ pub enum Control {
     Interest(Arc<InterestTable>),
     /// Tell clients what became of the feed.
     Feed(FeedState),
+    /// What clients write, from now on.
+    Directory(Arc<Directory>),
+    /// Answer who published this.
+    Published(Settlement),
     /// Use this certificate for connections from now on.
     Tls(Arc<ServerConfig>),
     /// Accept nobody any more, tell everybody, and close sessions one after another over this time.

@@ -14,6 +14,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 use wire::FeedState;
 
+use crate::publish::PublishView;
 use crate::shard::ShardReport;
 use crate::shard::counters::{Counter, Histograms};
 use crate::source::FeedView;
@@ -42,6 +43,8 @@ pub struct Scrape {
     pub feed: FeedView,
     /// The process.
     pub process: ProcessView,
+    /// The publishing thread.
+    pub publish: PublishView,
     /// Whether the gateway drains.
     pub is_draining: bool,
 }
@@ -82,7 +85,7 @@ pub(super) enum Reading {
 }
 
 /// Metrics that are not counted by a shard or a hub.
-const OWN: [Own; 27] = [
+const OWN: [Own; 33] = [
     ("build", None, "The running version, as a label.", Reading::Build),
     (
         "process_start_time",
@@ -168,6 +171,42 @@ const OWN: [Own; 27] = [
         None,
         "Records that the feed has published into its ring.",
         Reading::Counter(|scrape| scrape.feed.head),
+    ),
+    (
+        "publish_connected",
+        None,
+        "1 while the connection on which is published stands, 0 otherwise.",
+        Reading::Gauge(|scrape| f64::from(u8::from(scrape.publish.is_connected))),
+    ),
+    (
+        "publish_held",
+        None,
+        "Published ticks that wait for the bus.",
+        Reading::Gauge(|scrape| count(scrape.publish.held_ticks)),
+    ),
+    (
+        "publish_batches",
+        None,
+        "Batches appended at the bus.",
+        Reading::Counter(|scrape| scrape.publish.counters.batches),
+    ),
+    (
+        "publish_conflicts",
+        None,
+        "Times a batch was numbered again because another gateway was faster.",
+        Reading::Counter(|scrape| scrape.publish.counters.conflicts),
+    ),
+    (
+        "publish_unknown",
+        None,
+        "Appends that the bus did not answer; the log tells what became of them.",
+        Reading::Counter(|scrape| scrape.publish.counters.unknown),
+    ),
+    (
+        "publish_images",
+        None,
+        "Images of published instruments that were renewed at the bus.",
+        Reading::Counter(|scrape| scrape.publish.counters.images),
     ),
     (
         "sessions",

@@ -153,6 +153,7 @@ impl Rig {
             tls,
             routes: Arc::new(Paths),
             descriptors: DescriptorTable::Own,
+            publish: None,
         };
         let shard = start(vec![spec]).unwrap().pop().unwrap();
         let (market, ring) = Market::new(10, EPOCH);

@@ -25,6 +25,7 @@ fn spec(index: usize, listen: std::net::SocketAddr) -> ShardSpec {
         tls: None,
         routes: Arc::new(Paths),
         descriptors: DescriptorTable::Own,
+        publish: None,
     }
 }
 

@@ -8,6 +8,7 @@
 #![allow(clippy::cast_possible_truncation, clippy::missing_panics_doc)]
 
 pub mod bus;
+pub mod bus_server;
 pub mod certificate;
 pub mod event_source;
 pub mod ledger;

@@ -1,0 +1,366 @@
+//! Publishing through real gateways to real buses: who may, what is refused, what is acknowledged and when, and
+//! that a number is never given twice.
+
+#[path = "publishing/log.rs"]
+mod log;
+#[path = "publishing/publisher.rs"]
+mod publisher;
+mod support;
+
+use std::collections::BTreeMap;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use log::{EPOCH, Log};
+use publisher::{Publisher, trade};
+use serde_json::{Value, json};
+use support::bus_server::{BusKind, BusServer};
+use support::process::{Gateway, get, until};
+use wire::{Quote, Tick, Trade, sbe};
+
+const BUSES: [BusKind; 2] = [BusKind::Nats, BusKind::Redis];
+
+/// A bus with a catalog, and a gateway at which anybody may publish to it.
+fn start(kind: BusKind, more: &[&str]) -> (BusServer, Log, Gateway) {
+    let server = BusServer::start(kind);
+    let log = Log::begin(&server);
+    let gateway = gateway(&server, more);
+    (server, log, gateway)
+}
+
+/// A gateway that publishes to this bus, once it knows the catalog.
+fn gateway(server: &BusServer, more: &[&str]) -> Gateway {
+    let mut arguments = vec!["--shards", "2", "--symbols", "2", "--bus", &server.url];
+    if !more.contains(&"--publish") {
+        arguments.extend(["--publish", "local"]);
+    }
+    arguments.extend(more);
+    let gateway = Gateway::start(&arguments);
+    until("the catalog to be known to all shards", || {
+        gateway.process.log().contains("catalog is known").then_some(())
+    });
+    gateway
+}
+
+fn results(reply: &Value) -> Vec<Value> {
+    assert_eq!(reply["op"], "ack", "{reply}");
+    reply["results"].as_array().expect("an ack has results").clone()
+}
+
+/// The only result of a reply.
+fn result(reply: &Value) -> Value {
+    let results = results(reply);
+    assert_eq!(results.len(), 1, "{reply}");
+    results[0].clone()
+}
+
+#[test]
+fn nobody_publishes_unless_the_settings_say_so() {
+    let gateway = Gateway::start(&["--symbols", "2"]);
+    let mut client = Publisher::json(gateway.listen);
+    assert_eq!(client.hello["limits"].get("publish_rate"), None);
+    let reply = client.ask(&json!({"op":"publish","id":1,"ticks":[trade("C0", "1.00")]}));
+    assert_eq!((reply["op"].as_str(), reply["code"].as_u64()), (Some("error"), Some(7)), "{reply}");
+    let reply = client.ask(&json!({"op":"auth","id":2,"token":"x"}));
+    assert_eq!(reply["code"], 7, "{reply}");
+}
+
+#[test]
+fn settings_that_do_not_go_together_are_refused_at_the_start() {
+    let run = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_gateway"))
+            .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
+            .args(arguments)
+            .output()
+            .expect("the gateway starts");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, said) = run(&["--publish", "local"]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("publish = \"local\"") && said.contains("bus must be set"), "{said}");
+    let (code, said) = run(&["--publish", "key", "--bus", "nats://127.0.0.1:1"]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("publish-keys-file must be set"), "{said}");
+    let keys = ["--publish-keys-file", "no/such/file"];
+    let (code, said) =
+        run(&[&["--publish", "key", "--bus", "nats://127.0.0.1:1"], &keys[..]].concat());
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("cannot read the keys in no/such/file"), "{said}");
+    let (code, said) = run(&["--bus", "nats://127.0.0.1:70000"]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("its port is a number from 1 to 65535"), "{said}");
+}
+
+#[test]
+fn ticks_are_acknowledged_with_the_numbers_that_the_log_has() {
+    for kind in BUSES {
+        let (_server, log, gateway) = start(kind, &[]);
+        let mut client = Publisher::json(gateway.listen);
+        assert_eq!(client.hello["limits"]["publish_rate"], 1_000);
+        assert_eq!(client.hello["limits"]["publish_in_flight"], 4_096);
+        let quote = json!({"topic":"C1.quote","bid":"1.00","bid_quantity":"3","ts":"55"});
+        let ticks = json!([trade("C0", "1.05"), quote, trade("C0", "1.10")]);
+        let reply = client.ask(&json!({"op":"publish","id":"first","ticks":ticks}));
+        assert_eq!(reply["id"], "first");
+        let expected = json!([
+            {"topic":"C0.trade","ok":true,"seq":"1"},
+            {"topic":"C1.quote","ok":true,"seq":"1"},
+            {"topic":"C0.trade","ok":true,"seq":"2"},
+        ]);
+        assert_eq!(reply["results"], expected, "{kind:?}");
+        // The same, as a binary message on a connection whose events are binary.
+        let mut client = Publisher::sbe(gateway.listen);
+        let mut message = Vec::new();
+        sbe::publish(&mut message, EPOCH, 9);
+        let sale =
+            Trade { price: 115, quantity: 2, trade_id: 77, ts_trade_ns: 5, buyer_is_maker: true };
+        let sides =
+            Quote { bid_price: 0, bid_quantity: 0, ask_price: 105, ask_quantity: 1, update_id: 0 };
+        let instrument = log.instrument("C0");
+        for tick in [Tick::from_trade(2, 6, &sale), Tick::from_quote(3, 0, &sides)] {
+            sbe::entry(&mut message, &[tick], &instrument);
+        }
+        let reply = client.ask_binary(&message);
+        assert_eq!(reply["id"], 9);
+        let expected = json!([
+            {"topic":"C0.trade","ok":true,"seq":"3"},
+            {"topic":"C1.quote","ok":true,"seq":"2"},
+        ]);
+        assert_eq!(reply["results"], expected, "{kind:?}");
+        let trades: Vec<(u64, i64, u64)> =
+            log.topic("C0.trade").iter().map(|t| (t.seq, t.trade().price, t.ts_event_ns)).collect();
+        assert_eq!((trades[0].1, trades[1].1, trades[2]), (105, 110, (3, 115, 6)));
+        let quotes = log.topic("C1.quote");
+        assert_eq!((quotes[0].ts_event_ns, quotes[0].quote().bid_quantity), (55, 3));
+        assert!(quotes[1].ts_event_ns > 1_600_000_000_000_000_000, "the gateway's own time");
+        assert!(log.trades_are_dense("C0"));
+        assert!(gateway.metric("tickcast_publish_accepted_total") >= 5.0);
+        until("images of what was published", || {
+            (log.image("C0").is_some() && log.image("C1").is_some()).then_some(())
+        });
+        assert_eq!(log.image("C0").unwrap().last[0].seq, 3);
+        assert!(get(gateway.admin, "/metrics").is_some_and(|(status, _)| status == 200));
+    }
+}
+
+#[test]
+fn bad_ticks_are_named_and_do_not_void_the_others() {
+    let (_server, log, gateway) = start(BusKind::Redis, &[]);
+    let mut client = Publisher::json(gateway.listen);
+    let bad = [
+        (json!({"topic":"c0.trade"}), 20),
+        (json!({"topic":"NONE.trade","price":"1","quantity":"1","side":"buy"}), 21),
+        (json!({"topic":"FEED.trade","price":"1","quantity":"1","side":"buy"}), 27),
+        (json!({"topic":"C0.depth"}), 27),
+        (json!({"topic":"C2.quote","bid":"1","bid_quantity":"1"}), 22),
+        (json!({"topic":"C0.trade","price":"1","quantity":"1"}), 4),
+        (json!({"topic":"C0.trade","price":"1.001","quantity":"1","side":"buy"}), 4),
+        (json!({"topic":"C0.trade","price":"1.02","quantity":"1","side":"buy"}), 4),
+        (json!({"topic":"C0.trade","price":"1","quantity":"0.5","side":"buy"}), 4),
+        (json!({"topic":"C0.trade","price":1,"quantity":"1","side":"buy"}), 4),
+    ];
+    for (number, (tick, code)) in bad.iter().enumerate() {
+        let ticks = json!([trade("C0", "2.00"), tick, trade("C0", "2.05")]);
+        let reply = client.ask(&json!({"op":"publish","id":number,"ticks":ticks}));
+        let results = results(&reply);
+        assert_eq!((&results[0]["ok"], &results[2]["ok"]), (&json!(true), &json!(true)), "{reply}");
+        assert_eq!((&results[1]["ok"], &results[1]["code"]), (&json!(false), &json!(code)));
+        assert!(!results[1]["msg"].as_str().unwrap().is_empty());
+        let alone = client.ask(&json!({"op":"publish","ticks":[tick]}));
+        assert_eq!(result(&alone)["code"], *code, "{alone}");
+    }
+    assert_eq!(log.topic("C0.trade").len(), 2 * bad.len());
+    assert!(log.trades_are_dense("C0"));
+    for command in [json!({"op":"publish","id":1}), json!({"op":"publish","id":1,"ticks":[]})] {
+        assert_eq!(client.ask(&command)["code"], 4);
+    }
+    let many = vec![trade("C0", "1.00"); 1_001];
+    assert_eq!(client.ask(&json!({"op":"publish","id":1,"ticks":many}))["code"], 8);
+
+    let mut client = Publisher::sbe(gateway.listen);
+    let mut message = Vec::new();
+    sbe::publish(&mut message, EPOCH + 1, 3);
+    let sale = Trade { price: 5, quantity: 2, trade_id: 0, ts_trade_ns: 0, buyer_is_maker: true };
+    sbe::entry(&mut message, &[Tick::from_trade(2, 0, &sale)], &log.instrument("C0"));
+    let reply = client.ask_binary(&message);
+    assert_eq!((reply["id"].as_u64(), reply["code"].as_u64()), (Some(3), Some(4)), "{reply}");
+    assert_eq!(client.ask_binary(b"nonsense that is no message")["code"], 1);
+}
+
+#[test]
+fn who_shows_a_key_publishes() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = folder.path().join("keys");
+    std::fs::write(&keys, "# desk\nopen-sesame\nanother\n").unwrap();
+    let keys = keys.to_str().unwrap();
+    let (_server, _log, gateway) =
+        start(BusKind::Redis, &["--publish", "key", "--publish-keys-file", keys]);
+    let mut client = Publisher::json(gateway.listen);
+    let publish = json!({"op":"publish","id":1,"ticks":[trade("C0", "1.00")]});
+    assert_eq!(client.ask(&publish)["code"], 7);
+    for token in ["", "open", "open-sesame ", "# desk"] {
+        let reply = client.ask(&json!({"op":"auth","id":2,"token":token}));
+        assert_eq!(reply["op"], "error", "{reply}");
+    }
+    assert_eq!(client.ask(&publish)["code"], 7);
+    assert_eq!(
+        client.ask(&json!({"op":"auth","id":3,"token":"another"})),
+        json!({"op":"ack","id":3})
+    );
+    assert_eq!(result(&client.ask(&publish))["seq"], "1");
+    let mut other = Publisher::json(gateway.listen);
+    assert_eq!(other.ask(&publish)["code"], 7, "a key entitles the connection that shows it");
+    assert!(gateway.metric("tickcast_auth_refused_total") >= 3.0);
+}
+
+#[test]
+fn a_connection_publishes_so_many_ticks_a_second() {
+    let (_server, log, gateway) = start(BusKind::Redis, &["--publish-rate", "10"]);
+    let mut client = Publisher::json(gateway.listen);
+    let burst = json!({"op":"publish","id":1,"ticks":vec![trade("C0", "1.00"); 20]});
+    assert_eq!(results(&client.ask(&burst)).len(), 20);
+    let reply = client.ask(&burst);
+    assert_eq!((reply["code"].as_u64(), reply["name"].as_str()), (Some(9), Some("too_fast")));
+    // Refusals cost nothing: it is soon allowed again.
+    until("the rate to allow one more", || {
+        let reply = client.ask(&json!({"op":"publish","id":2,"ticks":[trade("C0", "1.00")]}));
+        (reply["op"] == "ack").then_some(())
+    });
+    assert!(log.trades_are_dense("C0"));
+}
+
+#[test]
+fn a_bus_that_stalls_makes_publishers_wait_and_then_busy_and_loses_nothing() {
+    for kind in BUSES {
+        let (server, log, gateway) = start(kind, &["--publish-in-flight", "5"]);
+        let mut client = Publisher::json(gateway.listen);
+        let one = |id: u64| json!({"op":"publish","id":id,"ticks":[trade("C0", "1.00")]});
+        assert_eq!(result(&client.ask(&one(0)))["seq"], "1");
+        server.stall();
+        for id in 1..=6 {
+            client.send(&one(id));
+        }
+        // Only the one too many is answered.
+        let reply = client.reply();
+        assert_eq!(
+            (reply["id"].as_u64(), reply["name"].as_str()),
+            (Some(6), Some("busy")),
+            "{reply}"
+        );
+        assert!(client.is_silent(Duration::from_millis(700)), "nothing is acknowledged early");
+        server.go_on();
+        let mut seqs: Vec<String> =
+            (0..5).map(|_| result(&client.reply())["seq"].as_str().unwrap().to_owned()).collect();
+        seqs.sort();
+        assert_eq!(seqs, ["2", "3", "4", "5", "6"], "{kind:?}");
+        assert_eq!(log.topic("C0.trade").len(), 6);
+        assert!(log.trades_are_dense("C0"));
+    }
+}
+
+#[test]
+fn what_a_bus_does_not_take_in_time_is_said_and_never_doubled() {
+    for kind in BUSES {
+        let (server, log, gateway) = start(kind, &["--publish-patience", "1s"]);
+        let mut client = Publisher::json(gateway.listen);
+        let one =
+            |id: u64, price: &str| json!({"op":"publish","id":id,"ticks":[trade("C0", price)]});
+        assert_eq!(result(&client.ask(&one(0, "1.00")))["seq"], "1");
+        server.stall();
+        client.send(&one(1, "1.05"));
+        std::thread::sleep(Duration::from_millis(200));
+        client.send(&one(2, "1.10"));
+        let mut outcomes = BTreeMap::new();
+        for _ in 0..2 {
+            let reply = client.reply();
+            let name = result(&reply)["name"].as_str().unwrap_or("acknowledged").to_owned();
+            outcomes.insert(reply["id"].as_u64().unwrap(), name);
+        }
+        // The first was on its way when the bus stopped; the second never left.
+        assert_eq!(outcomes[&1], "uncertain", "{kind:?}: {outcomes:?}");
+        assert_eq!(outcomes[&2], "unavailable", "{kind:?}: {outcomes:?}");
+        server.go_on();
+        until("the bus to take ticks again", || {
+            (result(&client.ask(&one(3, "1.15")))["ok"] == true).then_some(())
+        });
+        assert!(log.trades_are_dense("C0"));
+        let with_price = |price: i64| {
+            log.topic("C0.trade").iter().filter(|tick| tick.trade().price == price).count()
+        };
+        assert!(with_price(105) <= 1, "{kind:?}: doubled");
+        assert_eq!(with_price(110), 0, "{kind:?}: it was said not to be taken");
+    }
+}
+
+#[test]
+fn two_nodes_publish_to_one_topic_at_the_same_time() {
+    for kind in BUSES {
+        let (server, log, first) = start(kind, &["--publish-rate", "100k"]);
+        let second = gateway(&server, &["--publish-rate", "100k"]);
+        const EACH: u64 = 400;
+        let threads: Vec<_> = [first.listen, second.listen]
+            .into_iter()
+            .map(|address| {
+                std::thread::spawn(move || {
+                    let mut client = Publisher::json(address);
+                    let mut seqs = Vec::new();
+                    for id in 0..EACH {
+                        client.send(&json!({"op":"publish","id":id,"ticks":[trade("C0", "1.00")]}));
+                        if id >= 20 {
+                            seqs.push(result(&client.reply())["seq"].as_str().unwrap().to_owned());
+                        }
+                    }
+                    for _ in 0..20 {
+                        seqs.push(result(&client.reply())["seq"].as_str().unwrap().to_owned());
+                    }
+                    seqs.into_iter().map(|seq| seq.parse().unwrap()).collect::<Vec<u64>>()
+                })
+            })
+            .collect();
+        let mut seqs: Vec<u64> = Vec::new();
+        for thread in threads {
+            let of_one = thread.join().unwrap();
+            assert!(of_one.is_sorted(), "{kind:?}: one client's ticks keep their order");
+            seqs.extend(of_one);
+        }
+        seqs.sort_unstable();
+        assert_eq!(seqs, (1..=2 * EACH).collect::<Vec<u64>>(), "{kind:?}");
+        assert_eq!(log.topic("C0.trade").len() as u64, 2 * EACH);
+        assert!(log.trades_are_dense("C0"));
+    }
+}
+
+#[test]
+fn a_node_that_is_killed_leaves_the_others_to_go_on() {
+    for kind in BUSES {
+        let (server, log, mut first) = start(kind, &[]);
+        let second = gateway(&server, &[]);
+        let (mut doomed, mut other) =
+            (Publisher::json(first.listen), Publisher::json(second.listen));
+        let ask = |client: &mut Publisher, id: u64| {
+            let reply = client.ask(&json!({"op":"publish","id":id,"ticks":[trade("C0", "1.00")]}));
+            result(&reply)["seq"].as_str().unwrap().parse::<u64>().unwrap()
+        };
+        let mut acknowledged: Vec<u64> = Vec::new();
+        for id in 0..20 {
+            acknowledged.push(ask(&mut doomed, id));
+            acknowledged.push(ask(&mut other, id));
+        }
+        // Some more are on their way when it is killed.
+        for id in 20..40 {
+            doomed.send(&json!({"op":"publish","id":id,"ticks":[trade("C0", "1.00")]}));
+        }
+        let killed = Instant::now();
+        first.process.kill();
+        acknowledged.push(ask(&mut other, 20));
+        assert!(killed.elapsed() < Duration::from_secs(10), "nothing has to time out");
+        for id in 21..40 {
+            acknowledged.push(ask(&mut other, id));
+        }
+        assert!(log.trades_are_dense("C0"), "{kind:?}");
+        let there = log.topic("C0.trade").len() as u64;
+        assert!(acknowledged.iter().all(|seq| *seq <= there));
+        let unique: std::collections::BTreeSet<u64> = acknowledged.iter().copied().collect();
+        assert_eq!(unique.len(), acknowledged.len(), "{kind:?}: a number was given twice");
+    }
+}
