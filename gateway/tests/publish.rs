@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use client::{Client, Draft, ErrorCode, Options, Taker};
 use log::{EPOCH, Log};
 use publisher::{Publisher, trade};
 use serde_json::{Value, json};
@@ -363,4 +364,24 @@ fn a_node_that_is_killed_leaves_the_others_to_go_on() {
         let unique: std::collections::BTreeSet<u64> = acknowledged.iter().copied().collect();
         assert_eq!(unique.len(), acknowledged.len(), "{kind:?}: a number was given twice");
     }
+}
+
+#[test]
+fn the_client_library_publishes() {
+    let (_server, log, gateway) = start(BusKind::Nats, &[]);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let url = format!("ws://{}/v1/stream", gateway.listen);
+        let mut client = Client::connect(&url, Options::new()).await.unwrap();
+        let ticks = [
+            Draft::trade("C0", "1.05", "2", Taker::Buyer).trade_id(5),
+            Draft::quote("C0").bid("1.00", "1"),
+            Draft::trade("FEED", "1.05", "2", Taker::Buyer),
+        ];
+        let results = client.publish(ticks).await.unwrap();
+        assert_eq!((&results[0].outcome, &results[1].outcome), (&Ok(Some(1)), &Ok(Some(1))));
+        let refusal = results[2].outcome.as_ref().unwrap_err();
+        assert_eq!(refusal.code, Some(ErrorCode::NotPublishable));
+    });
+    assert_eq!(log.topic("C0.trade")[0].trade().trade_id, 5);
 }

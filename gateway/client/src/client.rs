@@ -11,7 +11,8 @@ use crate::error::{CommandError, ConnectError, Ended, LostReason};
 use crate::event::Event;
 use crate::options::Options;
 use crate::position::Position;
-use crate::subscription::{Listing, Subscribed, Subscription};
+use crate::publish::Draft;
+use crate::subscription::{Listing, Subscribed, Subscription, TopicResult};
 
 /// Commands in flight; a client has one task that gives them.
 const COMMANDS: usize = 4;
@@ -120,6 +121,31 @@ impl Client {
     pub async fn ping(&mut self) -> Result<Duration, CommandError> {
         let sent = Instant::now();
         self.command(Action::Ping).await.map(|_| sent.elapsed())
+    }
+
+    /// Publishes ticks and waits until the bus has them: the outcome of each is its number, or why it has none,
+    /// in their order. If no answer comes ([`CommandError::Disconnected`], [`CommandError::Timeout`]) they may
+    /// have been published or not.
+    ///
+    /// # Errors
+    /// If the command as a whole was refused, or its answer did not come.
+    pub async fn publish(
+        &mut self,
+        ticks: impl IntoIterator<Item = Draft>,
+    ) -> Result<Vec<TopicResult>, CommandError> {
+        let ticks = ticks.into_iter().collect();
+        match self.command(Action::Publish(ticks)).await? {
+            Answer::Topics(topics) => Ok(topics.results),
+            _ => Err(CommandError::Ended),
+        }
+    }
+
+    /// Shows a credential, on this connection; after [`Event::Connected`] again, if it was another before.
+    ///
+    /// # Errors
+    /// If it was refused, or the answer did not come.
+    pub async fn auth(&mut self, token: impl Into<String>) -> Result<(), CommandError> {
+        self.command(Action::Auth(token.into())).await.map(|_| ())
     }
 
     /// Gives a command and waits for its answer, keeping the events that arrive meanwhile: a full

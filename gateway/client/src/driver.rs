@@ -20,6 +20,7 @@ use crate::event::{Connected, Disconnected, Event, Refused};
 use crate::link::{Link, Received};
 use crate::options::Options;
 use crate::position::Position;
+use crate::publish::{Draft, auth, publish};
 use crate::reply::{Hello, Reply};
 use crate::subscription::{
     Listing, Registry, Subscribed, Subscription, TopicResult, bare, patterns, unsubscribe,
@@ -44,6 +45,8 @@ pub(crate) enum Action {
     Unsubscribe(Vec<String>),
     List,
     Ping,
+    Publish(Vec<Draft>),
+    Auth(String),
 }
 
 #[derive(Debug)]
@@ -230,6 +233,8 @@ impl Driver {
             Action::Unsubscribe(topics) => unsubscribe(id, topics),
             Action::List => bare("list", id),
             Action::Ping => bare("ping", id),
+            Action::Publish(ticks) => publish(id, ticks),
+            Action::Auth(token) => auth(id, token),
         };
         session.pending.insert(id, Pending::Client(action, reply));
         Ok(session.link.send(text).await?)
@@ -338,7 +343,7 @@ impl Driver {
                 self.position.forget(&patterns(&accepted));
                 accepted.iter().for_each(|topic| self.registry.remove(topic));
             }
-            Action::List | Action::Ping => {}
+            Action::List | Action::Ping | Action::Publish(_) | Action::Auth(_) => {}
         }
     }
 

@@ -39,6 +39,7 @@ mod ledger;
 mod link;
 mod options;
 mod position;
+mod publish;
 mod reply;
 mod subscription;
 
@@ -53,6 +54,7 @@ pub use event::{
 pub use ledger::{Account, Ledger};
 pub use options::{Options, Reconnect};
 pub use position::Position;
+pub use publish::{Draft, Taker};
 pub use subscription::{Listing, Subscribed, Subscription, TopicResult};
 pub use wire::{
     Channel, CloseCode, ErrorCode, FeedState, GapReason, Instrument, Mode, Side, SnapshotPart,

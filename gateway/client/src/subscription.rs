@@ -221,7 +221,7 @@ pub(crate) fn unsubscribe(id: u64, topics: &[String]) -> String {
     })
 }
 
-fn to_json(command: &impl Serialize) -> String {
+pub(crate) fn to_json(command: &impl Serialize) -> String {
     serde_json::to_string(command).expect("strings and numbers always serialise")
 }
 
