@@ -112,7 +112,23 @@ fn the_services_file_is_accepted_by_the_gateway() {
         check(&arguments, &[]);
         checked += 1;
     }
-    assert!(checked >= 3, "{checked}");
+    assert!(checked >= 4, "{checked}");
+}
+
+#[test]
+fn the_environments_of_containers_are_accepted_by_the_gateway() {
+    let names =
+        ["kubernetes/configuration.yaml", "compose/compose.yaml", "compose/compose.redis.yaml"];
+    for name in names {
+        let text = std::fs::read_to_string(deploy().join(name)).unwrap();
+        let lines = text.lines().filter_map(|line| line.trim().split_once(": "));
+        let environment: Vec<(&str, &str)> = lines
+            .filter(|(variable, _)| variable.starts_with("TICKCAST_"))
+            .map(|(variable, value)| (variable, value.trim_matches('"')))
+            .collect();
+        assert!(environment.len() >= 2, "{name}");
+        check(&[], &environment);
+    }
 }
 
 #[test]
