@@ -292,12 +292,12 @@ fn announce(config: &Config, fleet: &Fleet, admin: SocketAddr) {
 /// What a person who has just typed `cargo run` wants to know.
 fn banner(config: &Config, listen: SocketAddr, admin: SocketAddr) -> String {
     let secure = if config.tls_cert.is_some() { "s" } else { "" };
-    let source = match &config.source {
+    let source = match &config.source.first {
         config::Source::Sim => format!(
             "the embedded simulator, {} instruments, {} ticks a second",
             config.symbols, config.rate
         ),
-        other => other.to_string(),
+        _ => config.source.to_string(),
     };
     let mut out = String::new();
     // Writing to a String cannot fail.

@@ -47,10 +47,25 @@ fn the_environment_can_name_the_file() {
     let file =
         file("source = \"shm:/dev/shm/ticks\"\nlog-format = \"json\"\nloop = true\nspeed = 2.5\n");
     let config = resolved(&[], &[("TICKCAST_CONFIG", file.path().to_str().unwrap())]);
-    assert_eq!(config.source, Source::Shm("/dev/shm/ticks".into()));
+    assert_eq!(config.source.first, Source::Shm("/dev/shm/ticks".into()));
     assert_eq!(config.log_format, LogFormat::Json);
     assert_eq!(config.replay_loop, Switch::On);
     assert_eq!(config.speed, Speed::Times(2.5));
+}
+
+#[test]
+fn two_sources_are_two_flags_a_list_or_a_semicolon() {
+    let file = file("source = [\"shm:/a\", \"ws://127.0.0.1:1\"]\n");
+    let from_file = resolved(&["--config", file.path().to_str().unwrap()], &[]);
+    let from_flags = resolved(&["--source", "shm:/a", "--source", "ws://127.0.0.1:1"], &[]);
+    let from_env = resolved(&[], &[("TICKCAST_SOURCE", "shm:/a;ws://127.0.0.1:1")]);
+    assert_eq!(
+        from_file.source.second.as_ref().map(ToString::to_string).as_deref(),
+        Some("ws://127.0.0.1:1")
+    );
+    assert_eq!((&from_flags.source, &from_env.source), (&from_file.source, &from_file.source));
+    let three = ["--source", "shm:/a", "--source", "shm:/b", "--source", "shm:/c"];
+    assert!(matches!(refused(&three, &[]), ConfigError::Value { key: "source", .. }));
 }
 
 #[test]

@@ -146,6 +146,19 @@ impl Ledger {
         Some(())
     }
 
+    /// Applies changes that bring the book from its number to theirs. `None`: there is no such book.
+    pub(super) fn learn_changes(&mut self, group: &[Tick]) -> Option<()> {
+        let account = self.accounts.get_mut(group[0].instrument as usize)?;
+        if !account.definition.has(Channel::Depth) {
+            return None;
+        }
+        if group[0].seq > account.depth_seq {
+            account.depth_seq = group[0].seq;
+            group.iter().for_each(|tick| self.apply(tick));
+        }
+        Some(())
+    }
+
     /// Whether the stream has the instrument's data. Who begins anew may be given numbers once more:
     /// readers that have them drop them, others may have lost them meanwhile.
     pub(super) fn set_presence(&mut self, instrument: u32, presence: Presence) {

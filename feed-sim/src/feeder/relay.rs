@@ -41,6 +41,15 @@ impl Feeder {
         }
     }
 
+    /// Takes over one depth group of changes that stand for several, up to its own number, without a word
+    /// to readers: to be followed by [`Feeder::set_presence`].
+    pub fn learn_changes(&mut self, group: &[Tick]) {
+        let is_whole = self.split_group(group).is_ok_and(|found| found.len() == group.len());
+        if !is_whole || !is_one(group) || self.ledger.learn_changes(group).is_none() {
+            self.counters.refused += 1;
+        }
+    }
+
     /// Says of each of these instruments whether the stream has its data from here on. Of one that is
     /// attached, its recovery image is up to date at that place in the ring, for readers to look at.
     pub fn set_presence(

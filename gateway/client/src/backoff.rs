@@ -12,21 +12,23 @@ use crate::options::Reconnect;
 
 /// The pauses of one outage.
 #[derive(Debug)]
-pub(crate) struct Backoff {
+pub struct Backoff {
     policy: Reconnect,
     attempts: u32,
     random: u64,
 }
 
 impl Backoff {
-    pub(crate) fn new(policy: Reconnect) -> Self {
+    /// The pauses of this policy, from the first.
+    #[must_use]
+    pub fn new(policy: Reconnect) -> Self {
         // The standard library seeds its hash maps from the system; an odd number is never zero.
         let random = RandomState::new().hash_one(std::process::id()) | 1;
         Self { policy, attempts: 0, random }
     }
 
     /// The next pause; none when it is time to give up.
-    pub(crate) fn pause(&mut self) -> Option<Duration> {
+    pub fn pause(&mut self) -> Option<Duration> {
         let (min, max, attempts_max) = match self.policy {
             Reconnect::Never => return None,
             Reconnect::WithBackoff { min, max, attempts } => (min, max, attempts),
@@ -40,7 +42,7 @@ impl Backoff {
     }
 
     /// A connection held: the next outage begins anew.
-    pub(crate) const fn reset(&mut self) {
+    pub const fn reset(&mut self) {
         self.attempts = 0;
     }
 

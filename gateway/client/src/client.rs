@@ -67,6 +67,19 @@ impl Client {
         }
     }
 
+    /// The next event if it has arrived already: to take together what came together. An end is told by
+    /// [`Self::next`] only.
+    pub fn ready(&mut self) -> Option<Event> {
+        if self.events.is_empty()
+            && let Ok(Ok(batch)) = self.peek()
+        {
+            self.events.extend(batch);
+        }
+        let event = self.events.pop_front()?;
+        self.position.note(&event);
+        Some(event)
+    }
+
     /// How far [`Self::next`] has come: store it to resume in another process.
     #[must_use]
     pub const fn position(&self) -> &Position {
@@ -173,6 +186,15 @@ impl Client {
             }
         };
         tokio::time::timeout(timeout, exchange).await.unwrap_or(Err(CommandError::Timeout))
+    }
+
+    /// A batch that is there already; an end is kept for who asks next.
+    fn peek(&mut self) -> Result<Result<Vec<Event>, Ended>, mpsc::error::TryRecvError> {
+        let received = self.batches.try_recv()?;
+        if let Err(ended) = &received {
+            self.ended = Some(ended.clone());
+        }
+        Ok(received)
     }
 
     /// Takes one batch from the driver. Cancel-safe.

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use hyper::Uri;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use crate::error::ConnectError;
@@ -18,6 +20,11 @@ const SYSTEM_ROOTS: [&str; 4] = [
     "/etc/ssl/ca-bundle.pem",
     "/etc/ssl/cert.pem",
 ];
+
+/// A connection, encrypted or not.
+pub(crate) trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Socket for S {}
 
 /// One server.
 #[derive(Clone)]
@@ -53,6 +60,20 @@ impl Endpoint {
         };
         let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
         Ok(Self { authority: format!("{bracketed}:{port}"), host, port, path, tls })
+    }
+
+    /// A connection to it, with TLS where the URL asks for that.
+    pub(crate) async fn connect(&self) -> Result<Box<dyn Socket>, ConnectError> {
+        let failed = |source| ConnectError::Io { address: self.authority.clone(), source };
+        let socket = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(failed)?;
+        // Commands are small, and each waits for its answer.
+        socket.set_nodelay(true).map_err(failed)?;
+        Ok(match &self.tls {
+            None => Box::new(socket),
+            Some((connector, name)) => {
+                Box::new(connector.connect(name.clone(), socket).await.map_err(failed)?)
+            }
+        })
     }
 }
 

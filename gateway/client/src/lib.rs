@@ -28,6 +28,7 @@
 
 mod backoff;
 mod book;
+mod catalog;
 mod client;
 mod decimal;
 mod decode;
@@ -43,7 +44,9 @@ mod publish;
 mod reply;
 mod subscription;
 
+pub use backoff::Backoff;
 pub use book::{Book, BookState};
+pub use catalog::{Catalog, CatalogError, catalog};
 pub use client::Client;
 pub use decimal::Decimal;
 pub use error::{CommandError, ConnectError, Ended, LostReason, Refusal};

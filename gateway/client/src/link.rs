@@ -18,12 +18,11 @@ use hyper::header::{
 use hyper::upgrade::Upgraded;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadHalf, WriteHalf};
-use tokio::net::TcpStream;
+use tokio::io::{ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, Socket};
 use crate::error::{ConnectError, LostReason};
 use crate::reply::{Hello, Reply};
 
@@ -64,18 +63,7 @@ impl Drop for Link {
 impl Link {
     /// Connects and waits for the server's hello. The caller limits the time.
     pub(crate) async fn open(endpoint: &Endpoint) -> Result<(Self, Hello), ConnectError> {
-        let failed = |source| ConnectError::Io { address: endpoint.authority.clone(), source };
-        let socket = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await;
-        let socket = socket.map_err(failed)?;
-        // Commands are small, and each waits for its answer.
-        socket.set_nodelay(true).map_err(failed)?;
-        let upgraded = match &endpoint.tls {
-            None => upgrade(endpoint, socket).await?,
-            Some((connector, name)) => {
-                let socket = connector.connect(name.clone(), socket).await.map_err(failed)?;
-                upgrade(endpoint, socket).await?
-            }
-        };
+        let upgraded = upgrade(endpoint, endpoint.connect().await?).await?;
         let mut link = Self::over(upgraded);
         match link.next().await.map_err(ConnectError::Closed)? {
             Received::Text(text) => match serde_json::from_slice(&text) {
@@ -133,10 +121,7 @@ impl Link {
     }
 }
 
-async fn upgrade<S>(endpoint: &Endpoint, socket: S) -> Result<Io, ConnectError>
-where
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
+async fn upgrade(endpoint: &Endpoint, socket: Box<dyn Socket>) -> Result<Io, ConnectError> {
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(socket)).await?;
     // Its errors are those of the request, too. It ends with the upgrade.

@@ -19,6 +19,11 @@ pub struct Position {
 }
 
 impl Position {
+    /// These numbers in this epoch. 0 stands before a topic's first.
+    pub fn new(epoch: u64, topics: impl IntoIterator<Item = ((Symbol, Channel), u64)>) -> Self {
+        Self { epoch, topics: topics.into_iter().collect() }
+    }
+
     /// The epoch of the numbers; 0: none yet.
     #[must_use]
     pub const fn epoch(&self) -> u64 {

@@ -6,6 +6,7 @@ use hyper::{Response, StatusCode};
 use crate::admin::Admin;
 use crate::routes::json;
 use crate::shard::ShardReport;
+use crate::source::LineView;
 
 /// 200 while every shard's loop turns. A lost feed is no ill health: a restart would not help.
 pub(super) async fn healthz(admin: &Admin) -> Response<Bytes> {
@@ -49,11 +50,18 @@ pub(super) async fn readyz(admin: &Admin) -> Response<Bytes> {
         reasons
             .push(format!("{knowing} of {} shards know the feed's instruments", admin.fleet.len()));
     }
+    let lines: Vec<_> = feed.lines.lines.iter().map(line).collect();
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = serde_json::json!({
         "ready": reasons.is_empty(),
         "reasons": reasons,
         "feed": feed.state.map_or("none", |state| state.name()),
+        "lines": lines,
     });
     json(status, format!("{body}\n").into_bytes())
+}
+
+/// One of two sources. A dead one is no reason not to be ready: that is what the other is for.
+fn line(line: &LineView) -> serde_json::Value {
+    serde_json::json!({ "source": line.source, "live": line.is_live, "trouble": line.trouble })
 }

@@ -50,8 +50,10 @@ pub fn load(
     }
     let strangers = layers.add_env(env)?;
     for key in KEYS {
-        if let Some(text) = matches.get_one::<String>(key.name) {
-            layers.add_flag(key, text.clone());
+        if let Some(texts) = matches.get_many::<String>(key.name) {
+            let separator = key.separator.map(String::from).unwrap_or_default();
+            let texts: Vec<&str> = texts.map(String::as_str).collect();
+            layers.add_flag(key, texts.join(&separator));
         }
     }
     let config = Config::resolve(&layers)?;
@@ -80,6 +82,7 @@ fn command() -> Command {
             .value_name(key.placeholder)
             .help(help)
             .help_heading(key.group);
+        let arg = if key.separator.is_some() { arg.action(ArgAction::Append) } else { arg };
         if key.is_switch() {
             arg.num_args(0..=1).require_equals(true).default_missing_value("true")
         } else {

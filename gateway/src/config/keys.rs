@@ -10,8 +10,9 @@ use crate::config::proxy::NetworkList;
 use crate::config::setting::{
     Address, AutoCount, BusInterest, BusUrl, Bytes, Count, DescriptorTables, LogFilter, LogFormat,
     OptionalPath, OriginList, Publish, ReplaySpeed, ReplayStart, SendBackend, Setting, ShardCount,
-    SourceUrl, Span, Spin, Switch,
+    Span, Spin, Switch,
 };
+use crate::config::sources::SourceList;
 use crate::proxies::{ForwardedHeader, ProxyProtocol};
 
 /// One configuration key, as documentation and parsers see it.
@@ -28,6 +29,8 @@ pub struct Key {
     pub placeholder: &'static str,
     /// What its value must be.
     pub expected: fn() -> String,
+    /// What divides the parts of its value, if it may have several.
+    pub separator: Option<char>,
 }
 
 impl Key {
@@ -60,6 +63,7 @@ macro_rules! keys {
             doc: concat!($($doc),+),
             placeholder: <$setting as Setting>::PLACEHOLDER,
             expected: <$setting as Setting>::expected,
+            separator: <$setting as Setting>::SEPARATOR,
         },)+)+];
 
         /// The resolved configuration: every value read and within its bounds.
@@ -117,13 +121,17 @@ keys! {
         spin "spin": Spin = "auto";
     }
     "Feed" {
-        /// Where ticks come from: the embedded simulator, evenly paced quotes, recordings, a ring in shared memory, or a bus that a feed elsewhere writes to (`nats://`, `tls://`, `redis://`, `rediss://`; the path is the prefix of all names at the bus, `tickcast` by default).
-        source "source": SourceUrl = "sim";
+        /// Where ticks come from: the embedded simulator, evenly paced quotes, recordings, a ring in shared memory, another gateway (`ws://` or `wss://`), or a bus that a feed elsewhere writes to (`nats://`, `tls://`, `redis://`, `rediss://`; the path is the prefix of all names at the bus, `tickcast` by default). Twice, for two lines of the same stream: a loss on one is covered by the other. As a flag it is then given twice, in the file it is a list, in the environment a semicolon stands between.
+        source "source": SourceList = "sim";
+        /// With two sources: how long what one of them has left out is waited for at the other, before clients are told of the gap.
+        arbitration_wait "arbitration-wait": Span<0, 10_000> = "50ms";
+        /// Root certificates in PEM by which `wss://` sources are verified; the system's where there are none.
+        source_ca "source-ca": OptionalPath = "";
         /// The bus that joins several gateways: what clients publish goes there, and comes back to those whose `source` it is.
         bus "bus": BusUrl = "none";
-        /// What is taken of a bus: the buckets of instruments that clients are subscribed to, or `all`.
+        /// What is taken of a bus or of another gateway: the instruments that clients are subscribed to (of a bus, their buckets), or `all`.
         bus_interest "bus-interest": BusInterest = "clients";
-        /// How long a bucket is kept once no client is subscribed to it any more: who comes back meanwhile finds it as it was.
+        /// How long a bucket of a bus, or an instrument of another gateway, is kept once no client is subscribed to it any more: who comes back meanwhile finds it as it was.
         bus_linger "bus-linger": Span<0, 86_400_000> = "30s";
         /// How much of a bucket's past is fetched when it is taken: clients that come from another gateway go on within it without a loss.
         bus_history "bus-history": Span<0, 3_600_000> = "30s";

@@ -50,7 +50,7 @@ impl Layers {
             let line = line_at(name.span().start);
             let origin = Origin::File { path: path.to_owned(), line };
             let key = known(name.get_ref(), &origin)?;
-            let text = plain_text(value.get_ref()).ok_or_else(|| ConfigError::NotPlain {
+            let text = text_of(key, value.get_ref()).ok_or_else(|| ConfigError::NotPlain {
                 key: key.name.to_owned(),
                 origin: origin.clone(),
                 found: value.get_ref().type_str(),
@@ -142,6 +142,17 @@ fn known(name: &str, origin: &Origin) -> Result<&'static Key, ConfigError> {
         origin: origin.clone(),
         suggestion: nearest(name, KEYS.iter().map(|key| key.name)),
     })
+}
+
+/// A key's value in TOML as one text: a list becomes its parts with the key's separator between.
+fn text_of(key: &Key, value: &DeValue<'_>) -> Option<String> {
+    match (key.separator, value) {
+        (Some(separator), DeValue::Array(parts)) => {
+            let parts = parts.iter().map(|part| plain_text(part.get_ref()));
+            Some(parts.collect::<Option<Vec<_>>>()?.join(separator.to_string().as_str()))
+        }
+        _ => plain_text(value),
+    }
 }
 
 /// A TOML value as the text that a flag would have had.

@@ -13,6 +13,7 @@ mod proxy;
 mod reference;
 mod setting;
 mod source;
+mod sources;
 
 pub use command_line::{Asked, load};
 pub use error::{ConfigError, Origin};
@@ -23,6 +24,7 @@ pub use setting::{
     Switch,
 };
 pub use source::Source;
+pub use sources::{Sources, UpstreamUrl};
 
 use crate::proxies::ProxyProtocol;
 use layers::{Layers, Written};

@@ -7,7 +7,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::source::Source;
 use crate::shard::Origins;
 
 /// A kind of configuration value.
@@ -17,6 +16,9 @@ pub trait Setting {
 
     /// What stands for the value in help and documentation, such as `ADDRESS`.
     const PLACEHOLDER: &'static str;
+
+    /// What divides the parts of a value that may be several; flags are then given several times.
+    const SEPARATOR: Option<char> = None;
 
     /// Reads a value.
     ///
@@ -233,24 +235,6 @@ impl Setting for OriginList {
 
     fn expected() -> String {
         "* or origins with commas between, such as https://example.com,http://localhost:3000"
-            .to_owned()
-    }
-}
-
-/// Where ticks come from.
-pub struct SourceUrl;
-
-impl Setting for SourceUrl {
-    type Value = Source;
-    const PLACEHOLDER: &'static str = "SOURCE";
-
-    fn parse(text: &str) -> Result<Source, Refusal> {
-        Source::parse(text)
-    }
-
-    fn expected() -> String {
-        "sim, pulse, replay:FILE[,FILE...], shm:PATH, nats://HOST[:PORT][/PREFIX] or \
-         redis://HOST[:PORT][/PREFIX]"
             .to_owned()
     }
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use bus::BusUrl;
 
 use crate::config::setting::Refusal;
+use crate::config::sources::UpstreamUrl;
 
 /// Where ticks come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,10 +21,12 @@ pub enum Source {
     Shm(PathBuf),
     /// A bus that a feed elsewhere writes to.
     Bus(BusUrl),
+    /// Another gateway.
+    Upstream(UpstreamUrl),
 }
 
 impl Source {
-    /// Reads `sim`, `pulse`, `replay:FILE[,FILE…]`, `shm:PATH`, or the URL of a bus.
+    /// Reads `sim`, `pulse`, `replay:FILE[,FILE…]`, `shm:PATH`, `ws[s]://HOST[:PORT]`, or the URL of a bus.
     ///
     /// # Errors
     /// If the text is none of these.
@@ -40,8 +43,15 @@ impl Source {
             Some(("nats" | "tls" | "redis" | "rediss", _)) => {
                 text.parse().map(Self::Bus).map_err(Refusal::BusUrl)
             }
+            Some(("ws" | "wss", _)) => UpstreamUrl::parse(text).map(Self::Upstream),
             _ => Err(Refusal::Malformed),
         }
+    }
+
+    /// Whether it is made in this process.
+    #[must_use]
+    pub const fn is_embedded(&self) -> bool {
+        matches!(self, Self::Sim | Self::Pulse | Self::Replay(_))
     }
 }
 
@@ -60,6 +70,7 @@ impl fmt::Display for Source {
             }
             Self::Shm(path) => write!(f, "shm:{}", path.display()),
             Self::Bus(url) => write!(f, "{url}"),
+            Self::Upstream(url) => write!(f, "{url}"),
         }
     }
 }

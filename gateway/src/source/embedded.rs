@@ -51,7 +51,7 @@ pub(super) fn open(config: &Config, status: &Arc<FeedStatus>) -> Result<Run, Sou
 
 fn feed(config: &Config, now_ns: u64) -> Result<Box<dyn Feed>, SourceError> {
     let symbols = u32::try_from(config.symbols).unwrap_or(u32::MAX);
-    Ok(match &config.source {
+    Ok(match &config.source.first {
         Source::Pulse => {
             #[expect(clippy::cast_precision_loss, reason = "at most 10^8, which is exact")]
             let rate = config.rate as f64;
@@ -64,7 +64,7 @@ fn feed(config: &Config, now_ns: u64) -> Result<Box<dyn Feed>, SourceError> {
             };
             Box::new(Derived::new(Replay::open(files, repeat)?))
         }
-        Source::Sim | Source::Shm(_) | Source::Bus(_) => {
+        Source::Sim | Source::Shm(_) | Source::Bus(_) | Source::Upstream(_) => {
             let market = MarketConfig {
                 instruments: symbols,
                 rate: config.rate,
@@ -78,13 +78,13 @@ fn feed(config: &Config, now_ns: u64) -> Result<Box<dyn Feed>, SourceError> {
 }
 
 fn pacing(config: &Config, opened_ns: u64, fleet: &Arc<Fleet>, ring: &Ring) -> Pacing {
-    let is_replay = matches!(config.source, Source::Replay(_));
+    let is_replay = matches!(config.source.first, Source::Replay(_));
     let start = match config.replay_start {
         ReplayStart::FirstSubscriber if is_replay => {
             Start::WhenOpen(Arc::new(FirstSubscriber::new(Arc::clone(fleet))))
         }
         // Joining the market took a moment, which it makes up for: event times are the present.
-        _ if config.source == Source::Sim => Start::At(opened_ns),
+        _ if config.source.first == Source::Sim => Start::At(opened_ns),
         _ => Start::Now,
     };
     let speed = match config.speed {

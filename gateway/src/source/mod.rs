@@ -4,11 +4,14 @@
 //! of its own and never touches a tick on its way to a client. Opening comes before starting, so
 //! that a missing file or a senseless rate is known before anything listens.
 
+mod arbitration;
 mod bus;
 mod embedded;
+mod outlet;
 mod readers;
 mod shm;
 mod status;
+mod upstream;
 
 use std::io;
 use std::sync::Arc;
@@ -20,7 +23,7 @@ use wire::FeedState;
 use crate::config::{Config, Source};
 use crate::fleet::Fleet;
 
-pub use status::{BusView, FeedStatus, FeedView};
+pub use status::{BusView, FeedStatus, FeedView, LineView, LinesView};
 
 /// Why there is no source.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +38,9 @@ pub enum SourceError {
     /// A recording cannot be opened.
     #[error("source replay: {0}")]
     Replay(#[from] feed_sim::replay::ReplayError),
+    /// The root certificates for an upstream cannot be used.
+    #[error("source-ca: {0}")]
+    Roots(#[from] client::ConnectError),
     /// No thread for it.
     #[error("cannot start the source's thread: {0}")]
     Thread(io::Error),
@@ -55,12 +61,23 @@ pub struct Opened {
 /// If the source cannot be what the configuration says. A shared ring that is not there is no
 /// error: it is waited for, and so is a bus.
 pub fn open(config: &Config, status: &Arc<FeedStatus>) -> Result<Opened, SourceError> {
-    let run = match &config.source {
-        Source::Shm(path) => shm::open(path, config.feed_silent_after, Arc::clone(status)),
-        Source::Bus(url) => bus::open(url, config, Arc::clone(status))?,
-        Source::Sim | Source::Pulse | Source::Replay(_) => embedded::open(config, status)?,
+    let run = match &config.source.second {
+        Some(second) => {
+            arbitration::open(config, &config.source.first, second, Arc::clone(status))?
+        }
+        None => open_one(config, status)?,
     };
     Ok(Opened { run, status: Arc::clone(status) })
+}
+
+/// Opens the first source that is configured.
+fn open_one(config: &Config, status: &Arc<FeedStatus>) -> Result<Run, SourceError> {
+    Ok(match &config.source.first {
+        Source::Shm(path) => shm::open(path, config.feed_silent_after, Arc::clone(status)),
+        Source::Upstream(url) => upstream::open(url, config, Arc::clone(status))?,
+        Source::Bus(url) => bus::open(url, config, Arc::clone(status))?,
+        Source::Sim | Source::Pulse | Source::Replay(_) => embedded::open(config, status)?,
+    })
 }
 
 impl Opened {

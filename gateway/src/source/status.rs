@@ -30,6 +30,33 @@ struct Seen {
     /// Why there is no feed, for people.
     trouble: Option<String>,
     bus: BusView,
+    lines: LinesView,
+}
+
+/// Two sources that are merged into one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LinesView {
+    /// Each of them; none if there is one source.
+    pub lines: Vec<LineView>,
+    /// Entries that the other line had brought already.
+    pub duplicates: u64,
+    /// Entries that only one line had, while others waited for them.
+    pub covered: u64,
+    /// Numbers that neither line brought in time.
+    pub missing: u64,
+    /// Records that a line's ring overwrote before they were read.
+    pub lapped: u64,
+}
+
+/// One of two sources.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LineView {
+    /// As it is configured.
+    pub source: String,
+    /// Whether it brings something.
+    pub is_live: bool,
+    /// Why not, for people.
+    pub trouble: Option<String>,
 }
 
 impl Seen {
@@ -64,6 +91,8 @@ pub struct FeedView {
     pub trouble: Option<String>,
     /// The bus that it comes over; all zeros if it does not.
     pub bus: BusView,
+    /// The sources, if there are two.
+    pub lines: LinesView,
 }
 
 /// A source's bus.
@@ -104,7 +133,19 @@ impl FeedStatus {
             open_failures: seen.open_failures,
             trouble: seen.trouble.clone(),
             bus: seen.bus,
+            lines: seen.lines.clone(),
         }
+    }
+
+    /// How many rings were attached, and the last of them.
+    pub(super) fn attached_ring(&self) -> (u64, Option<Ring>) {
+        let seen = self.seen();
+        (seen.attaches, seen.ring.clone())
+    }
+
+    /// How the two sources are.
+    pub(super) fn lines(&self, lines: LinesView) {
+        self.seen().lines = lines;
     }
 
     /// A ring was attached.

@@ -85,7 +85,7 @@ pub(super) enum Reading {
 }
 
 /// Metrics that are not counted by a shard or a hub.
-const OWN: [Own; 33] = [
+const OWN: [Own; 38] = [
     ("build", None, "The running version, as a label.", Reading::Build),
     (
         "process_start_time",
@@ -207,6 +207,38 @@ const OWN: [Own; 33] = [
         None,
         "Images of published instruments that were renewed at the bus.",
         Reading::Counter(|scrape| scrape.publish.counters.images),
+    ),
+    (
+        "lines_live",
+        None,
+        "Sources of two that are merged and bring something; 0 where there is one source.",
+        Reading::Gauge(|scrape| {
+            count(scrape.feed.lines.lines.iter().filter(|line| line.is_live).count())
+        }),
+    ),
+    (
+        "lines_duplicates",
+        None,
+        "Entries that the other of two sources had brought already.",
+        Reading::Counter(|scrape| scrape.feed.lines.duplicates),
+    ),
+    (
+        "lines_covered",
+        None,
+        "Entries that one of two sources had left out and the other brought in time.",
+        Reading::Counter(|scrape| scrape.feed.lines.covered),
+    ),
+    (
+        "lines_missing",
+        None,
+        "Numbers that neither of two sources brought in time.",
+        Reading::Counter(|scrape| scrape.feed.lines.missing),
+    ),
+    (
+        "lines_lapped",
+        None,
+        "Records of two sources that were overwritten before they were merged.",
+        Reading::Counter(|scrape| scrape.feed.lines.lapped),
     ),
     (
         "sessions",

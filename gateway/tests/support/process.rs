@@ -130,7 +130,11 @@ impl Gateway {
     /// Starts a gateway at this address and waits until it serves operators, ready or not.
     #[must_use]
     pub fn spawn(listen: SocketAddr, arguments: &[&str]) -> Self {
-        let admin = free_address();
+        // Nobody listens at `listen` yet, so that it may be found free once more.
+        let mut admin = free_address();
+        while admin == listen {
+            admin = free_address();
+        }
         let mut command = Command::new(env!("CARGO_BIN_EXE_gateway"));
         command.args(["--listen", &listen.to_string(), "--admin-listen", &admin.to_string()]);
         command.args(arguments);
