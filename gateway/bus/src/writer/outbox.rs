@@ -200,7 +200,9 @@ impl Outbox {
         let buckets = feeds(&catalog).len().div_ceil(catalog.bucket_size() as usize);
         let lanes = (0..buckets).map(|_| Lane::default()).collect();
         let before = std::mem::replace(&mut self.lanes, lanes);
-        if self.old.is_empty() && self.announcement == Announcement::Made {
+        // The announcement may be due again, of an epoch that was announced: the bus had forgotten it.
+        let was_announced = self.catalog.as_ref().is_some_and(|old| old.epoch() == self.epoch);
+        if self.old.is_empty() && was_announced {
             self.old = before;
         } else {
             // That epoch was never announced: nobody misses what there was of it.
