@@ -16,7 +16,8 @@ use log::{EPOCH, Log};
 use publisher::{Publisher, trade};
 use serde_json::{Value, json};
 use support::bus_server::{BusKind, BusServer};
-use support::process::{Gateway, get, until};
+use support::process::{Gateway, PATIENCE, get, until};
+use support::subscriber::{Message, Subscriber};
 use wire::{Quote, Tick, Trade, sbe};
 
 const BUSES: [BusKind; 2] = [BusKind::Nats, BusKind::Redis];
@@ -329,6 +330,58 @@ fn two_nodes_publish_to_one_topic_at_the_same_time() {
         assert_eq!(log.topic("C0.trade").len() as u64, 2 * EACH);
         assert!(log.trades_are_dense("C0"));
     }
+}
+
+#[test]
+fn what_is_published_at_one_node_reaches_the_subscribers_of_every_node() {
+    const LAST: u64 = 200;
+    for kind in BUSES {
+        let server = BusServer::start(kind);
+        let _log = Log::begin(&server);
+        let more = ["--source", server.url.as_str(), "--publish-rate", "100k"];
+        let nodes: Vec<Gateway> = (0..3).map(|_| gateway(&server, &more)).collect();
+        let mut subscribers: Vec<Subscriber> = nodes
+            .iter()
+            .map(|node| {
+                until("a node that is ready", || {
+                    get(node.admin, "/readyz").filter(|(status, _)| *status == 200)
+                });
+                let mut subscriber = Subscriber::connect(node.listen, "tickcast.v1.json");
+                let ack = subscriber.subscribe(&["C0.trade"], "");
+                assert!(ack.contains("\"ok\":true"), "{kind:?}: {ack}");
+                subscriber
+            })
+            .collect();
+        let mut publisher = Publisher::json(nodes[0].listen);
+        let mut publish = |seq: u64| {
+            let command = json!({"op":"publish","id":seq,"ticks":[trade("C0", "1.00")]});
+            assert_eq!(result(&publisher.ask(&command))["seq"], seq.to_string());
+        };
+        // Everybody has the first; from there on nothing may be missing, doubled or out of order.
+        publish(1);
+        let mut seen: Vec<Vec<u64>> =
+            subscribers.iter_mut().map(|subscriber| trades_up_to(subscriber, 1)).collect();
+        (2..=LAST).for_each(&mut publish);
+        for (subscriber, seen) in subscribers.iter_mut().zip(&mut seen) {
+            seen.extend(trades_up_to(subscriber, LAST));
+            assert_eq!(*seen, (1..=LAST).collect::<Vec<u64>>(), "{kind:?}");
+        }
+    }
+}
+
+/// Numbers of the trades that come, until this one has come.
+fn trades_up_to(subscriber: &mut Subscriber, last: u64) -> Vec<u64> {
+    let mut seqs = Vec::new();
+    while seqs.last() != Some(&last) {
+        let Some(Message::Text(text)) = subscriber.next(PATIENCE) else {
+            panic!("it ended after {seqs:?}");
+        };
+        let events: Vec<Value> = serde_json::from_str(&text).expect("an array of events");
+        let trades = events.iter().filter(|event| event["e"] == "trade");
+        seqs.extend(trades.map(|event| event["seq"].as_str().unwrap().parse::<u64>().unwrap()));
+        assert!(events.iter().all(|event| event["e"] != "gap"), "{text}");
+    }
+    seqs
 }
 
 #[test]
