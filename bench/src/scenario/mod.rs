@@ -4,7 +4,6 @@
 //! which runs servers and loads and writes into a [`Record`]. Everything is run interleaved: all
 //! servers and variants once, then all again, so that what disturbs the machine disturbs all alike.
 
-mod bus;
 mod ceiling;
 mod connections;
 mod encode;
@@ -62,8 +61,6 @@ pub(crate) enum Kind {
     Encode,
     /// The same quotes by polling, long polling, event stream, WebSocket.
     Transports,
-    /// Ticks through a bus.
-    Bus,
 }
 
 impl Kind {
@@ -80,7 +77,6 @@ impl Kind {
             Self::Latency => "latency",
             Self::Wan => "wan",
             Self::Encode => "encode",
-            Self::Bus => "bus",
             Self::Transports => "transports",
         }
     }
@@ -193,7 +189,6 @@ fn measure(
         Kind::Latency => latency::run(scenario, options, record),
         Kind::Wan => wan::run(scenario, options, record),
         Kind::Encode => encode::run(scenario, options, record),
-        Kind::Bus => bus::run(scenario, options, record),
         Kind::Transports => transports::run(scenario, options, record),
     }
 }
