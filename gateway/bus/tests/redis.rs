@@ -211,7 +211,9 @@ async fn a_long_stall_is_a_fault_and_the_append_is_settled_by_the_log() {
     append_surely(&writer, 1, Offset::START).await;
     server.signal(nix::sys::signal::Signal::SIGSTOP);
     let error = writer.bus.append(1, Offset(1), Bytes::from_static(b"?")).await.unwrap_err();
-    assert!(matches!(error, AppendError::Unknown(_)), "{error:?}");
+    // Refused: on a slow machine the connection had been given up before, so that it was not even sent.
+    let is_refused = matches!(error, AppendError::Refused(BusError::TimedOut));
+    assert!(is_refused || matches!(error, AppendError::Unknown(_)), "{error:?}");
     writer.until(|signal| matches!(signal, Signal::Disconnected(_)).then_some(())).await;
     assert!(writer.bus.tail(1).await.is_err());
     server.signal(nix::sys::signal::Signal::SIGCONT);

@@ -76,7 +76,10 @@ fn the_other_commands_are_answered() {
     assert_eq!(bench.command(conn, r#"{"op":"ping","id":"x"}"#), r#"{"op":"pong","id":"x"}"#);
     for (command, msg) in [
         (r#"{"op":"auth","id":1,"token":"t"}"#, "asks for no credentials"),
-        (r#"{"op":"publish","id":1}"#, "not entitled"),
+        (
+            r#"{"op":"publish","id":1,"ticks":[{"topic":"S0.trade","price":"1","quantity":"1","side":"buy"}]}"#,
+            "not entitled",
+        ),
     ] {
         let reply = bench.command(conn, command);
         assert!(reply.starts_with(r#"{"op":"error","id":1,"code":7"#), "{reply}");

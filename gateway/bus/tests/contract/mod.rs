@@ -276,6 +276,7 @@ pub(crate) async fn values_are_kept<B: Backend>(url: BusUrl) {
 pub(crate) async fn pulses_are_heard<B: Backend>(url: BusUrl) {
     let writer = Peer::<B>::writer(&url).await;
     let mut reader = Peer::<B>::connect(&url).await;
+    reader.bus.tail(1).await.unwrap();
     writer.bus.pulse(Bytes::from_static(b"alive")).await.unwrap();
     let pulse = Signal::Pulse(Bytes::from_static(b"alive"));
     reader.until(|signal| (signal == pulse).then_some(())).await;
@@ -285,6 +286,8 @@ pub(crate) async fn a_full_inbox_names_what_it_missed<B: Backend>(url: BusUrl) {
     let writer = Peer::<B>::writer(&url).await;
     let mut reader = Peer::<B>::connect_with(&url, 50_000, PATIENCE).await;
     reader.bus.subscribe(6).await.unwrap();
+    // An answer behind it: the server has the subscription before anybody appends.
+    reader.bus.tail(6).await.unwrap();
     let mut newest = Offset::START;
     for _ in 0..100 {
         newest = writer.bus.append(6, newest, vec![0; 5000].into()).await.unwrap();
