@@ -101,36 +101,6 @@ async fn move_slot(
 }
 
 #[tokio::test]
-async fn a_replica_takes_over_with_what_was_copied() {
-    let mut cluster = RedisCluster::start();
-    let key = "tickcast:{b5}:log";
-    let port = cluster.node_of(key).port();
-    let primary = cluster.nodes.iter().position(|node| node.port() == port).unwrap();
-    cluster.add_replica(primary);
-    // The first host of the URL may be the one that dies: the others are known by then.
-    let writer = Peer::<Redis>::writer(&cluster.url()).await;
-    let mut reader = Peer::<Redis>::connect(&cluster.url()).await;
-    reader.bus.subscribe(5).await.unwrap();
-    let mut newest = Offset::START;
-    for _ in 0..20 {
-        newest = writer.bus.append(5, newest, Bytes::from_static(b"x")).await.unwrap();
-    }
-    assert_eq!(cluster.nodes[primary].cli(&["WAIT", "1", "10000"]), "1");
-    cluster.nodes[primary].kill();
-    reader.until(|signal| matches!(signal, Signal::Disconnected(_)).then_some(())).await;
-    reader.until(|signal| (signal == Signal::Connected).then_some(())).await;
-    let offset = append_surely(&writer, newest).await;
-    assert_eq!(offset, Offset(21));
-    let entry = reader
-        .until(|signal| match signal {
-            Signal::Entry(5, entry) if entry.offset == offset => Some(entry),
-            _ => None,
-        })
-        .await;
-    assert_eq!(entry.previous, newest);
-}
-
-#[tokio::test]
 async fn a_url_that_calls_a_cluster_a_server_is_told_so() {
     let cluster = RedisCluster::start();
     let single = format!("redis://127.0.0.1:{}", cluster.nodes[0].port()).parse().unwrap();

@@ -149,26 +149,6 @@ impl RedisCluster {
         cluster
     }
 
-    /// Gives a primary a replica, and waits until it has copied everything.
-    pub(crate) fn add_replica(&mut self, primary: usize) {
-        let replica = Self::start_node();
-        let port = replica.port().to_string();
-        let gossip = replica.cli(&["CONFIG", "GET", "cluster-port"]);
-        let gossip = gossip.lines().last().unwrap();
-        let met = self.nodes[0].cli(&["CLUSTER", "MEET", "127.0.0.1", &port, gossip]);
-        assert_eq!(met, "OK");
-        let id = self.nodes[primary].cli(&["CLUSTER", "MYID"]);
-        // It must have heard of the primary first.
-        patiently("no replica comes about", || replica.cli(&["CLUSTER", "REPLICATE", &id]) == "OK");
-        patiently("the replica does not copy", || {
-            replica.cli(&["INFO", "replication"]).contains("master_link_status:up")
-        });
-        self.nodes.push(replica);
-        self.wait_until("not all know the replica", |node| {
-            node.cli(&["CLUSTER", "NODES"]).contains("slave")
-        });
-    }
-
     fn wait_until(&self, otherwise: &str, reached: impl Fn(&RedisServer) -> bool) {
         patiently(otherwise, || self.nodes.iter().all(&reached));
     }
