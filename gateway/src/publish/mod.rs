@@ -6,7 +6,7 @@
 //! ```
 //!
 //! A shard checks all that it can itself and hands over ticks that only lack a number ([`PublishPort`]); one
-//! thread of the process speaks with the bus ([`Thread`]) and says what became of them. The ticks themselves come
+//! thread of the process speaks with the bus (`thread`) and says what became of them. The ticks themselves come
 //! back like anybody else's: through the source, if it is the same bus. Every queue on this way is bounded by ticks; at
 //! the bound clients are told `busy`.
 

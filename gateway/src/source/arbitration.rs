@@ -1,7 +1,7 @@
 //! Arbitration: two sources of the same stream as one. What either brings goes on once and in order, so
 //! that a loss on one, or its end, is nothing that clients notice.
 //!
-//! [`line`] reads the rings of the two, [`merge`] decides what comes out and when. Here is what begins an
+//! [`mod@line`] reads the rings of the two, [`merge`] decides what comes out and when. Here is what begins an
 //! epoch: with the feed's own numbers if both lines have the same, else with our own, and the venue's
 //! ids tell what is the same. A line that has neither is refused with the reason, until its feed is
 //! replaced or the other line is gone.
