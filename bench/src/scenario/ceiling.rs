@@ -105,9 +105,7 @@ fn points(
             let is_bare = offer.topics == 1 && !offer.server_cores.is_empty();
             (!is_bare).then(|| "a bare sender has one topic and a core".to_owned())
         });
-        if let Some(complaint) = complaint {
-            return Err(scenario.senseless(complaint));
-        }
+        scenario.refuse(complaint)?;
         if options.variant.as_ref().is_none_or(|part| variant(&offer).contains(part)) {
             offers.push(offer);
         }

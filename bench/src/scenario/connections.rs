@@ -59,24 +59,19 @@ pub(super) fn run(
     record: &mut Record,
 ) -> Result<(), ScenarioError> {
     let settings: Settings = scenario.settings()?;
-    if let Some(complaint) = settings.load.complaint() {
-        return Err(scenario.senseless(complaint));
-    }
-    let servers = options.server.as_ref().unwrap_or(&settings.servers);
+    scenario.refuse(settings.load.complaint())?;
     let mut series = Series {
         title: "Memory against connections".to_owned(),
         x: "connections".to_owned(),
         y: "MiB".to_owned(),
         lines: Vec::new(),
     };
-    for round in 1..=options.rounds.unwrap_or(settings.rounds) {
-        for kind in servers {
-            let (run, points) = one(&settings, *kind, round)?;
-            eprintln!("  {}", line(&run));
-            record.runs.push(run);
-            if round == 1 {
-                series.lines.extend(lines(*kind, &points));
-            }
+    for (round, kind) in options.turns(settings.rounds, &settings.servers) {
+        let (run, points) = one(&settings, kind, round)?;
+        eprintln!("  {}", line(&run));
+        record.runs.push(run);
+        if round == 1 {
+            series.lines.extend(lines(kind, &points));
         }
     }
     record.series.push(series);

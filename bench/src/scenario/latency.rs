@@ -76,9 +76,7 @@ pub(super) fn run(
         if let Some(duration) = options.duration {
             load.duration = duration;
         }
-        if let Some(complaint) = load.complaint() {
-            return Err(scenario.senseless(complaint));
-        }
+        scenario.refuse(load.complaint())?;
     }
     let mut found: Vec<Found> = settings.case.iter().map(|_| Found::default()).collect();
     for round in 1..=options.rounds.unwrap_or(settings.rounds) {

@@ -65,18 +65,13 @@ pub(super) fn run(
     record: &mut Record,
 ) -> Result<(), ScenarioError> {
     let settings: Settings = scenario.settings()?;
-    if let Some(complaint) = settings.load.complaint() {
-        return Err(scenario.senseless(complaint));
-    }
-    let servers = options.server.as_ref().unwrap_or(&settings.servers);
-    for round in 1..=options.rounds.unwrap_or(settings.rounds) {
-        for kind in servers {
-            let run = one_run(&settings, *kind, round, record)?;
-            for failure in &run.failures {
-                eprintln!("  failed: {failure}");
-            }
-            record.runs.push(run);
+    scenario.refuse(settings.load.complaint())?;
+    for (round, kind) in options.turns(settings.rounds, &settings.servers) {
+        let run = one_run(&settings, kind, round, record)?;
+        for failure in &run.failures {
+            eprintln!("  failed: {failure}");
         }
+        record.runs.push(run);
     }
     Ok(())
 }

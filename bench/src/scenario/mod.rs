@@ -112,6 +112,16 @@ pub(crate) struct Options {
     pub(crate) variant: Option<String>,
 }
 
+impl Options {
+    /// The rounds and servers to be measured, interleaved: each server once, then all again. A scenario's
+    /// own numbers hold where the command line says nothing.
+    fn turns(&self, rounds: u32, servers: &[server::Kind]) -> Vec<(u32, server::Kind)> {
+        let servers = self.server.as_deref().unwrap_or(servers);
+        let round = |round| servers.iter().map(move |kind| (round, *kind));
+        (1..=self.rounds.unwrap_or(rounds)).flat_map(round).collect()
+    }
+}
+
 /// A scenario as its file has it.
 #[derive(Clone, Debug)]
 pub(crate) struct Scenario {
@@ -272,6 +282,11 @@ impl Scenario {
     /// A setting that cannot be meant.
     pub(crate) fn senseless(&self, what: impl Into<String>) -> ScenarioError {
         ScenarioError::Senseless { name: self.name.clone(), what: what.into() }
+    }
+
+    /// Refuses the scenario if there is a complaint about its settings.
+    pub(crate) fn refuse(&self, complaint: Option<impl Into<String>>) -> Result<(), ScenarioError> {
+        complaint.map_or(Ok(()), |what| Err(self.senseless(what)))
     }
 
     fn about(&self) -> About {

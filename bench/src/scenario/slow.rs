@@ -56,9 +56,7 @@ pub(super) fn run(
     }
     let held = settings.held;
     let complaint = settings.load.complaint().or_else(|| held.complaint(&settings.load));
-    if let Some(complaint) = complaint {
-        return Err(scenario.senseless(complaint));
-    }
+    scenario.refuse(complaint)?;
     let servers = options.server.clone().unwrap_or_else(|| settings.servers.clone());
     for round in 1..=options.rounds.unwrap_or(settings.rounds) {
         for kind in &servers {

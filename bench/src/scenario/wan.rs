@@ -76,9 +76,7 @@ pub(super) fn run(
     if let Some(duration) = options.duration {
         offer.duration = duration;
     }
-    if let Some(complaint) = offer.complaint() {
-        return Err(scenario.senseless(complaint));
-    }
+    scenario.refuse(offer.complaint())?;
     let is_wanted =
         |way: &&Way| options.variant.as_ref().is_none_or(|part| way.name.contains(part));
     for round in 1..=options.rounds.unwrap_or(settings.rounds) {
