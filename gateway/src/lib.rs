@@ -17,6 +17,7 @@ mod native;
 pub mod proxies;
 pub mod publish;
 pub mod routes;
+mod runtime;
 mod session;
 pub mod shard;
 pub mod source;

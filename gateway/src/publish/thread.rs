@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
 use bus::{Backend, BusError, BusUrl, Nats, Published, Publisher, PublisherOptions, Redis};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use super::{
@@ -19,6 +19,7 @@ use super::{
 };
 use crate::config::{self, Config};
 use crate::fleet::Fleet;
+use crate::runtime::woken_by_shards;
 use crate::shard::Control;
 
 /// Why there is no publishing thread.
@@ -37,8 +38,6 @@ pub enum OpenError {
 pub struct Opened {
     settings: PublishSettings,
     port: PublishPort,
-    /// Shards wake it: what it is woken by must be in their tables of open files, so it is made before they
-    /// split theirs off.
     runtime: Runtime,
     url: BusUrl,
     options: PublisherOptions,
@@ -76,7 +75,7 @@ pub fn open(config: &Config, status: &Arc<PublishStatus>) -> Result<Option<Opene
         name: format!("tickcast publisher {}", std::process::id()),
         patience: config.publish_patience,
     };
-    let runtime = Builder::new_current_thread().enable_all().build().map_err(OpenError::Thread)?;
+    let runtime = woken_by_shards().map_err(OpenError::Thread)?;
     let (url, status) = (url.clone(), Arc::clone(status));
     Ok(Some(Opened { settings, port, runtime, url, options, desk, status }))
 }

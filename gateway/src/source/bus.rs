@@ -21,6 +21,7 @@ use wire::{FeedState, Presence};
 use crate::clock::{monotonic_ns, realtime_ns, saturating_ns};
 use crate::config::{BusInterest, Config};
 use crate::fleet::Fleet;
+use crate::runtime::woken_by_shards;
 use crate::shard::{InterestTable, Order};
 use crate::source::status::{BusView, FeedStatus};
 use crate::source::{Run, SourceError};
@@ -38,18 +39,12 @@ const SHARDS_WAIT_MAX: Duration = Duration::from_millis(500);
 const ASK_EVERY: Duration = Duration::from_millis(2);
 
 /// The source that reads this bus.
-///
-/// Its runtime is made here and now, on boot's thread: shards wake it, so what it is woken by must be in
-/// their tables of open files, which they split off when they start.
 pub(super) fn open(
     url: &BusUrl,
     config: &Config,
     status: Arc<FeedStatus>,
 ) -> Result<Run, SourceError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(SourceError::Thread)?;
+    let runtime = woken_by_shards().map_err(SourceError::Thread)?;
     let (url, config) = (url.clone(), config.clone());
     Ok(Box::new(move |fleet, stop| {
         if url.scheme().is_nats() {

@@ -25,6 +25,7 @@ use wire::FeedState;
 use crate::clock::realtime_ns;
 use crate::config::{Config, UpstreamUrl};
 use crate::fleet::Fleet;
+use crate::runtime::woken_by_shards;
 use crate::shard::InterestTable;
 use crate::source::status::FeedStatus;
 use crate::source::{Run, SourceError};
@@ -64,11 +65,7 @@ pub(super) fn open(
         Some(path) => options.root_pem_file(path)?,
         None => options,
     };
-    // Now, not on the source's thread: shards wake it, and must have its descriptors in their tables.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(SourceError::Thread)?;
+    let runtime = woken_by_shards().map_err(SourceError::Thread)?;
     let (url, config) = (url.clone(), config.clone());
     Ok(Box::new(move |fleet, stop| {
         let mut edge = Edge::new(url, config, options, fleet, status);
