@@ -1,0 +1,282 @@
+// The client: what a page, a worker or a Node process talks to.
+
+import { CommandError, EndedError } from './error.ts';
+import { Delivery, type Statistics } from './delivery.ts';
+import { Driver, type ClientState, type DriverOwner } from './driver.ts';
+import { Emitter, type MessageEnd } from './emitter.ts';
+import type { EventOf, EventType, Gap, MarketEvent, TickcastEvent } from './event.ts';
+import type { Instrument } from './instrument.ts';
+import { settings, type ClientOptions, type Settings } from './options.ts';
+import { Tracks, type Position } from './position.ts';
+import { Registry, subscribeText, terms, type SubscribeOptions } from './registry.ts';
+import type { Hello, Listing, Reply, TopicResult } from './reply.ts';
+import type { Session } from './session.ts';
+import { Subscriptions } from './subscriptions.ts';
+import { Watches, type EventOfTopic, type Watch, type WatchOptions } from './watches.ts';
+
+/** A connection that keeps itself alive. */
+export class Client {
+  readonly #settings: Settings;
+  readonly #emitter = new Emitter();
+  readonly #tracks = new Tracks();
+  readonly #delivery = new Delivery(this.#emitter, this.#tracks);
+  readonly #registry = new Registry();
+  readonly #subscriptions: Subscriptions;
+  readonly #watches: Watches;
+  readonly #driver: Driver;
+  #messageHandlers: ((end: MessageEnd) => void)[] = [];
+  #ended: EndedError | undefined;
+  /** Who waits for a connection. */
+  #waiting: { resolve(session: Session): void; reject(error: EndedError): void }[] = [];
+
+  /**
+   * A client of `ws://HOST:PORT/v1/stream` or `wss://…`, which begins to connect at once and goes on trying. What is
+   * subscribed meanwhile is sent when there is a connection.
+   */
+  constructor(url: string, options: ClientOptions = {}) {
+    this.#settings = settings(options);
+    this.#subscriptions = new Subscriptions(this.#registry, this.#tracks, {
+      accepted: (topic) => this.#watches.accepted(topic),
+      refused: (topic, reason) => {
+        this.#emitter.emit({ type: 'refused', topic, reason });
+        this.#watches.refused(topic, reason);
+      },
+    });
+    this.#watches = new Watches(this.#subscriptions, this.#delivery, this.#tracks);
+    this.#driver = new Driver(url, this.#settings, this.#tracks, this.#delivery, this.#driverOwner());
+    this.#emitter.on('feed', (feed) => {
+      if (feed.epoch !== 0n) this.#subscriptions.feedLive();
+    });
+    queueMicrotask(() => {
+      if (this.#ended === undefined && this.#driver.state === 'connecting') void this.#driver.attempt();
+    });
+  }
+
+  /**
+   * A client that is connected. Unlike the constructor's it has no second try at the first connection.
+   *
+   * @throws ConnectError
+   */
+  static async connect(url: string, options: ClientOptions = {}): Promise<Client> {
+    const client = new Client(url, options);
+    const failed = new Promise<never>((_, reject) => {
+      client.on('attemptFailed', ({ reason }) => reject(reason));
+      client.on('ended', ({ reason }) => reject(reason.cause ?? reason));
+    });
+    failed.catch(() => {});
+    try {
+      await Promise.race([client.ready(), failed]);
+      return client;
+    } catch (error) {
+      client.close();
+      throw error instanceof EndedError && error.cause !== undefined ? error.cause : error;
+    }
+  }
+
+  get state(): ClientState { return this.#driver.state; }
+
+  /** What the gateway said at the begin of the present connection. */
+  get hello(): Hello | undefined { return this.#driver.session?.hello; }
+
+  /** The epoch of numbers; 0: none yet. */
+  get epoch(): bigint { return this.#tracks.epoch; }
+
+  /** What has passed so far. The object is the same each time, and counts on. */
+  get statistics(): Statistics { return this.#delivery.statistics; }
+
+  /** The instruments defined so far. */
+  instruments(): Instrument[] {
+    return [...this.#tracks].flatMap((track) => track.instrument ?? []);
+  }
+
+  instrument(symbol: string): Instrument | undefined {
+    return this.#tracks.get(symbol)?.instrument;
+  }
+
+  /**
+   * Waits for a connection.
+   *
+   * @throws EndedError if there will be none
+   */
+  async ready(): Promise<Hello> {
+    return (await this.#connected()).hello;
+  }
+
+  /**
+   * Calls the handler with each event of a type, or with every `event`. Market data of the binary encoding is lent for the
+   * time of the call: keep `owned(event)`. Returns what takes the handler away again.
+   */
+  on<T extends EventType>(type: T, handler: (event: EventOf<T>) => void): () => void;
+  on(type: 'event', handler: (event: TickcastEvent) => void): () => void;
+  on<T extends EventType>(type: T | 'event', handler: (event: EventOf<T>) => void): () => void {
+    return this.#emitter.on(type, handler);
+  }
+
+  /** Calls the handler after the events of each message: what came together can be used together. */
+  onMessage(handler: (end: MessageEnd) => void): () => void {
+    this.#messageHandlers = [...this.#messageHandlers, handler];
+    return () => { this.#messageHandlers = this.#messageHandlers.filter((other) => other !== handler); };
+  }
+
+  /**
+   * Subscribes, or changes the terms of topics that are subscribed; nothing is lost or comes twice by that. One bad topic
+   * does not void the others: look at the results.
+   *
+   * @throws RefusedError if the command as a whole was refused
+   * @throws CommandError if its answer did not come
+   */
+  async subscribe(topics: string | readonly string[], options: SubscribeOptions = {}): Promise<readonly TopicResult[]> {
+    const list = typeof topics === 'string' ? [topics] : topics;
+    const wanted = terms(options);
+    const isStateWanted = options.snapshot === true;
+    const reply = await this.#ask((id, session) => {
+      const goOn = isStateWanted
+        ? undefined
+        : this.#tracks.position(list, session.hello.limits.topicsPerCommand);
+      return subscribeText(id, { topics: list, terms: wanted, resume: options.resume ?? goOn });
+    }, (reply) => {
+      // Before any event of what it announces.
+      const accepted = results(reply).filter((result) => result.ok).map((result) => result.topic);
+      for (const topic of accepted) this.#registry.set(topic, wanted);
+      if (options.resume !== undefined) this.#tracks.adopt(options.resume, accepted);
+      else if (isStateWanted) this.#repeat(accepted);
+    });
+    return results(reply);
+  }
+
+  /**
+   * Ends subscriptions.
+   *
+   * @throws RefusedError and CommandError as `subscribe`
+   */
+  async unsubscribe(topics: string | readonly string[]): Promise<readonly TopicResult[]> {
+    const list = typeof topics === 'string' ? [topics] : topics;
+    const reply = await this.#ask((id) => JSON.stringify({ op: 'unsubscribe', id, topics: list }), (reply) => {
+      const gone = results(reply).filter((result) => result.ok).map((result) => result.topic);
+      for (const topic of gone) this.#registry.delete(topic);
+      this.#subscriptions.forget(gone);
+    });
+    return results(reply);
+  }
+
+  /**
+   * Calls the handler with the events and gaps of topics until the watch is closed. Watches of the same topic share one
+   * subscription; who comes later gets the present state, too. A watch outlives outages, and refusals that do not last.
+   * Use either this or `subscribe` for a topic.
+   */
+  watch<const T extends string>(
+    topics: T | readonly T[],
+    handler: (event: EventOfTopic<T> | Gap) => void,
+    options: WatchOptions = {},
+  ): Watch {
+    if (this.#ended !== undefined) throw this.#ended;
+    const list = typeof topics === 'string' ? [topics] : topics;
+    return this.#watches.watch(list, handler as (event: MarketEvent | Gap) => void, options);
+  }
+
+  /** What the server has subscribed for this connection. */
+  async list(): Promise<readonly Listing[]> {
+    const reply = await this.#ask((id) => JSON.stringify({ op: 'list', id }));
+    return reply.op === 'list' ? reply.topics : [];
+  }
+
+  /** How long the server takes to answer, in ms, its queue for this client included. */
+  async ping(): Promise<number> {
+    let sentAt = 0;
+    await this.#ask((id) => {
+      sentAt = performance.now();
+      return JSON.stringify({ op: 'ping', id });
+    });
+    return performance.now() - sentAt;
+  }
+
+  /** Shows a credential, on this connection; after an event `connected` again, if it was another before. */
+  async auth(token: string): Promise<void> {
+    await this.#ask((id) => JSON.stringify({ op: 'auth', id, token }));
+  }
+
+  /** How far it has come: store it, to `resume` from in another process. */
+  position(): Position {
+    return this.#tracks.position(this.#registry.topics()) ?? { epoch: String(this.#tracks.epoch), topics: {} };
+  }
+
+  /** Ends for good. */
+  close(): void {
+    this.#driver.close();
+  }
+
+  async #connected(): Promise<Session> {
+    if (this.#ended !== undefined) throw this.#ended;
+    const { session } = this.#driver;
+    if (session !== undefined) return session;
+    return new Promise((resolve, reject) => { this.#waiting.push({ resolve, reject }); });
+  }
+
+  async #ask(
+    text: (id: number, session: Session) => string,
+    before: (reply: Reply) => void = () => {},
+  ): Promise<Reply> {
+    const timeout = new CommandError('timeout', 'no answer in time');
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(timeout), this.#settings.commandTimeoutMs);
+    });
+    const answer = async () => {
+      const session = await this.#connected();
+      return session.ask((id) => text(id, session), before);
+    };
+    try {
+      return await Promise.race([answer(), late]);
+    } catch (error) {
+      throw error instanceof EndedError ? new CommandError('ended', error.message) : error;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #repeat(topics: readonly string[]): void {
+    for (const topic of topics) {
+      for (const [track, code] of this.#tracks.covered(topic)) track.repeats |= 1 << code;
+    }
+  }
+
+  #driverOwner(): DriverOwner {
+    const { statistics } = this.#delivery;
+    return {
+      messageEnd: (bytes) => {
+        statistics.messages += 1;
+        statistics.bytes += bytes;
+        for (const handler of this.#messageHandlers) handler({ bytes });
+      },
+      connected: (session) => {
+        this.#subscriptions.begin(session);
+        const { epoch } = session.hello;
+        this.#tracks.enter(epoch);
+        this.#emitter.emit({ type: 'connected', epoch, reconnects: statistics.reconnects });
+        const waiting = this.#waiting;
+        this.#waiting = [];
+        for (const { resolve } of waiting) resolve(session);
+      },
+      disconnected: (reason, retryInMs) => {
+        statistics.reconnects += 1;
+        this.#subscriptions.end();
+        this.#emitter.emit({ type: 'disconnected', reason, retryInMs });
+      },
+      attemptFailed: (reason, retryInMs) => this.#emitter.emit({ type: 'attemptFailed', reason, retryInMs }),
+      ended: (reason) => {
+        this.#ended = reason;
+        this.#subscriptions.end();
+        this.#watches.ended(reason);
+        const waiting = this.#waiting;
+        this.#waiting = [];
+        for (const { reject } of waiting) reject(reason);
+        this.#emitter.emit({ type: 'ended', reason });
+      },
+    };
+  }
+}
+
+function results(reply: Reply): readonly TopicResult[] {
+  return reply.op === 'ack' ? reply.results : [];
+}
+

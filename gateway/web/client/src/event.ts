@@ -1,0 +1,279 @@
+// Events: what handlers, iterators and observables get.
+//
+// In handlers an event of the binary encoding is a view: it decodes a field when that is read, and is used again for the
+// next event. Keep `owned(event)`, never the view. Iterators and observables give owned events: plain data.
+
+import type { BarChannel, Channel, PartialDepthChannel } from './channel.ts';
+import type { ConnectError, EndedError, LostError, RefusedError } from './error.ts';
+import type { Instrument } from './instrument.ts';
+import type { Integer } from './integer.ts';
+
+/** A side of the book. */
+export type Side = 'bid' | 'ask';
+
+/** What a market is doing. */
+export type TradingStatus = 'trading' | 'halted' | 'closed';
+
+/** What the gateway knows of its feed. */
+export type FeedState = 'live' | 'silent' | 'restarted' | 'stopped';
+
+/**
+ * Why numbers do not come one by one. The protocol's are `conflated` (a newer or merged event follows: nothing to repair),
+ * `lost`, `lapped`, `resume` and `reset`; `overflow` is the reader's own: an iterator was read too slowly.
+ */
+export type GapReason = 'conflated' | 'lost' | 'lapped' | 'resume' | 'reset' | 'overflow';
+
+/** What all market data has. */
+export interface MarketFields {
+  readonly symbol: string;
+  /** `SYMBOL.channel`. */
+  readonly topic: string;
+  readonly instrument: Instrument;
+  /** The number within topic and epoch, from 1 without holes. Exact below 2^53. */
+  readonly seq: number;
+  /** When it happened, ns since 1970 by the venue's clock. */
+  readonly tsEventNs: bigint;
+  /** The same in milliseconds, with a fraction exact to the microsecond: comparable with `Date.now()`. */
+  readonly tsEventMs: number;
+  /** From then until it entered the gateway's ring; 4294967295 is that or more. */
+  readonly ringDelayNs: number;
+}
+
+/** One trade. */
+export interface Trade extends MarketFields {
+  readonly type: 'trade';
+  readonly channel: 'trade';
+  readonly price: string;
+  readonly priceMantissa: Integer;
+  readonly quantity: string;
+  readonly quantityMantissa: Integer;
+  /** The venue's. */
+  readonly tradeId: bigint;
+  /** When the match was made, by the venue's clock. */
+  readonly tsTradeNs: bigint;
+  /** Side of the order that was in the book; the other side's came and took it. */
+  readonly makerSide: Side;
+}
+
+/** Best bid and offer. A side that is empty has quantity 0. */
+export interface Quote extends MarketFields {
+  readonly type: 'quote';
+  readonly channel: 'quote';
+  readonly bidPrice: string;
+  readonly bidPriceMantissa: Integer;
+  readonly bidQuantity: string;
+  readonly bidQuantityMantissa: Integer;
+  readonly askPrice: string;
+  readonly askPriceMantissa: Integer;
+  readonly askQuantity: string;
+  readonly askQuantityMantissa: Integer;
+}
+
+/** A price and the quantity at it. */
+export interface Level {
+  readonly price: string;
+  readonly priceMantissa: Integer;
+  /** In changes of a book 0 means that the level is gone. */
+  readonly quantity: string;
+  readonly quantityMantissa: Integer;
+}
+
+/** Levels of one side, in the order in which they came. An owned event has an array. */
+export interface Levels extends Iterable<Level> {
+  readonly length: number;
+  at(index: number): Level | undefined;
+}
+
+/** Changes of a book, to be applied together. */
+export interface Depth extends MarketFields {
+  readonly type: 'depth';
+  readonly channel: 'depth';
+  /** The venue's first and last update ids contained. */
+  readonly firstUpdateId: bigint;
+  readonly lastUpdateId: bigint;
+  /** Whether several of the venue's events are merged; a gap has announced how many. */
+  readonly isMerged: boolean;
+  /** Whether the levels are the whole book from now on. */
+  readonly replacesBook: boolean;
+  readonly bids: Levels;
+  readonly asks: Levels;
+}
+
+/** A whole book, or a part of it: big books come in several. */
+export interface DepthSnapshot extends MarketFields {
+  readonly type: 'snapshot';
+  readonly channel: 'depth';
+  readonly updateId: bigint;
+  readonly isFirst: boolean;
+  readonly isLast: boolean;
+  /** Best first. */
+  readonly bids: Levels;
+  readonly asks: Levels;
+}
+
+/** The best levels of a book, best first. */
+export interface PartialDepth extends MarketFields {
+  readonly type: 'partialDepth';
+  readonly channel: PartialDepthChannel;
+  readonly updateId: bigint;
+  readonly bids: Levels;
+  readonly asks: Levels;
+}
+
+/** Statistics over the last 24 hours. */
+export interface Ticker extends MarketFields {
+  readonly type: 'ticker';
+  readonly channel: 'ticker';
+  readonly open: string;
+  readonly openMantissa: Integer;
+  readonly high: string;
+  readonly highMantissa: Integer;
+  readonly low: string;
+  readonly lowMantissa: Integer;
+  readonly last: string;
+  readonly lastMantissa: Integer;
+  readonly lastQuantity: string;
+  readonly lastQuantityMantissa: Integer;
+  /** Traded quantity, and traded value in the quote asset. */
+  readonly volume: string;
+  readonly volumeMantissa: Integer;
+  readonly quoteVolume: string;
+  readonly quoteVolumeMantissa: Integer;
+  /** Price of the last trade before the window; zero: none. */
+  readonly previousClose: string;
+  readonly previousCloseMantissa: Integer;
+  readonly firstTradeId: bigint;
+  readonly lastTradeId: bigint;
+  /** How many trades. */
+  readonly trades: number;
+}
+
+/** Open, high, low, close of one interval. */
+export interface Bar extends MarketFields {
+  readonly type: 'bar';
+  readonly channel: BarChannel;
+  /** Begin of the interval, ns since 1970, and the same in milliseconds. */
+  readonly tsOpenNs: bigint;
+  readonly tsOpenMs: number;
+  readonly open: string;
+  readonly openMantissa: Integer;
+  readonly high: string;
+  readonly highMantissa: Integer;
+  readonly low: string;
+  readonly lowMantissa: Integer;
+  readonly close: string;
+  readonly closeMantissa: Integer;
+  /** Traded quantity and value, and of those what takers bought. */
+  readonly volume: string;
+  readonly volumeMantissa: Integer;
+  readonly quoteVolume: string;
+  readonly quoteVolumeMantissa: Integer;
+  readonly takerVolume: string;
+  readonly takerVolumeMantissa: Integer;
+  readonly takerQuoteVolume: string;
+  readonly takerQuoteVolumeMantissa: Integer;
+  readonly firstTradeId: bigint;
+  readonly trades: number;
+  /** Whether the interval is over and the bar will not change any more. */
+  readonly isFinal: boolean;
+}
+
+/** A market's trading status. */
+export interface Status extends MarketFields {
+  readonly type: 'status';
+  readonly channel: 'status';
+  readonly status: TradingStatus;
+}
+
+/** Numbers of one topic that do not come one by one. */
+export interface Gap {
+  readonly type: 'gap';
+  readonly topic: string;
+  readonly symbol: string;
+  readonly channel: Channel;
+  readonly instrument: Instrument;
+  readonly reason: GapReason;
+  /** The first number that does not come. */
+  readonly firstSeq: number;
+  /** How many; 0 only for `reset`. */
+  readonly count: number;
+}
+
+/** What an instrument is; before its first event in an epoch. */
+export interface Definition {
+  readonly type: 'definition';
+  readonly epoch: bigint;
+  readonly instrument: Instrument;
+}
+
+/** Nothing else to say. */
+export interface Heartbeat {
+  readonly type: 'heartbeat';
+  /** The gateway's clock, ns since 1970. */
+  readonly tsNs: bigint;
+  readonly epoch: bigint;
+}
+
+/** What became of the feed. */
+export interface FeedStatus {
+  readonly type: 'feed';
+  readonly tsNs: bigint;
+  /** The epoch of numbers from now on. */
+  readonly epoch: bigint;
+  readonly state: FeedState;
+}
+
+/** A connection begins. */
+export interface Connected {
+  readonly type: 'connected';
+  /** 0: the gateway has no feed yet. */
+  readonly epoch: bigint;
+  /** How often the connection was lost before. */
+  readonly reconnects: number;
+}
+
+/** The connection is lost; another is being made. */
+export interface Disconnected {
+  readonly type: 'disconnected';
+  readonly reason: LostError;
+  readonly retryInMs: number;
+}
+
+/** An attempt to connect failed; there will be another. */
+export interface AttemptFailed {
+  readonly type: 'attemptFailed';
+  readonly reason: ConnectError;
+  readonly retryInMs: number;
+}
+
+/** A topic that was subscribed is not any more. */
+export interface Refused {
+  readonly type: 'refused';
+  readonly topic: string;
+  readonly reason: RefusedError;
+}
+
+/** There will be no more events. */
+export interface Ended {
+  readonly type: 'ended';
+  readonly reason: EndedError;
+}
+
+/** Market data. */
+export type MarketEvent = Trade | Quote | Depth | DepthSnapshot | PartialDepth | Ticker | Bar | Status;
+
+/** Something that happened: in a market, to the feed, to the connection. */
+export type TickcastEvent =
+  | MarketEvent | Gap | Definition | Heartbeat | FeedStatus | Connected | Disconnected | AttemptFailed
+  | Refused | Ended;
+
+export type EventType = TickcastEvent['type'];
+
+/** The event of a type. */
+export type EventOf<T extends EventType> = Extract<TickcastEvent, { readonly type: T }>;
+
+/** An event that can be kept: views are copied, others are returned as they are. */
+export function owned<E extends TickcastEvent>(event: E): E {
+  const view = event as E & { toObject?: () => E };
+  return view.toObject === undefined ? event : view.toObject();
+}

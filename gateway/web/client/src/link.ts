@@ -1,0 +1,162 @@
+// One WebSocket connection up to its hello, then messages both ways. It knows nothing of subscriptions and never
+// reconnects.
+
+import { ConnectError, LostError } from './error.ts';
+import type { Settings, WebSocketLike } from './options.ts';
+import { parseReply, type Hello } from './reply.ts';
+
+/** The version of the protocol that this is a client of. */
+const PROTOCOL_VERSION = 1;
+
+/** Who gets what arrives. */
+export interface Receiver {
+  message(data: string | ArrayBuffer): void;
+  lost(reason: LostError): void;
+}
+
+/** An open connection. */
+export class Link {
+  readonly hello: Hello;
+  readonly #socket: WebSocketLike;
+  #receiver: Receiver | undefined;
+  /** What arrived before there was a receiver. */
+  #early: (string | ArrayBuffer)[] = [];
+  #earlyLoss: LostError | undefined;
+
+  private constructor(socket: WebSocketLike, hello: Hello) {
+    this.#socket = socket;
+    this.hello = hello;
+    socket.onmessage = (event: { data: string | ArrayBuffer }) => {
+      if (this.#receiver === undefined) this.#early.push(event.data);
+      else this.#receiver.message(event.data);
+    };
+    socket.onclose = (event: CloseLike) => this.#lose(lost(event));
+    socket.onerror = ignore;
+  }
+
+  /**
+   * Connects, and waits for the server's hello.
+   *
+   * @throws ConnectError
+   */
+  static open(url: string, settings: Settings, signal: AbortSignal): Promise<Link> {
+    return new Promise((resolve, reject) => {
+      if (settings.webSocket === undefined) {
+        const message = 'there is no global WebSocket: hand in a constructor as the option webSocket';
+        return reject(new ConnectError('unsupported', message));
+      }
+      const subprotocol = `tickcast.v1.${settings.encoding}`;
+      let socket: WebSocketLike;
+      try {
+        socket = new settings.webSocket(endpoint(url), [subprotocol]) as WebSocketLike;
+      } catch (error) {
+        return reject(new ConnectError('url', `${url}: expected ws://HOST:PORT/PATH or wss://HOST:PORT/PATH`, error));
+      }
+      socket.binaryType = 'arraybuffer';
+      const settle = () => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', abort);
+      };
+      const fail = (error: ConnectError) => {
+        settle();
+        discard(socket);
+        reject(error);
+      };
+      const abort = () => fail(new ConnectError('failed', 'given up'));
+      const timer = setTimeout(() => fail(new ConnectError('timeout', 'no connection in time')), settings.connectTimeoutMs);
+      signal.addEventListener('abort', abort);
+      let isOpen = false;
+      socket.onopen = () => {
+        isOpen = true;
+        if (socket.protocol !== subprotocol) {
+          fail(new ConnectError('protocol', 'the server chose no subprotocol, or another'));
+        }
+      };
+      socket.onclose = (event: CloseLike) => {
+        const reason = lost(event);
+        fail(isOpen
+          ? new ConnectError('closed', `the server closed the connection at once: ${reason.message}`, reason)
+          : new ConnectError('failed', `${url}: no WebSocket could be opened`));
+      };
+      socket.onerror = ignore;
+      socket.onmessage = (event: { data: string | ArrayBuffer }) => {
+        const hello = readHello(event.data);
+        if (typeof hello === 'string') return fail(new ConnectError('protocol', hello));
+        settle();
+        resolve(new Link(socket, hello));
+      };
+    });
+  }
+
+  /** Who gets what arrives from now on, and what has arrived already. */
+  receive(receiver: Receiver): void {
+    this.#receiver = receiver;
+    const early = this.#early;
+    this.#early = [];
+    for (const data of early) receiver.message(data);
+    if (this.#earlyLoss !== undefined) receiver.lost(this.#earlyLoss);
+  }
+
+  /** Sends a message. What cannot be sent any more is lost with the connection. */
+  send(data: string | ArrayBuffer): void {
+    this.#socket.send(data);
+  }
+
+  /** Says goodbye, and hears no more. */
+  close(code = 1000): void {
+    this.#receiver = undefined;
+    discard(this.#socket, code);
+  }
+
+  #lose(reason: LostError): void {
+    discard(this.#socket);
+    if (this.#receiver === undefined) this.#earlyLoss = reason;
+    else this.#receiver.lost(reason);
+  }
+}
+
+interface CloseLike {
+  readonly code: number;
+  readonly reason: string;
+}
+
+function ignore(): void {}
+
+/** A URL as WebSocket constructors of every age take it. */
+function endpoint(url: string): string {
+  const base = (globalThis as { location?: { href: string } }).location?.href;
+  const parsed = new URL(url, base);
+  if (parsed.protocol === 'http:') parsed.protocol = 'ws:';
+  if (parsed.protocol === 'https:') parsed.protocol = 'wss:';
+  if (parsed.protocol !== 'ws:' && parsed.protocol !== 'wss:') throw new SyntaxError('not a WebSocket URL');
+  if (parsed.pathname === '/') parsed.pathname = '/v1/stream';
+  return parsed.href;
+}
+
+function readHello(data: string | ArrayBuffer): Hello | string {
+  if (typeof data !== 'string') return 'the server does not begin with a hello';
+  try {
+    const reply = parseReply(JSON.parse(data));
+    if (reply?.op !== 'hello') return 'the server does not begin with a hello';
+    return reply.hello.version === PROTOCOL_VERSION ? reply.hello : 'the server speaks another version';
+  } catch {
+    return 'the server does not begin with a hello';
+  }
+}
+
+function lost(event: CloseLike): LostError {
+  if (event.code === 1006) return new LostError('broken', 'the connection broke');
+  return new LostError('closed', `closed with ${event.code} (${event.reason})`, event.code);
+}
+
+function discard(socket: WebSocketLike, code?: number): void {
+  socket.onopen = socket.onmessage = socket.onclose = null;
+  // Sockets of `ws` throw an error that nobody listens to.
+  socket.onerror = ignore;
+  try {
+    if (code === undefined) socket.close();
+    else socket.close(code);
+  } catch {
+    // It was not open yet, or is closed already.
+  }
+}

@@ -1,0 +1,108 @@
+// The registry: what is subscribed at the moment, to be subscribed again on the next connection.
+
+import type { Position } from './position.ts';
+import type { Mode } from './reply.ts';
+
+/** How topics are delivered. */
+export interface SubscribeOptions {
+  /** `every` if not given. */
+  readonly mode?: Mode;
+  /** Deliveries of each topic at most so many times a second, 1 to 1000; trades are not merged, they come together. */
+  readonly maxRate?: number;
+  /**
+   * Whether to begin with the present state. If not given: yes, but a topic that is received already goes on where it is.
+   * `true` sends the present state once more; of trades that is the last one.
+   */
+  readonly snapshot?: boolean;
+  /** Begins behind a stored position instead: what the server still has comes, the rest is in a gap. */
+  readonly resume?: Position;
+}
+
+export interface Terms {
+  readonly mode: Mode;
+  readonly maxRate: number | undefined;
+  readonly snapshot: boolean;
+}
+
+/** A subscribe command. */
+export interface Subscribe {
+  readonly topics: readonly string[];
+  readonly terms: Terms;
+  readonly resume: Position | undefined;
+}
+
+export function terms(options: SubscribeOptions): Terms {
+  return { mode: options.mode ?? 'every', maxRate: options.maxRate, snapshot: options.snapshot ?? true };
+}
+
+/** What is wanted of several who share a topic: the most that one of them asks for. */
+export function moreOf(a: Terms, b: Terms): Terms {
+  return {
+    mode: a.mode === 'every' || b.mode === 'every' ? 'every' : 'conflate',
+    maxRate: a.maxRate === undefined || b.maxRate === undefined ? undefined : Math.max(a.maxRate, b.maxRate),
+    snapshot: a.snapshot || b.snapshot,
+  };
+}
+
+/** The command on the wire. */
+export function subscribeText(id: number, { topics, terms, resume }: Subscribe): string {
+  return JSON.stringify({
+    op: 'subscribe',
+    id,
+    topics,
+    mode: terms.mode,
+    max_rate: terms.maxRate,
+    snapshot: terms.snapshot ? undefined : false,
+    resume,
+  });
+}
+
+/** What is subscribed, and how. */
+export class Registry {
+  readonly #topics = new Map<string, Terms>();
+  /** While the page is hidden: at most so many deliveries a second of each topic. */
+  rateMax: number | undefined;
+
+  get(topic: string): Terms | undefined {
+    return this.#topics.get(topic);
+  }
+
+  set(topic: string, terms: Terms): void {
+    this.#topics.set(topic, terms);
+  }
+
+  delete(topic: string): void {
+    this.#topics.delete(topic);
+  }
+
+  topics(): string[] {
+    return [...this.#topics.keys()];
+  }
+
+  /** The commands that subscribe these topics behind their positions, each within the limit. */
+  commands(topics: Iterable<string>, topicsMax: number, resume: (topics: string[]) => Position | undefined): Subscribe[] {
+    const byTerms = new Map<string, { terms: Terms; topics: string[] }>();
+    for (const topic of topics) {
+      const terms = this.#effective(topic);
+      if (terms === undefined) continue;
+      const key = `${terms.mode} ${terms.maxRate} ${terms.snapshot}`;
+      const group = byTerms.get(key);
+      if (group === undefined) byTerms.set(key, { terms, topics: [topic] });
+      else group.topics.push(topic);
+    }
+    const commands: Subscribe[] = [];
+    for (const { terms, topics } of byTerms.values()) {
+      for (let i = 0; i < topics.length; i += topicsMax) {
+        const chunk = topics.slice(i, i + topicsMax);
+        commands.push({ topics: chunk, terms, resume: resume(chunk) });
+      }
+    }
+    return commands;
+  }
+
+  #effective(topic: string): Terms | undefined {
+    const terms = this.#topics.get(topic);
+    if (terms === undefined || this.rateMax === undefined) return terms;
+    return { ...terms, maxRate: Math.min(terms.maxRate ?? Infinity, this.rateMax) };
+  }
+}

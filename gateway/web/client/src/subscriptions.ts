@@ -1,0 +1,147 @@
+// Subscriptions: keeps the server's idea of what this client is subscribed to equal to the registry's, over reconnects,
+// changes of terms and refusals that will not last.
+
+import { ERROR_CODES, RefusedError } from './error.ts';
+import type { Tracks } from './position.ts';
+import { subscribeText, type Registry, type Subscribe } from './registry.ts';
+import type { TopicResult } from './reply.ts';
+import type { Session } from './session.ts';
+
+/** The first and the longest pause before what was refused for the moment is asked for again. */
+const RETRY_MIN_MS = 250;
+const RETRY_MAX_MS = 5_000;
+
+/** Who is told what the server says to topics that nobody waits for. */
+export interface SubscriptionsOwner {
+  accepted(topic: string): void;
+  /** It is not in the registry any more. */
+  refused(topic: string, reason: RefusedError): void;
+}
+
+/** Keeps the server informed. */
+export class Subscriptions {
+  readonly registry: Registry;
+  readonly #tracks: Tracks;
+  readonly #owner: SubscriptionsOwner;
+  #session: Session | undefined;
+  /** Whether the gateway knows instruments: before it has a feed it knows none. */
+  #hasFeed = false;
+  /** Refused for the moment. */
+  readonly #later = new Set<string>();
+  #retryMs = RETRY_MIN_MS;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(registry: Registry, tracks: Tracks, owner: SubscriptionsOwner) {
+    this.registry = registry;
+    this.#tracks = tracks;
+    this.#owner = owner;
+  }
+
+  /**
+   * A connection begins: everything is subscribed again. To be called before the tracks enter another epoch, so that the
+   * server is asked for what follows the numbers of the old one, and says what became of them.
+   */
+  begin(session: Session): void {
+    this.#session = session;
+    this.#hasFeed = session.hello.epoch !== 0n;
+    this.#later.clear();
+    if (this.#hasFeed) this.send(this.registry.topics());
+  }
+
+  /** It is over. */
+  end(): void {
+    clearTimeout(this.#timer);
+    this.#session = undefined;
+  }
+
+  /** The gateway says that it has a feed. */
+  feedLive(): void {
+    if (this.#hasFeed) return this.#sendLater();
+    this.#hasFeed = true;
+    this.send(this.registry.topics());
+  }
+
+  /** Subscribes topics of the registry on its present terms, going on where they are. */
+  send(topics: Iterable<string>): void {
+    const session = this.#session;
+    if (session === undefined || !this.#hasFeed) return;
+    const limit = session.hello.limits.topicsPerCommand;
+    const resume = (chunk: string[]) => this.#tracks.position(chunk, limit);
+    for (const command of this.registry.commands(topics, limit, resume)) this.#subscribe(session, command);
+  }
+
+  /** Subscribes topics once more from their present state. */
+  sendAnew(topics: Iterable<string>): void {
+    const session = this.#session;
+    if (session === undefined || !this.#hasFeed) return;
+    const limit = session.hello.limits.topicsPerCommand;
+    for (const command of this.registry.commands(topics, limit, () => undefined)) this.#subscribe(session, command);
+  }
+
+  /** Ends subscriptions that are not in the registry any more. */
+  drop(topics: readonly string[]): void {
+    const session = this.#session;
+    if (session === undefined) return;
+    const limit = session.hello.limits.topicsPerCommand;
+    for (let i = 0; i < topics.length; i += limit) {
+      const chunk = topics.slice(i, i + limit);
+      const forget = () => this.forget(chunk.filter((topic) => this.registry.get(topic) === undefined));
+      session.ask((id) => JSON.stringify({ op: 'unsubscribe', id, topics: chunk }), forget).catch(ignore);
+    }
+  }
+
+  /** Forgets how far these topics have come: they are not received any more, or begin anew. */
+  forget(topics: Iterable<string>): void {
+    for (const topic of topics) {
+      for (const [track, code] of this.#tracks.covered(topic)) track.forget(code);
+    }
+  }
+
+  #subscribe(session: Session, command: Subscribe): void {
+    session.ask((id) => subscribeText(id, command)).then(
+      (reply) => { if (reply.op === 'ack') this.#note(reply.results); },
+      (error: unknown) => {
+        if (!(error instanceof RefusedError)) return;
+        this.#note(command.topics.map((topic) => ({ topic, ok: false, refusal: error })));
+      },
+    );
+  }
+
+  #note(results: readonly TopicResult[]): void {
+    const anew: string[] = [];
+    for (const { topic, refusal } of results) {
+      if (this.registry.get(topic) === undefined) continue;
+      if (refusal === undefined) {
+        this.#owner.accepted(topic);
+      } else if (refusal.code === ERROR_CODES.resume_ahead) {
+        // The server's past is another: what it has now is the beginning.
+        anew.push(topic);
+      } else if (refusal.isRetriable) {
+        this.#later.add(topic);
+      } else {
+        this.registry.delete(topic);
+        this.#owner.refused(topic, refusal);
+      }
+    }
+    if (anew.length > 0) {
+      this.forget(anew);
+      this.sendAnew(anew);
+    }
+    if (this.#later.size > 0) this.#retryLater();
+    else this.#retryMs = RETRY_MIN_MS;
+  }
+
+  #retryLater(): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#sendLater(), this.#retryMs * (0.5 + Math.random() / 2));
+    this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MAX_MS);
+  }
+
+  #sendLater(): void {
+    const topics = [...this.#later];
+    this.#later.clear();
+    this.send(topics);
+  }
+}
+
+function ignore(): void {}

@@ -1,0 +1,191 @@
+// Watches: several parts of a page that want the same topic share one subscription of it.
+
+import { channelCode, splitTopic, type Channel } from './channel.ts';
+import type { Delivery, Watcher } from './delivery.ts';
+import type {
+  Bar, Depth, DepthSnapshot, Gap, MarketEvent, PartialDepth, Quote, Status, Ticker, Trade,
+} from './event.ts';
+import { EndedError, RefusedError } from './error.ts';
+import type { Tracks } from './position.ts';
+import { moreOf, terms, type SubscribeOptions, type Terms } from './registry.ts';
+import type { Subscriptions } from './subscriptions.ts';
+
+/** The events of a topic, by its name. */
+export type EventOfTopic<T extends string> =
+  T extends `${string}.trade` ? Trade
+  : T extends `${string}.quote` ? Quote
+  : T extends `${string}.depth` ? Depth | DepthSnapshot
+  : T extends `${string}.depth${number}` ? PartialDepth
+  : T extends `${string}.ticker` ? Ticker
+  : T extends `${string}.bar_${string}` ? Bar
+  : T extends `${string}.status` ? Status
+  : MarketEvent;
+
+/** Terms of a watch: the most that one of those who share a topic asks for is what all get. */
+export type WatchOptions = Pick<SubscribeOptions, 'mode' | 'maxRate'>;
+
+/** An interest in topics. */
+export interface Watch {
+  readonly topics: readonly string[];
+  /** The server has taken all topics; rejects with the first refusal that will last. */
+  readonly ready: Promise<void>;
+  /** Ends it; the subscription ends with the last watch of the topic. */
+  close(): void;
+}
+
+interface Member extends Watcher {
+  readonly terms: Terms;
+  readonly waiting: Set<string>;
+  resolve(): void;
+  reject(error: RefusedError | EndedError): void;
+}
+
+interface Shared {
+  members: Member[];
+  isAccepted: boolean;
+}
+
+/** All watches of a client. */
+export class Watches {
+  readonly #subscriptions: Subscriptions;
+  readonly #delivery: Delivery;
+  readonly #tracks: Tracks;
+  readonly #shared = new Map<string, Shared>();
+  /** Changed since the last flush: what was asked for together is sent together. */
+  readonly #changed = new Set<string>();
+  readonly #stateWanted = new Set<string>();
+  #isFlushDue = false;
+
+  constructor(subscriptions: Subscriptions, delivery: Delivery, tracks: Tracks) {
+    this.#subscriptions = subscriptions;
+    this.#delivery = delivery;
+    this.#tracks = tracks;
+  }
+
+  watch(topics: readonly string[], handler: (event: MarketEvent | Gap) => void, options: WatchOptions): Watch {
+    const distinct = [...new Set(topics)];
+    const bad = distinct.find((topic) => splitTopic(topic) === undefined);
+    if (bad !== undefined) throw new TypeError(`${bad}: expected SYMBOL.channel or *.channel`);
+    const waiting = new Set(distinct);
+    let settle!: Pick<Member, 'resolve' | 'reject'>;
+    const ready = new Promise<void>((resolve, reject) => { settle = { resolve, reject }; });
+    // Who does not ask is not told by an unhandled rejection; there is the event `refused`, too.
+    ready.catch(() => {});
+    // A member for each topic: each waits for its own present state.
+    const members = distinct.map((topic): [string, Member] => (
+      [topic, { handler, needsState: true, terms: terms(options), waiting, ...settle }]
+    ));
+    for (const [topic, member] of members) this.#join(topic, member);
+    if (waiting.size === 0) settle.resolve();
+    let isOpen = true;
+    const close = () => {
+      if (!isOpen) return;
+      isOpen = false;
+      for (const [topic, member] of members) this.#leave(topic, member);
+    };
+    return { topics: distinct, ready, close };
+  }
+
+  accepted(topic: string): void {
+    const shared = this.#shared.get(topic);
+    if (shared === undefined) return;
+    shared.isAccepted = true;
+    for (const member of shared.members) {
+      member.waiting.delete(topic);
+      if (member.waiting.size === 0) member.resolve();
+    }
+  }
+
+  /** The watches stay: if somebody else joins, or terms change, it is asked for again. */
+  refused(topic: string, error: RefusedError | EndedError): void {
+    const shared = this.#shared.get(topic);
+    if (shared === undefined) return;
+    shared.isAccepted = false;
+    for (const member of shared.members) member.reject(error);
+  }
+
+  ended(error: EndedError): void {
+    for (const topic of this.#shared.keys()) this.refused(topic, error);
+  }
+
+  #join(topic: string, member: Member): void {
+    const shared = this.#shared.get(topic) ?? { members: [], isAccepted: false };
+    this.#shared.set(topic, shared);
+    shared.members = [...shared.members, member];
+    const known = this.#subscriptions.registry.get(topic);
+    if (known === undefined || shared.members.length === 1) {
+      this.#change(topic);
+    } else {
+      const more = moreOf(known, member.terms);
+      if (more.mode !== known.mode || more.maxRate !== known.maxRate) this.#change(topic);
+      if (shared.isAccepted) {
+        member.waiting.delete(topic);
+        // The others have its state already. A trade is no state: it is not sent once more.
+        if (!topic.endsWith('.trade')) this.#wantState(topic);
+      }
+    }
+    this.#publish(topic, shared);
+  }
+
+  #leave(topic: string, member: Member): void {
+    const shared = this.#shared.get(topic);
+    if (shared === undefined) return;
+    shared.members = shared.members.filter((other) => other !== member);
+    this.#publish(topic, shared);
+    this.#change(topic);
+  }
+
+  #publish(topic: string, { members }: Shared): void {
+    const { symbol, code } = splitTopic(topic)!;
+    this.#delivery.setWatchers(symbol === '*' ? undefined : this.#tracks.of(symbol), code, members);
+  }
+
+  #change(topic: string): void {
+    this.#changed.add(topic);
+    this.#flushSoon();
+  }
+
+  #wantState(topic: string): void {
+    this.#stateWanted.add(topic);
+    this.#flushSoon();
+  }
+
+  #flushSoon(): void {
+    if (this.#isFlushDue) return;
+    this.#isFlushDue = true;
+    queueMicrotask(() => this.#flush());
+  }
+
+  #flush(): void {
+    this.#isFlushDue = false;
+    const { registry } = this.#subscriptions;
+    const more: string[] = [];
+    const gone: string[] = [];
+    for (const topic of this.#changed) {
+      const members = this.#shared.get(topic)?.members ?? [];
+      const known = registry.get(topic);
+      if (members.length === 0) {
+        this.#shared.delete(topic);
+        registry.delete(topic);
+        if (known !== undefined) gone.push(topic);
+        continue;
+      }
+      const wanted = members.map((member) => member.terms).reduce(moreOf);
+      if (known?.mode === wanted.mode && known.maxRate === wanted.maxRate) continue;
+      registry.set(topic, wanted);
+      more.push(topic);
+    }
+    this.#changed.clear();
+    const anew = [...this.#stateWanted].filter((topic) => !more.includes(topic) && registry.get(topic) !== undefined);
+    this.#stateWanted.clear();
+    this.#subscriptions.drop(gone);
+    this.#subscriptions.send(more);
+    this.#subscriptions.sendAnew(anew);
+  }
+}
+
+/** The topic of a symbol's channel. */
+export function topicOf<C extends Channel>(symbol: string, channel: C): `${string}.${C}` {
+  if (channelCode(channel) === undefined) throw new TypeError(`${channel}: not a channel`);
+  return `${symbol}.${channel}`;
+}
