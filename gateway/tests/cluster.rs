@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use bus::{Backend, Nats, Redis};
 use serde_json::Value;
-use support::bus::{BUCKET_SIZE, Feed, INSTRUMENTS, Kind, Server, book_after};
+use support::bus_feed::{BUCKET_SIZE, Feed, INSTRUMENTS, book_after};
+use support::bus_server::{BusKind, BusServer, Keeps};
 use support::event_source::EventSource;
 use support::process::{Gateway, PATIENCE, free_address, get, until};
 use support::subscriber::{Message, Subscriber};
@@ -25,7 +26,7 @@ fn arguments<'a>(url: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     arguments
 }
 
-fn gateway(server: &Server, more: &[&str]) -> Gateway {
+fn gateway(server: &BusServer, more: &[&str]) -> Gateway {
     let url = server.url();
     Gateway::start(&arguments(&url, more))
 }
@@ -61,8 +62,8 @@ fn assert_true_book(view: &View) {
 }
 
 /// Clients at three gateways, of wildcards and of names, each see the whole stream from where they began.
-fn three_gateways_agree<B: Backend>(kind: Kind) {
-    let server = Server::start(kind, "agree");
+fn three_gateways_agree<B: Backend>(kind: BusKind) {
+    let server = BusServer::start(kind);
     let feed = Feed::start::<B>(&server.url(), 77);
     let gateways: Vec<Gateway> = (0..3).map(|_| gateway(&server, &[])).collect();
     let clients: Vec<_> = gateways
@@ -114,12 +115,12 @@ fn three_gateways_agree<B: Backend>(kind: Kind) {
 
 #[test]
 fn three_gateways_on_nats_give_everybody_the_same() {
-    three_gateways_agree::<Nats>(Kind::Nats);
+    three_gateways_agree::<Nats>(BusKind::Nats);
 }
 
 #[test]
 fn three_gateways_on_redis_give_everybody_the_same() {
-    three_gateways_agree::<Redis>(Kind::Redis);
+    three_gateways_agree::<Redis>(BusKind::Redis);
 }
 
 /// The members of a command that go on where a view ended.
@@ -134,8 +135,8 @@ fn resume(view: &View, topics: &[(&str, u32, Channel)]) -> String {
 }
 
 /// A client whose gateway dies goes on by number at one that has nobody else on these instruments.
-fn goes_on_elsewhere<B: Backend>(kind: Kind) {
-    let server = Server::start(kind, "moves");
+fn goes_on_elsewhere<B: Backend>(kind: BusKind) {
+    let server = BusServer::start(kind);
     let feed = Feed::start::<B>(&server.url(), 78);
     let mut one = gateway(&server, &[]);
     let other = gateway(&server, &[]);
@@ -178,12 +179,12 @@ fn goes_on_elsewhere<B: Backend>(kind: Kind) {
 
 #[test]
 fn a_client_that_loses_its_gateway_goes_on_at_another_on_nats() {
-    goes_on_elsewhere::<Nats>(Kind::Nats);
+    goes_on_elsewhere::<Nats>(BusKind::Nats);
 }
 
 #[test]
 fn a_client_that_loses_its_gateway_goes_on_at_another_on_redis() {
-    goes_on_elsewhere::<Redis>(Kind::Redis);
+    goes_on_elsewhere::<Redis>(BusKind::Redis);
 }
 
 fn number(value: &Value) -> u64 {
@@ -220,7 +221,7 @@ fn contiguous(seqs: &[u64]) -> bool {
 /// that ring only, and anywhere else what was missed is announced.
 #[test]
 fn an_event_stream_goes_on_at_another_gateway_or_says_that_it_cannot() {
-    let server = Server::start(Kind::Nats, "streams");
+    let server = BusServer::start(BusKind::Nats);
     let feed = Feed::start::<Nats>(&server.url(), 79);
     let (one, other) = (gateway(&server, &[]), gateway(&server, &[]));
 
@@ -253,7 +254,7 @@ fn an_event_stream_goes_on_at_another_gateway_or_says_that_it_cannot() {
 
 #[test]
 fn a_gateway_takes_only_what_its_clients_want_and_lets_it_go_after_a_while() {
-    let server = Server::start(Kind::Nats, "wants");
+    let server = BusServer::start(BusKind::Nats);
     let feed = Feed::start::<Nats>(&server.url(), 80);
     let gateway = gateway(&server, &["--bus-linger", "300ms"]);
     let everything = Gateway::start(&arguments(&server.url(), &["--bus-interest", "all"]));
@@ -287,7 +288,7 @@ fn a_gateway_takes_only_what_its_clients_want_and_lets_it_go_after_a_while() {
         .map(|(_, subject, _)| subject)
         .collect();
     let of = |bucket: u32| {
-        let subject = format!("market.live.{bucket}");
+        let subject = format!("tickcast.live.{bucket}");
         subjects.iter().filter(|known| **known == subject).count()
     };
     assert_eq!((of(0), of(1), of(2), of(3)), (2, 1, 1, 1), "{subjects:?}");
@@ -324,7 +325,7 @@ fn a_gateway_takes_only_what_its_clients_want_and_lets_it_go_after_a_while() {
 
 #[test]
 fn a_bus_that_is_away_or_empty_is_said_and_what_was_missed_is_fetched() {
-    let mut server = Server::reserve(Kind::Nats, "away");
+    let mut server = BusServer::reserve(BusKind::Nats, Keeps::Everything);
     let url = server.url();
     let silent = ["--feed-silent-after", "500ms"];
     let gateway = Gateway::spawn(free_address(), &arguments(&url, &silent));

@@ -15,12 +15,10 @@ use client::{Client, Draft, ErrorCode, Options, Taker};
 use log::{EPOCH, Log};
 use publisher::{Publisher, trade};
 use serde_json::{Value, json};
-use support::bus_server::{BusKind, BusServer};
+use support::bus_server::{BUSES, BusKind, BusServer};
 use support::process::{Gateway, PATIENCE, get, until};
 use support::subscriber::{Message, Subscriber};
 use wire::{Quote, Tick, Trade, sbe};
-
-const BUSES: [BusKind; 2] = [BusKind::Nats, BusKind::Redis];
 
 /// A bus with a catalog, and a gateway at which anybody may publish to it.
 fn start(kind: BusKind, more: &[&str]) -> (BusServer, Log, Gateway) {
@@ -32,7 +30,8 @@ fn start(kind: BusKind, more: &[&str]) -> (BusServer, Log, Gateway) {
 
 /// A gateway that publishes to this bus, once it knows the catalog.
 fn gateway(server: &BusServer, more: &[&str]) -> Gateway {
-    let mut arguments = vec!["--shards", "2", "--symbols", "2", "--bus", &server.url];
+    let url = server.url();
+    let mut arguments = vec!["--shards", "2", "--symbols", "2", "--bus", &url];
     if !more.contains(&"--publish") {
         arguments.extend(["--publish", "local"]);
     }
@@ -338,7 +337,8 @@ fn what_is_published_at_one_node_reaches_the_subscribers_of_every_node() {
     for kind in BUSES {
         let server = BusServer::start(kind);
         let _log = Log::begin(&server);
-        let more = ["--source", server.url.as_str(), "--publish-rate", "100k"];
+        let url = server.url();
+        let more = ["--source", url.as_str(), "--publish-rate", "100k"];
         let nodes: Vec<Gateway> = (0..3).map(|_| gateway(&server, &more)).collect();
         let mut subscribers: Vec<Subscriber> = nodes
             .iter()

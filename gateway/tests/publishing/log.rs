@@ -52,11 +52,11 @@ impl Log {
     /// Makes the place for logs, and stores the catalog.
     pub(crate) fn begin(server: &BusServer) -> Self {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-        let url: BusUrl = server.url.parse().unwrap();
+        let url: BusUrl = server.url().parse().unwrap();
         let (sender, _inbox) = inbox(1 << 20);
         let request_timeout = Duration::from_secs(5);
         let options = ConnectOptions { name: "test".to_owned(), request_timeout, inbox: sender };
-        let connection = match server.kind {
+        let connection = match server.kind() {
             BusKind::Nats => {
                 Connection::Nats(runtime.block_on(Nats::connect(&url, options)).unwrap())
             }

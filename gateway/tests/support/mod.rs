@@ -7,7 +7,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part of this")]
 #![allow(clippy::cast_possible_truncation, clippy::missing_panics_doc)]
 
-pub mod bus;
+pub mod bus_feed;
 pub mod bus_server;
 pub mod certificate;
 pub mod event_source;

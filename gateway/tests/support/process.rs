@@ -81,10 +81,25 @@ impl Process {
 
     /// Asks it to end, as an operator would, and waits for its exit code.
     pub fn terminate(&mut self) -> Option<i32> {
-        let pid = i32::try_from(self.child.id()).expect("process ids are positive");
-        let status = Command::new("kill").args(["-TERM", &pid.to_string()]).status();
-        assert!(status.is_ok_and(|status| status.success()), "cannot signal {pid}");
+        self.signal("-TERM");
         self.wait()
+    }
+
+    /// Has it do nothing until [`Process::go_on`].
+    pub fn stall(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets it go on.
+    pub fn go_on(&self) {
+        self.signal("-CONT");
+    }
+
+    /// Sends it this signal.
+    pub fn signal(&self, name: &str) {
+        let pid = self.pid().to_string();
+        let status = Command::new("kill").args([name, &pid]).status();
+        assert!(status.is_ok_and(|status| status.success()), "cannot signal {pid}");
     }
 
     /// Waits for its end.

@@ -1,10 +1,5 @@
-//! A real bus server for a test, and a feed that writes to it what the test can foretell: every tick follows
-//! from its number.
+//! A feed that writes to a bus what the test can foretell: every tick follows from its number.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -18,117 +13,7 @@ use wire::{
     Book, Channel, Instrument, InstrumentImage, Level, Presence, Quote, Side, Symbol, Tick, Trade,
 };
 
-use super::process::{Process, free_address, until};
-
-/// Which server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// `nats-server` with JetStream.
-    Nats,
-    /// `redis-server`.
-    Redis,
-}
-
-/// A server on a free port, ended with the test; what it keeps is on disk until then.
-pub struct Server {
-    kind: Kind,
-    address: SocketAddr,
-    monitor: SocketAddr,
-    folder: PathBuf,
-    process: Option<Process>,
-}
-
-impl Server {
-    /// Starts one and waits until it listens.
-    #[must_use]
-    pub fn start(kind: Kind, name: &str) -> Self {
-        let mut server = Self::reserve(kind, name);
-        server.run();
-        server
-    }
-
-    /// A place for one, where nothing listens yet.
-    #[must_use]
-    pub fn reserve(kind: Kind, name: &str) -> Self {
-        let folder = std::env::temp_dir()
-            .join(format!("tickcast-bus-{}-{name}-{kind:?}", std::process::id()));
-        std::fs::create_dir_all(&folder).expect("a folder for the server");
-        Self { kind, address: free_address(), monitor: free_address(), folder, process: None }
-    }
-
-    /// Starts it, again or for the first time, and waits until it listens.
-    pub fn run(&mut self) {
-        let folder: &Path = &self.folder;
-        let port = self.address.port().to_string();
-        let mut command = match self.kind {
-            Kind::Nats => {
-                let mut command = Command::new("nats-server");
-                command.args(["--addr", "127.0.0.1", "--port", &port, "--jetstream"]);
-                command.args(["--http_port", &self.monitor.port().to_string(), "--store_dir"]);
-                command
-            }
-            Kind::Redis => {
-                let mut command = Command::new("redis-server");
-                command.args(["--bind", "127.0.0.1", "--port", &port, "--save", ""]);
-                command.args(["--appendonly", "yes", "--appendfsync", "always", "--dir"]);
-                command
-            }
-        };
-        command.arg(folder);
-        self.process = Some(Process::spawn(command));
-        until("the bus to listen", || TcpStream::connect(self.address).ok());
-    }
-
-    /// Ends it as a crash would.
-    pub fn kill(&mut self) {
-        self.process = None;
-    }
-
-    /// Its URL.
-    #[must_use]
-    pub fn url(&self) -> String {
-        let scheme = if self.kind == Kind::Nats { "nats" } else { "redis" };
-        format!("{scheme}://{}/market", self.address)
-    }
-
-    /// What NATS says it has delivered to each subscription to live entries: the client's name, the
-    /// subject, and how many.
-    #[must_use]
-    pub fn live_deliveries(&self) -> Vec<(String, String, u64)> {
-        assert_eq!(self.kind, Kind::Nats, "only NATS says so");
-        let mut stream = TcpStream::connect(self.monitor).expect("the monitor listens");
-        // Of version 1.0, so that the answer is not in chunks.
-        write!(stream, "GET /connz?subs=detail HTTP/1.0\r\n\r\n").expect("it reads");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("it answers");
-        let (_, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
-        let connz: serde_json::Value = serde_json::from_str(body).expect("JSON");
-        let none = Vec::new();
-        let mut deliveries = Vec::new();
-        for connection in connz["connections"].as_array().unwrap_or(&none) {
-            let name = connection["name"].as_str().unwrap_or_default();
-            for subscription in connection["subscriptions_list_detail"].as_array().unwrap_or(&none)
-            {
-                let subject = subscription["subject"].as_str().unwrap_or_default();
-                let is_bucket = subject.rsplit('.').next().is_some_and(|end| {
-                    !end.is_empty() && end.bytes().all(|byte| byte.is_ascii_digit())
-                });
-                if subject.starts_with("market.live.") && is_bucket {
-                    let count = subscription["msgs"].as_u64().unwrap_or(0);
-                    deliveries.push((name.to_owned(), subject.to_owned(), count));
-                }
-            }
-        }
-        deliveries
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.process = None;
-        let _ = std::fs::remove_dir_all(&self.folder);
-    }
-}
+use super::process::until;
 
 /// How many instruments the feed has, S0, S1, …
 pub const INSTRUMENTS: u32 = 8;
