@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use crate::admin::{self, Admin};
 use crate::config::{self, Config, LogFormat, Switch};
 use crate::fleet::Fleet;
+use crate::history::{Bounds, History};
 use crate::publish::{self, PublishStatus};
 use crate::routes::PublicRoutes;
 use crate::shard::{self, DescriptorTable, ShardSettings, ShardSpec, StartError};
@@ -158,7 +159,10 @@ fn up_and_down(config: &Config) -> Result<(), BootError> {
 
     // 5. Shards: eventfds and runtimes, then a barrier, then tables of their own, then listeners.
     //    When this returns all of them listen.
-    let fleet = Arc::new(start_shards(config, tls.as_ref(), publisher.as_ref())?);
+    let bounds = Bounds::of(config);
+    let history = (!bounds.is_nothing()).then(|| History::new(bounds));
+    let fleet = start_shards(config, tls.as_ref(), publisher.as_ref(), history.as_ref())?;
+    let fleet = Arc::new(fleet.with_history(history.clone()));
 
     // 6. The operators' listener, after the shards' tables were split off: in theirs it would live on.
     let listener = runtime.block_on(admin::listen(config.admin_listen)).map_err(|source| {
@@ -166,7 +170,9 @@ fn up_and_down(config: &Config) -> Result<(), BootError> {
     })?;
     let admin_address = listener.local_addr().map_err(BootError::Resources)?;
 
-    // 7. The way for what clients publish, and the source, last: from here on ticks flow.
+    // 7. The history, the way for what clients publish, and the source, last: from here on ticks flow.
+    let history =
+        history.map(|history| history.start()).transpose().map_err(BootError::Resources)?;
     let publisher = publisher.map(|publisher| publisher.start(&fleet)).transpose()?;
     let source = source.start(&fleet)?;
     announce(config, &fleet, admin_address);
@@ -202,6 +208,9 @@ fn up_and_down(config: &Config) -> Result<(), BootError> {
     source.stop();
     if let Some(publisher) = publisher {
         publisher.stop();
+    }
+    if let Some(history) = history {
+        history.stop();
     }
     drop(admin);
     runtime.shutdown_timeout(Duration::from_millis(100));
@@ -239,10 +248,11 @@ fn start_shards(
     config: &Config,
     tls: Option<&Arc<ServerConfig>>,
     publisher: Option<&publish::Opened>,
+    history: Option<&Arc<History>>,
 ) -> Result<Fleet, BootError> {
     let publish = publisher.map(publish::Opened::settings).cloned().unwrap_or_default();
     let settings = Arc::new(ShardSettings { publish, ..settings::settings(config)? });
-    let routes = Arc::new(PublicRoutes);
+    let routes = Arc::new(PublicRoutes::new(history.cloned()));
     let cores = match config.pin {
         Switch::On => sys::allowed_cores().unwrap_or_default(),
         Switch::Off => Vec::new(),

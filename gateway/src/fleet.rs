@@ -11,6 +11,7 @@ use ring::Ring;
 use rustls::ServerConfig;
 use wire::FeedState;
 
+use crate::history::History;
 use crate::publish::Directory;
 use crate::shard::{Control, DescriptorTable, InterestTable, Order, ShardHandle, ShardReport};
 
@@ -20,13 +21,20 @@ const REPORT_PATIENCE: Duration = Duration::from_secs(2);
 /// All shards.
 pub struct Fleet {
     shards: Vec<ShardHandle>,
+    history: Option<Arc<History>>,
 }
 
 impl Fleet {
     /// These shards, all of which listen.
     #[must_use]
     pub fn new(shards: Vec<ShardHandle>) -> Self {
-        Self { shards }
+        Self { shards, history: None }
+    }
+
+    /// The same with a history that reads every ring that the shards read.
+    #[must_use]
+    pub fn with_history(self, history: Option<Arc<History>>) -> Self {
+        Self { history, ..self }
     }
 
     /// How many they are.
@@ -65,8 +73,11 @@ impl Fleet {
         self.shards.iter().map(ShardHandle::sessions).sum()
     }
 
-    /// Has every shard read this ring from its oldest record and its images on.
+    /// Has every shard, and the history, read this ring from its oldest record and its images on.
     pub fn attach(&self, ring: &Ring, order: Order) {
+        if let Some(history) = &self.history {
+            history.attach(ring);
+        }
         self.tell(|| Control::Attach(ring.clone(), order));
     }
 

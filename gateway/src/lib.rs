@@ -12,6 +12,7 @@ pub mod boot;
 pub mod clock;
 pub mod config;
 pub mod fleet;
+pub mod history;
 mod http;
 mod native;
 pub mod proxies;

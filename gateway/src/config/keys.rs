@@ -204,6 +204,14 @@ keys! {
         /// Bytes that one visit of a connection may send: one message, one TLS record.
         visit_bytes "visit-bytes": Bytes<4096, { 16 << 20 }> = "16KiB";
     }
+    "History" {
+        /// How many of its last trades are kept of each instrument, for `/v1/trades`. With this and `history-bars` 0 there is no history.
+        history_trades "history-trades": Count<0, 100_000> = "1000";
+        /// How many final bars are kept of each instrument and interval, for `/v1/bars`.
+        history_bars "history-bars": Count<0, 100_000> = "1000";
+        /// What the history of all instruments may take; series are made shorter to keep within it.
+        history_memory "history-memory": Bytes<0, { 1 << 40 }> = "256MiB";
+    }
     "Logs and tests" {
         /// How log lines are written to standard error.
         log_format "log-format": LogFormat = "text";

@@ -11,6 +11,7 @@ mod cors;
 mod forwarded;
 mod front;
 mod proxy_header;
+pub(crate) mod query;
 mod upgrade;
 
 pub(crate) use accept::accept;

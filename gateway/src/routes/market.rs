@@ -7,6 +7,7 @@ use bytes::Bytes;
 use hyper::{Response, StatusCode, header};
 use wire::{Channel, Instrument, json};
 
+use crate::history::History;
 use crate::routes::reply::{self, Refusal, refusal};
 
 /// What these routes ask of a hub.
@@ -23,6 +24,49 @@ pub trait Market {
 
     /// Appends the newest value of a topic as a JSON event; false if there is none.
     fn write_newest(&self, instrument: u32, channel: Channel, out: &mut Vec<u8>) -> bool;
+
+    /// The recent past, if it is kept.
+    fn history(&self) -> Option<&History>;
+}
+
+/// Why there is nothing to say of a symbol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Absent {
+    /// No instrument has it.
+    Unknown,
+    /// The stream does not have its data yet; it was asked for.
+    Fetching,
+}
+
+impl Absent {
+    /// The response that says so.
+    pub(super) fn response(self, symbol: &str) -> Response<Bytes> {
+        match self {
+            Self::Unknown => refusal(&Refusal {
+                status: StatusCode::NOT_FOUND,
+                code: "unknown_symbol",
+                msg: &format!("no instrument {symbol}; /v1/instruments lists them"),
+            }),
+            Self::Fetching => {
+                let mut response = refusal(&Refusal {
+                    status: StatusCode::SERVICE_UNAVAILABLE,
+                    code: "not_present",
+                    msg: &format!("the data of {symbol} is being fetched; ask again in a second"),
+                });
+                let headers = response.headers_mut();
+                headers.insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
+                response
+            }
+        }
+    }
+}
+
+/// The instrument of this symbol, if its present state can be known.
+pub(super) fn present(market: &dyn Market, symbol: &str) -> Result<Instrument, Absent> {
+    let mut instruments = market.instruments().into_iter();
+    let instrument = instruments.find(|instrument| instrument.symbol.as_str() == symbol);
+    let instrument = instrument.ok_or(Absent::Unknown)?;
+    if market.is_present(instrument.id) { Ok(instrument) } else { Err(Absent::Fetching) }
 }
 
 /// Room for one instrument's definition in JSON.
@@ -76,25 +120,10 @@ impl Levels {
 /// `{"epoch":"…","s":"…","last":[…],"book":{…}}`: the newest event of each channel, and the book as
 /// the event that a subscriber would get, each with its sequence number. No book: the key is absent.
 pub(super) fn snapshot(market: &dyn Market, symbol: &str, levels: Levels) -> Response<Bytes> {
-    let known =
-        market.instruments().into_iter().find(|instrument| instrument.symbol.as_str() == symbol);
-    let Some(instrument) = known else {
-        return refusal(&Refusal {
-            status: StatusCode::NOT_FOUND,
-            code: "unknown_symbol",
-            msg: &format!("no instrument {symbol}; /v1/instruments lists them"),
-        });
+    let instrument = match present(market, symbol) {
+        Ok(instrument) => instrument,
+        Err(absent) => return absent.response(symbol),
     };
-    if !market.is_present(instrument.id) {
-        let mut response = refusal(&Refusal {
-            status: StatusCode::SERVICE_UNAVAILABLE,
-            code: "not_present",
-            msg: &format!("the data of {symbol} is being fetched; ask again in a second"),
-        });
-        let headers = response.headers_mut();
-        headers.insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
-        return response;
-    }
     let mut body = Vec::with_capacity(2048);
     let begin =
         format!("{{\"epoch\":\"{}\",\"s\":\"{}\",\"last\":[", market.epoch(), instrument.symbol);
@@ -186,6 +215,10 @@ mod tests {
                 _ => return false,
             }
             true
+        }
+
+        fn history(&self) -> Option<&History> {
+            None
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod asset;
 mod market;
+mod past;
 mod public;
 mod reply;
 
@@ -29,26 +30,31 @@ pub fn answer(request: &Parts, market: &dyn Market) -> Response<Bytes> {
     if let Some(asset) = asset::find(path) {
         return asset.response(request.headers.get(header::IF_NONE_MATCH));
     }
-    match path {
-        "/v1/instruments" => market::instruments(market),
-        _ => match path.strip_prefix("/v1/snapshot/") {
-            Some(symbol) => snapshot(symbol, request.uri.query(), market),
-            None => refusal(&Refusal {
-                status: StatusCode::NOT_FOUND,
-                code: "not_found",
-                msg: &format!(
-                    "no {path} here; there are /, /v1/stream (WebSocket), /v1/sse, /v1/instruments, \
-                     /v1/snapshot/SYMBOL and /v1/schema.xml"
-                ),
-            }),
-        },
+    let query = request.uri.query().unwrap_or_default();
+    if path == "/v1/instruments" {
+        market::instruments(market)
+    } else if let Some(symbol) = path.strip_prefix("/v1/snapshot/") {
+        snapshot(symbol, query, market)
+    } else if let Some(symbol) = path.strip_prefix("/v1/bars/") {
+        past::bars(market, symbol, query)
+    } else if let Some(symbol) = path.strip_prefix("/v1/trades/") {
+        past::trades(market, symbol, query)
+    } else {
+        refusal(&Refusal {
+            status: StatusCode::NOT_FOUND,
+            code: "not_found",
+            msg: &format!(
+                "no {path} here; there are /, /v1/stream (WebSocket), /v1/sse, /v1/instruments, \
+                 /v1/snapshot/SYMBOL, /v1/bars/SYMBOL, /v1/trades/SYMBOL and /v1/schema.xml"
+            ),
+        })
     }
 }
 
 /// `/v1/snapshot/SYMBOL?levels=5|10|20|all`
-fn snapshot(symbol: &str, query: Option<&str>, market: &dyn Market) -> Response<Bytes> {
+fn snapshot(symbol: &str, query: &str, market: &dyn Market) -> Response<Bytes> {
     let mut levels = Levels::Best(Channel::Depth20);
-    for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         levels = match (name, Levels::parse(value)) {
             ("levels", Some(levels)) => levels,

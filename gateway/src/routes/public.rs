@@ -1,44 +1,64 @@
 //! The routes as a shard calls them: its hub is the market.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use hyper::Response;
 use hyper::http::request::Parts;
 use wire::{Channel, Encoding, Instrument};
 
+use crate::history::History;
 use crate::routes::{Market, answer};
 use crate::shard::{Routes, ShardQuery};
 
 /// Everything that stands on the public port besides WebSocket.
-#[derive(Clone, Copy, Debug)]
-pub struct PublicRoutes;
+#[derive(Clone, Debug)]
+pub struct PublicRoutes {
+    history: Option<Arc<History>>,
+}
 
-impl Routes for PublicRoutes {
-    fn get(&self, request: &Parts, shard: &ShardQuery<'_>) -> Response<Bytes> {
-        answer(request, &Known(shard.hub))
+impl PublicRoutes {
+    /// The routes of a gateway with this history.
+    #[must_use]
+    pub const fn new(history: Option<Arc<History>>) -> Self {
+        Self { history }
     }
 }
 
-/// What one hub knows.
-struct Known<'a>(&'a hub::Hub);
+impl Routes for PublicRoutes {
+    fn get(&self, request: &Parts, shard: &ShardQuery<'_>) -> Response<Bytes> {
+        answer(request, &Known { hub: shard.hub, history: self.history.as_deref() })
+    }
+}
+
+/// What one hub knows, and the history.
+struct Known<'a> {
+    hub: &'a hub::Hub,
+    history: Option<&'a History>,
+}
 
 impl Market for Known<'_> {
     fn epoch(&self) -> u64 {
-        self.0.epoch()
+        self.hub.epoch()
     }
 
     fn instruments(&self) -> Vec<Instrument> {
-        self.0.instruments().copied().collect()
+        self.hub.instruments().copied().collect()
     }
 
     fn is_present(&self, instrument: u32) -> bool {
-        let is_attached = self.0.is_attached(instrument);
+        let is_attached = self.hub.is_attached(instrument);
         if !is_attached {
-            self.0.touch(instrument);
+            self.hub.touch(instrument);
         }
         is_attached
     }
 
     fn write_newest(&self, instrument: u32, channel: Channel, out: &mut Vec<u8>) -> bool {
-        self.0.snapshot(instrument, channel, Encoding::Json, out)
+        self.hub.snapshot(instrument, channel, Encoding::Json, out)
+    }
+
+    fn history(&self) -> Option<&History> {
+        self.history
     }
 }

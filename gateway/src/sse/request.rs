@@ -1,6 +1,5 @@
 //! What a client says in the request for a stream: its query and `Last-Event-ID`.
 
-use std::borrow::Cow;
 use std::num::NonZeroU32;
 
 use hyper::http::request::Parts;
@@ -11,6 +10,7 @@ use wire::command::{
 use wire::{Pattern, Position};
 
 use super::{Begin, Opening};
+use crate::http::query;
 use crate::routes;
 
 /// The header in which a client names the last event that it got.
@@ -60,10 +60,9 @@ pub(crate) fn parse(request: &Parts) -> Result<Opening, Refusal> {
     if let Some(id) = request.headers.get(LAST_EVENT_ID).filter(|id| !id.is_empty()) {
         opening.begin = begin_after(id.to_str().unwrap_or_default());
     }
-    let query = request.uri.query().unwrap_or_default();
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let value = decode(value).ok_or(Refusal::Encoding)?;
+    let asked = request.uri.query().unwrap_or_default();
+    for (name, value) in query::pairs(asked) {
+        let value = value.ok_or(Refusal::Encoding)?;
         let excerpt = || Excerpt::new(&value);
         match name {
             "topics" => opening.topics.extend(topics(&value)),
@@ -108,25 +107,6 @@ fn topics(value: &str) -> impl Iterator<Item = Result<Pattern, BadTopic>> {
     value.split(',').filter(|text| !text.is_empty()).map(|text| {
         Pattern::parse(text).map_err(|error| BadTopic { text: Excerpt::new(text), error })
     })
-}
-
-/// A value of a query without its percent-encoding (RFC 3986, section 2.1).
-fn decode(value: &str) -> Option<Cow<'_, str>> {
-    if !value.contains('%') {
-        return Some(Cow::Borrowed(value));
-    }
-    let mut bytes = Vec::with_capacity(value.len());
-    let mut rest = value.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'%' => {
-                let mut digit = || char::from(rest.next()?).to_digit(16);
-                u8::try_from(digit()? << 4 | digit()?).ok()?
-            }
-            plain => plain,
-        });
-    }
-    String::from_utf8(bytes).ok().map(Cow::Owned)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //! Decimals and 64-bit integers are strings and exact. Nothing is formatted through `fmt`, and
 //! nothing is allocated besides the buffer's own growth.
 
-use crate::body::Side;
+use crate::body::{Bar, Side, Trade};
 use crate::decimal::write_decimal;
 use crate::event::{DepthHead, FeedState, GapEntry, SnapshotPart};
 use crate::instrument::{Instrument, Symbol};
@@ -101,7 +101,19 @@ fn quote(out: &mut Vec<u8>, tick: &Tick, instrument: &Instrument) {
 fn trade(out: &mut Vec<u8>, tick: &Tick, instrument: &Instrument) {
     let trade = tick.trade();
     tick_head(out, Channel::Trade, tick, instrument);
-    decimal(out, b",\"price\":\"", trade.price, instrument.price_exponent);
+    out.push(b',');
+    trade_members(out, &trade, instrument);
+}
+
+/// Appends a trade without the head of an event, as an object of its own.
+pub fn trade_object(out: &mut Vec<u8>, trade: &Trade, instrument: &Instrument) {
+    out.push(b'{');
+    trade_members(out, trade, instrument);
+}
+
+/// The members of a trade, and the end of its object.
+fn trade_members(out: &mut Vec<u8>, trade: &Trade, instrument: &Instrument) {
+    decimal(out, b"\"price\":\"", trade.price, instrument.price_exponent);
     decimal(out, b",\"qty\":\"", trade.quantity, instrument.quantity_exponent);
     field(out, b",\"id\":\"", trade.trade_id);
     field(out, b",\"ts_trade\":\"", trade.ts_trade_ns);
@@ -252,9 +264,21 @@ fn ticker(out: &mut Vec<u8>, tick: &Tick, instrument: &Instrument) {
 
 fn bar(out: &mut Vec<u8>, channel: Channel, tick: &Tick, instrument: &Instrument) {
     let bar = tick.bar();
-    let (price, quantity) = (instrument.price_exponent, instrument.quantity_exponent);
     tick_head(out, channel, tick, instrument);
-    field(out, b",\"ts_open\":\"", bar.ts_open_ns);
+    out.push(b',');
+    bar_members(out, &bar, instrument);
+}
+
+/// Appends a bar without the head of an event, as an object of its own.
+pub fn bar_object(out: &mut Vec<u8>, bar: &Bar, instrument: &Instrument) {
+    out.push(b'{');
+    bar_members(out, bar, instrument);
+}
+
+/// The members of a bar, and the end of its object.
+fn bar_members(out: &mut Vec<u8>, bar: &Bar, instrument: &Instrument) {
+    let (price, quantity) = (instrument.price_exponent, instrument.quantity_exponent);
+    field(out, b"\"ts_open\":\"", bar.ts_open_ns);
     decimal(out, b",\"open\":\"", bar.open, price);
     decimal(out, b",\"high\":\"", bar.high, price);
     decimal(out, b",\"low\":\"", bar.low, price);
