@@ -1,5 +1,6 @@
 // The client: what a page, a worker or a Node process talks to.
 
+import { Books, type BookHandler } from './books.ts';
 import { CommandError, EndedError } from './error.ts';
 import { Delivery, type Statistics } from './delivery.ts';
 import { Driver, type ClientState, type DriverOwner } from './driver.ts';
@@ -8,10 +9,13 @@ import type { EventOf, EventType, Gap, MarketEvent, TickcastEvent } from './even
 import type { Instrument } from './instrument.ts';
 import { settings, type ClientOptions, type Settings } from './options.ts';
 import { Tracks, type Position } from './position.ts';
+import { publishText, type Draft } from './publish.ts';
 import { Registry, subscribeText, terms, type SubscribeOptions } from './registry.ts';
 import type { Hello, Listing, Reply, TopicResult } from './reply.ts';
 import type { Session } from './session.ts';
+import { EventStream, type StreamOptions } from './stream.ts';
 import { Subscriptions } from './subscriptions.ts';
+import { listen } from './visibility.ts';
 import { Watches, type EventOfTopic, type Watch, type WatchOptions } from './watches.ts';
 
 /** A connection that keeps itself alive. */
@@ -23,7 +27,9 @@ export class Client {
   readonly #registry = new Registry();
   readonly #subscriptions: Subscriptions;
   readonly #watches: Watches;
+  readonly #books: Books;
   readonly #driver: Driver;
+  readonly #deafen: () => void;
   #messageHandlers: ((end: MessageEnd) => void)[] = [];
   #ended: EndedError | undefined;
   /** Who waits for a connection. */
@@ -43,9 +49,15 @@ export class Client {
       },
     });
     this.#watches = new Watches(this.#subscriptions, this.#delivery, this.#tracks);
+    this.#books = new Books(this.#watches);
     this.#driver = new Driver(url, this.#settings, this.#tracks, this.#delivery, this.#driverOwner());
     this.#emitter.on('feed', (feed) => {
       if (feed.epoch !== 0n) this.#subscriptions.feedLive();
+    });
+    this.#deafen = listen(this.#settings.hidden, {
+      hidden: ({ maxRate }) => this.#subscriptions.limitRate(maxRate),
+      shown: () => this.#subscriptions.limitRate(undefined),
+      woken: () => this.#driver.wake(),
     });
     queueMicrotask(() => {
       if (this.#ended === undefined && this.#driver.state === 'connecting') void this.#driver.attempt();
@@ -137,7 +149,7 @@ export class Client {
     }, (reply) => {
       // Before any event of what it announces.
       const accepted = results(reply).filter((result) => result.ok).map((result) => result.topic);
-      for (const topic of accepted) this.#registry.set(topic, wanted);
+      for (const topic of accepted) this.#registry.setAsked(topic, wanted);
       if (options.resume !== undefined) this.#tracks.adopt(options.resume, accepted);
       else if (isStateWanted) this.#repeat(accepted);
     });
@@ -172,6 +184,44 @@ export class Client {
     if (this.#ended !== undefined) throw this.#ended;
     const list = typeof topics === 'string' ? [topics] : topics;
     return this.#watches.watch(list, handler as (event: MarketEvent | Gap) => void, options);
+  }
+
+  /**
+   * Keeps the book of an instrument, and calls the handler when it has changed or can be used (no) more: look at its
+   * `state`. Those who watch the same book share it; who comes later is called at once if it can be used.
+   */
+  watchBook(symbol: string, handler: BookHandler, options: WatchOptions = {}): Watch {
+    if (this.#ended !== undefined) throw this.#ended;
+    return this.#books.watch(symbol, handler, options);
+  }
+
+  /**
+   * The events and gaps of topics, owned, for `for await`. Leaving the loop ends the interest in them. Who reads slower than
+   * they come gets gaps of the reason `overflow`.
+   */
+  stream<const T extends string>(
+    topics: T | readonly T[],
+    options: WatchOptions & StreamOptions = {},
+  ): EventStream<EventOfTopic<T> | Gap> {
+    const stream: EventStream<EventOfTopic<T> | Gap> = new EventStream(options, () => {
+      watch.close();
+      ended();
+      refused();
+    });
+    const ended = this.on('ended', ({ reason }) => stream.end(reason.kind === 'closed' ? undefined : reason));
+    const refused = this.on('refused', ({ topic, reason }) => {
+      if (watch.topics.includes(topic)) stream.end(reason);
+    });
+    const watch = this.watch<string>(topics, (event) => stream.push(event), options);
+    return stream;
+  }
+
+  /**
+   * Publishes ticks and waits until the bus has them: the result of each has its number, or why it has none. If no answer
+   * comes (a `CommandError`) they may have been published or not.
+   */
+  async publish(ticks: readonly Draft[]): Promise<readonly TopicResult[]> {
+    return results(await this.#ask((id) => publishText(id, ticks)));
   }
 
   /** What the server has subscribed for this connection. */
@@ -265,6 +315,7 @@ export class Client {
       attemptFailed: (reason, retryInMs) => this.#emitter.emit({ type: 'attemptFailed', reason, retryInMs }),
       ended: (reason) => {
         this.#ended = reason;
+        this.#deafen();
         this.#subscriptions.end();
         this.#watches.ended(reason);
         const waiting = this.#waiting;

@@ -50,9 +50,9 @@ export class Delivery implements Sink {
   market(track: Track, code: number, seq: number, event: MarketEvent): void {
     const skipped = track.skipped(code, seq);
     if (skipped !== undefined) this.#gap(track, code, skipped);
-    // Half a book is none: if the connection breaks now, all of it is needed again.
-    const isPart = event.type === 'snapshot' && !event.isLast;
-    if (!isPart && !track.accept(code, seq) && event.type !== 'snapshot') return this.#repeat(track, code, event);
+    const isNews = event.type === 'snapshot' ? track.acceptSnapshot(seq, event.isLast) : track.accept(code, seq);
+    if (!isNews) return this.#repeat(track, code, event);
+    if (event.type === 'depth' && event.replacesBook) track.needsBook = false;
     this.statistics.events += 1;
     this.#emitter.emit(event);
     if (this.#watchers.size > 0) this.#watch(this.#watchers.get(track)?.[code], event);
@@ -95,7 +95,7 @@ export class Delivery implements Sink {
   #watch(watchers: readonly Watcher[] | undefined, event: MarketEvent | Gap): void {
     if (watchers === undefined) return;
     for (const watcher of watchers) {
-      if (event.type !== 'gap') watcher.needsState = false;
+      if (isState(event)) watcher.needsState = false;
       call(watcher.handler, event);
     }
   }
@@ -105,8 +105,14 @@ export class Delivery implements Sink {
     this.statistics.repeats += 1;
     for (const watcher of this.#watchers.get(track)?.[code] ?? []) {
       if (!watcher.needsState) continue;
-      watcher.needsState = false;
+      if (isState(event)) watcher.needsState = false;
       call(watcher.handler, event);
     }
   }
+}
+
+/** Whether who has got this has the present state. */
+function isState(event: MarketEvent | Gap): boolean {
+  if (event.type === 'snapshot') return event.isLast;
+  return event.type !== 'gap' && event.type !== 'depth';
 }

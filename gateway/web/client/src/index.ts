@@ -1,5 +1,7 @@
 // What this package exports.
 
+export { Book, type BookState } from './book.ts';
+export type { BookHandler } from './books.ts';
 export type { BarChannel, Channel, PartialDepthChannel } from './channel.ts';
 export { CHANNELS } from './channel.ts';
 export { Client } from './client.ts';
@@ -16,7 +18,10 @@ export type { Integer } from './integer.ts';
 export type {
   ClientOptions, HiddenOptions, ReconnectOptions, WebSocketConstructor, WebSocketLike,
 } from './options.ts';
+export { isExact, Ledger, type Account } from './ledger.ts';
 export type { Position } from './position.ts';
+export type { Draft, QuoteDraft, TradeDraft } from './publish.ts';
 export type { SubscribeOptions } from './registry.ts';
 export type { Hello, Limits, Listing, Mode, TopicResult } from './reply.ts';
+export { EventStream, type StreamOptions } from './stream.ts';
 export { topicOf, type EventOfTopic, type Watch, type WatchOptions } from './watches.ts';

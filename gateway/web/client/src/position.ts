@@ -3,7 +3,7 @@
 // There is one track for each symbol. It outlives connections: what was received last is where the next one goes on, and
 // what comes twice when the terms of a subscription change is recognised here.
 
-import { CHANNELS, splitTopic } from './channel.ts';
+import { CHANNELS, DEPTH, splitTopic } from './channel.ts';
 import type { Gap, GapReason } from './event.ts';
 import type { Instrument } from './instrument.ts';
 
@@ -24,6 +24,8 @@ export class Track {
   readonly last = new Float64Array(CHANNELS.length).fill(NONE);
   /** A bit for each channel whose next event may be one that was received already. */
   repeats = 0;
+  /** Whether changes of the book were missed, or half a snapshot was received: only a whole one helps. */
+  needsBook = false;
 
   constructor(symbol: string) {
     this.symbol = symbol;
@@ -31,10 +33,21 @@ export class Track {
 
   /** Whether this event is news. It counts as received from now on. */
   accept(code: number, seq: number): boolean {
-    const isRepeat = seq <= this.last[code]!;
-    if (isRepeat && (this.repeats >>> code & 1) === 0) return false;
+    if (seq <= this.last[code]! && (this.repeats >>> code & 1) === 0) return false;
     this.repeats &= ~(1 << code);
     this.last[code] = seq;
+    return true;
+  }
+
+  /** Likewise of a part of a snapshot. It counts as received with the last part. */
+  acceptSnapshot(seq: number, isLast: boolean): boolean {
+    const isNews = this.needsBook || seq > this.last[DEPTH]! || (this.repeats >>> DEPTH & 1) !== 0;
+    if (!isNews) return false;
+    this.needsBook = !isLast;
+    if (isLast) {
+      this.repeats &= ~(1 << DEPTH);
+      this.last[DEPTH] = seq;
+    }
     return true;
   }
 
@@ -42,26 +55,25 @@ export class Track {
   skipped(code: number, seq: number): Gap | undefined {
     const last = this.last[code]!;
     if (last < 0 || seq <= last + 1) return undefined;
-    const gap = this.gap(code, 'resume', last + 1, seq - last - 1);
-    this.last[code] = seq - 1;
-    return gap;
+    return this.announced(code, 'resume', last + 1, seq - last - 1);
   }
 
   /** What is new in a gap that the server announces. */
   announced(code: number, reason: GapReason, firstSeq: number, count: number): Gap | undefined {
+    if (code === DEPTH && reason !== 'conflated') this.needsBook = true;
     if (count === 0) {
       this.last[code] = NONE;
-      return this.gap(code, reason, firstSeq, 0);
+      return this.#gap(code, reason, firstSeq, 0);
     }
     const last = this.last[code]!;
     const end = firstSeq + count;
     const begin = last >= firstSeq ? last + 1 : firstSeq;
     if (begin >= end) return undefined;
     this.last[code] = end - 1;
-    return this.gap(code, reason, begin, begin === firstSeq ? count : end - begin);
+    return this.#gap(code, reason, begin, begin === firstSeq ? count : end - begin);
   }
 
-  gap(code: number, reason: GapReason, firstSeq: number, count: number): Gap {
+  #gap(code: number, reason: GapReason, firstSeq: number, count: number): Gap {
     const instrument = this.instrument!;
     return {
       type: 'gap',
@@ -108,7 +120,10 @@ export class Tracks {
   enter(epoch: bigint): void {
     if (epoch === this.epoch || epoch === 0n) return;
     this.epoch = epoch;
-    for (const track of this.#bySymbol.values()) track.last.fill(NONE);
+    for (const track of this.#bySymbol.values()) {
+      track.last.fill(NONE);
+      track.needsBook = false;
+    }
   }
 
   /** The tracks and the channel that a topic stands for. */
@@ -130,7 +145,7 @@ export class Tracks {
     for (const topic of topics) {
       for (const [track, code] of this.covered(topic)) {
         const last = track.last[code]!;
-        if (last < 0 || count >= limit) continue;
+        if (last < 0 || count >= limit || (code === DEPTH && track.needsBook)) continue;
         numbers[`${track.symbol}.${CHANNELS[code]!}`] = String(last);
         count += 1;
       }

@@ -60,6 +60,8 @@ export function subscribeText(id: number, { topics, terms, resume }: Subscribe):
 /** What is subscribed, and how. */
 export class Registry {
   readonly #topics = new Map<string, Terms>();
+  /** The terms that the server was asked for last. */
+  readonly #asked = new Map<string, Terms>();
   /** While the page is hidden: at most so many deliveries a second of each topic. */
   rateMax: number | undefined;
 
@@ -71,8 +73,15 @@ export class Registry {
     this.#topics.set(topic, terms);
   }
 
+  /** The server has these terms already. */
+  setAsked(topic: string, terms: Terms): void {
+    this.#topics.set(topic, terms);
+    this.#asked.set(topic, terms);
+  }
+
   delete(topic: string): void {
     this.#topics.delete(topic);
+    this.#asked.delete(topic);
   }
 
   topics(): string[] {
@@ -85,6 +94,7 @@ export class Registry {
     for (const topic of topics) {
       const terms = this.#effective(topic);
       if (terms === undefined) continue;
+      this.#asked.set(topic, terms);
       const key = `${terms.mode} ${terms.maxRate} ${terms.snapshot}`;
       const group = byTerms.get(key);
       if (group === undefined) byTerms.set(key, { terms, topics: [topic] });
@@ -98,6 +108,11 @@ export class Registry {
       }
     }
     return commands;
+  }
+
+  /** The topics whose terms are others than the server was asked for. */
+  changed(): string[] {
+    return this.topics().filter((topic) => this.#effective(topic)?.maxRate !== this.#asked.get(topic)?.maxRate);
   }
 
   #effective(topic: string): Terms | undefined {

@@ -78,6 +78,19 @@ export class Subscriptions {
     for (const command of this.registry.commands(topics, limit, () => undefined)) this.#subscribe(session, command);
   }
 
+  /**
+   * From now on at most so many deliveries a second of each topic, or as many as was asked for. A wildcard of more
+   * instruments than one command can name numbers of stays as it is: it could not go on where it was.
+   */
+  limitRate(perSecond: number | undefined): void {
+    this.registry.rateMax = perSecond;
+    const limit = this.#session?.hello.limits.topicsPerCommand ?? Infinity;
+    this.send(this.registry.changed().filter((topic) => {
+      const { topics } = this.#tracks.position([topic]) ?? { topics: {} };
+      return Object.keys(topics).length <= limit;
+    }));
+  }
+
   /** Ends subscriptions that are not in the registry any more. */
   drop(topics: readonly string[]): void {
     const session = this.#session;

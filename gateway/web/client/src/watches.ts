@@ -62,7 +62,13 @@ export class Watches {
     this.#tracks = tracks;
   }
 
-  watch(topics: readonly string[], handler: (event: MarketEvent | Gap) => void, options: WatchOptions): Watch {
+  /** With `needs-state` the present state is sent once more of a topic that others watch already. */
+  watch(
+    topics: readonly string[],
+    handler: (event: MarketEvent | Gap) => void,
+    options: WatchOptions,
+    needsState: 'needs-state' | 'has-state' = 'needs-state',
+  ): Watch {
     const distinct = [...new Set(topics)];
     const bad = distinct.find((topic) => splitTopic(topic) === undefined);
     if (bad !== undefined) throw new TypeError(`${bad}: expected SYMBOL.channel or *.channel`);
@@ -73,7 +79,7 @@ export class Watches {
     ready.catch(() => {});
     // A member for each topic: each waits for its own present state.
     const members = distinct.map((topic): [string, Member] => (
-      [topic, { handler, needsState: true, terms: terms(options), waiting, ...settle }]
+      [topic, { handler, needsState: needsState === 'needs-state', terms: terms(options), waiting, ...settle }]
     ));
     for (const [topic, member] of members) this.#join(topic, member);
     if (waiting.size === 0) settle.resolve();
@@ -121,7 +127,7 @@ export class Watches {
       if (shared.isAccepted) {
         member.waiting.delete(topic);
         // The others have its state already. A trade is no state: it is not sent once more.
-        if (!topic.endsWith('.trade')) this.#wantState(topic);
+        if (member.needsState && !topic.endsWith('.trade')) this.#wantState(topic);
       }
     }
     this.#publish(topic, shared);

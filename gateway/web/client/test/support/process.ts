@@ -1,0 +1,130 @@
+// Real processes under test: gateways and feeds on free ports, ended with the test.
+
+import { spawn, type ChildProcess } from 'node:child_process';
+import { existsSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { resolve } from 'node:path';
+import { onTestFinished } from 'vitest';
+
+/** How long anything may take to come up. Generous: machines are shared. */
+const PATIENCE_MS = 60_000;
+
+const ROOT = resolve(import.meta.dirname, '../../../../..');
+
+/** A binary of the workspace, by the folder that TICKCAST_BIN_DIR names, or where cargo puts it. */
+function binary(name: string): string {
+  const folders = [
+    process.env['TICKCAST_BIN_DIR'],
+    process.env['CARGO_TARGET_DIR'] && `${process.env['CARGO_TARGET_DIR']}/debug`,
+    `${ROOT}/target/debug`,
+  ].filter((folder) => folder !== undefined && folder !== '');
+  const found = folders.map((folder) => resolve(folder!, name)).find((path) => existsSync(path));
+  if (found === undefined) {
+    throw new Error(`${name} is in none of ${folders.join(', ')}: run \`cargo build -p gateway -p feed-sim\`, `
+      + 'or set TICKCAST_BIN_DIR to the folder of the binaries');
+  }
+  return found;
+}
+
+/** Waits until the probe gives something. */
+export async function until<T>(what: string, probe: () => T | undefined | false | Promise<T | undefined | false>): Promise<T> {
+  const deadline = Date.now() + PATIENCE_MS;
+  for (;;) {
+    const found = await probe();
+    if (found !== undefined && found !== false) return found;
+    if (Date.now() > deadline) throw new Error(`waited ${PATIENCE_MS} ms for ${what}`);
+    await sleep(10);
+  }
+}
+
+export function sleep(ms: number): Promise<void> {
+  return new Promise((done) => { setTimeout(done, ms); });
+}
+
+/** A port that nothing listens on. Another process may take it first. */
+export function freePort(): Promise<number> {
+  return new Promise((done, fail) => {
+    const server = createServer();
+    server.once('error', fail);
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as { port: number };
+      server.close(() => done(port));
+    });
+  });
+}
+
+/** A child process whose standard error is kept, and which is killed with the test. */
+export class Process {
+  readonly child: ChildProcess;
+  log = '';
+
+  constructor(name: string, args: readonly string[]) {
+    this.child = spawn(binary(name), args, { stdio: ['ignore', 'ignore', 'pipe'] });
+    this.child.stderr!.on('data', (bytes: Buffer) => { this.log += bytes.toString(); });
+    onTestFinished(() => this.kill());
+  }
+
+  get isRunning(): boolean {
+    return this.child.exitCode === null && this.child.signalCode === null;
+  }
+
+  /** Ends it as a crash would. */
+  async kill(): Promise<void> {
+    if (!this.isRunning) return;
+    const gone = new Promise((done) => { this.child.once('exit', done); });
+    this.child.kill('SIGKILL');
+    await gone;
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.child.kill(signal);
+  }
+}
+
+/** A gateway. */
+export class Gateway {
+  readonly process: Process;
+  readonly port: number;
+  readonly adminPort: number;
+
+  private constructor(process: Process, port: number, adminPort: number) {
+    this.process = process;
+    this.port = port;
+    this.adminPort = adminPort;
+  }
+
+  get url(): string { return `ws://127.0.0.1:${this.port}/v1/stream`; }
+
+  /** Starts a gateway with these arguments and waits until it is ready. */
+  static async start(args: readonly string[], at?: number): Promise<Gateway> {
+    const port = at ?? await freePort();
+    const adminPort = await freePort();
+    const process = new Process('gateway', [
+      '--listen', `127.0.0.1:${port}`, '--admin-listen', `127.0.0.1:${adminPort}`, '--shards', '1', ...args,
+    ]);
+    const gateway = new Gateway(process, port, adminPort);
+    await until('a ready gateway', async () => {
+      if (!process.isRunning) throw new Error(`the gateway ended:\n${process.log}`);
+      try {
+        return (await fetch(`http://127.0.0.1:${adminPort}/readyz`)).status === 200;
+      } catch {
+        return false;
+      }
+    });
+    return gateway;
+  }
+
+  /** What the gateway has of an instrument now. */
+  async snapshot(symbol: string): Promise<unknown> {
+    return (await fetch(`http://127.0.0.1:${this.port}/v1/snapshot?symbol=${symbol}`)).json();
+  }
+}
+
+/** A feed in a process of its own, which writes into a ring in shared memory. */
+export async function feed(args: readonly string[]): Promise<string> {
+  const path = `/dev/shm/tickcast-test-web-${process.pid}-${Math.random().toString(36).slice(2)}`;
+  onTestFinished(() => rmSync(path, { force: true }));
+  new Process('feed-sim', ['--out', `shm:${path}`, ...args]);
+  await until("the ring's file", () => existsSync(path));
+  return `shm:${path}`;
+}
