@@ -24,6 +24,15 @@ fn an_upgrade_confirms_the_subprotocol_and_the_key() {
 }
 
 #[test]
+fn extensions_are_declined() {
+    let rig = Rig::start();
+    let headers = format!("{UPGRADE}Sec-WebSocket-Extensions: permessage-deflate\r\n");
+    let response = status(&rig, "/v1/stream", &headers);
+    assert!(response.starts_with("HTTP/1.1 101"), "{response}");
+    assert!(!response.to_ascii_lowercase().contains("sec-websocket-extensions"), "{response}");
+}
+
+#[test]
 fn wrong_handshakes_are_refused_with_their_reason() {
     let rig = Rig::start();
     let old = UPGRADE.replace("Version: 13", "Version: 8");
