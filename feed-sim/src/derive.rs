@@ -22,7 +22,7 @@ mod window;
 use wire::{Channel, Instrument, Interval, Kind, Tick, Trade};
 
 use crate::feed::{Feed, Next};
-use bars::{Length, OpenBar};
+use bars::OpenBar;
 use window::Window;
 
 /// Phases in a cadence: a sixteenth of the instruments is told at a time.
@@ -97,7 +97,7 @@ struct State {
 #[derive(Debug)]
 struct Series {
     channel: Channel,
-    length: Length,
+    interval: Interval,
     /// Instruments with an open bar.
     open: Vec<u32>,
 }
@@ -114,7 +114,7 @@ impl<F: Feed> Derived<F> {
     pub fn with(inner: F, options: Options) -> Self {
         let series = options.intervals.iter().map(|&interval| Series {
             channel: Channel::Bar(interval),
-            length: Length::of(interval),
+            interval,
             open: Vec::new(),
         });
         let mut derived = Self {
@@ -195,13 +195,13 @@ impl<F: Feed> Derived<F> {
                 }
                 None => series.open.push(instrument),
             }
-            let open = OpenBar::open(series.length, trade);
+            let open = OpenBar::open(series.interval, trade);
             // Told after its bar was closed by the clock: this opens the same interval again, which
             // would be final twice. It counts in the interval that now is in.
             let closed_ns = self.now_ns.saturating_sub(self.options.grace_ns);
             let open = if open.end_ns <= closed_ns {
                 is_late = true;
-                OpenBar::open(series.length, &Trade { ts_trade_ns: self.now_ns, ..*trade })
+                OpenBar::open(series.interval, &Trade { ts_trade_ns: self.now_ns, ..*trade })
             } else {
                 open
             };

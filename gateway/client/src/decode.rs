@@ -7,8 +7,8 @@ use wire::{Channel, Instrument, Side};
 
 use crate::decimal::Decimal;
 use crate::event::{
-    Bar, Depth, DepthSnapshot, Event, Gap, Level, Levels, Origin, PartialDepth, Quote, Status,
-    Ticker, Trade,
+    AggTrade, Average, Bar, Depth, DepthSnapshot, Event, Gap, Level, Levels, Origin, PartialDepth,
+    Quote, RollingTicker, Status, Ticker, Trade,
 };
 
 /// The instruments of the present epoch, as defined on this connection.
@@ -153,7 +153,7 @@ fn market(message: Message<'_>, scale: Scale, origin: Origin) -> Option<Event> {
             quantity: scale.quantity(trade.quantity),
             trade_id: trade.trade_id,
             ts_trade_ns: trade.ts_trade_ns,
-            maker: if trade.buyer_is_maker { Side::Bid } else { Side::Ask },
+            maker: maker(trade.buyer_is_maker),
         }),
         Message::Quote(_, quote) => Event::Quote(Quote {
             origin,
@@ -212,8 +212,41 @@ fn market(message: Message<'_>, scale: Scale, origin: Origin) -> Option<Event> {
             is_final: bar.is_final,
         }),
         Message::Status(_, status) => Event::Status(Status { origin, status }),
+        Message::AggTrade(_, trade) => Event::AggTrade(AggTrade {
+            origin,
+            price: scale.price(trade.price),
+            quantity: scale.quantity(trade.quantity),
+            agg_id: trade.agg_id,
+            first_trade_id: trade.first_trade_id,
+            last_trade_id: trade.last_trade_id,
+            ts_trade_ns: trade.ts_trade_ns,
+            maker: maker(trade.buyer_is_maker),
+        }),
+        Message::Rolling(_, _, ticker) => Event::RollingTicker(RollingTicker {
+            origin,
+            ts_open_ns: ticker.ts_open_ns,
+            open: scale.price(ticker.open),
+            high: scale.price(ticker.high),
+            low: scale.price(ticker.low),
+            last: scale.price(ticker.last),
+            volume: scale.quantity(ticker.volume),
+            quote_volume: scale.price(ticker.quote_volume),
+            first_trade_id: ticker.first_trade_id,
+            last_trade_id: ticker.last_trade_id,
+            trades: ticker.trades,
+        }),
+        Message::Average(_, average) => Event::Average(Average {
+            origin,
+            price: scale.price(average.price),
+            minutes: average.minutes,
+            ts_trade_ns: average.ts_trade_ns,
+        }),
         _ => return None,
     })
+}
+
+const fn maker(buyer_is_maker: bool) -> Side {
+    if buyer_is_maker { Side::Bid } else { Side::Ask }
 }
 
 #[cfg(test)]

@@ -36,6 +36,12 @@ pub enum Event {
     Bar(Bar),
     /// Trading, halted, closed.
     Status(Status),
+    /// Consecutive trades of one taker order at one price.
+    AggTrade(AggTrade),
+    /// Statistics over the last hours.
+    RollingTicker(RollingTicker),
+    /// The average price of the last minutes.
+    Average(Average),
     /// Sequence numbers of a topic that do not come.
     Gap(Gap),
     /// What an instrument is; before its first event in an epoch.
@@ -70,7 +76,10 @@ impl Event {
             | Self::PartialDepth(PartialDepth { origin, .. })
             | Self::Ticker(Ticker { origin, .. })
             | Self::Bar(Bar { origin, .. })
-            | Self::Status(Status { origin, .. }) => Some(origin),
+            | Self::Status(Status { origin, .. })
+            | Self::AggTrade(AggTrade { origin, .. })
+            | Self::RollingTicker(RollingTicker { origin, .. })
+            | Self::Average(Average { origin, .. }) => Some(origin),
             _ => None,
         }
     }
@@ -272,6 +281,67 @@ pub struct Ticker {
     pub last_trade_id: u64,
     /// Number of trades.
     pub trades: u64,
+}
+
+/// Consecutive trades of one taker order at one price.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AggTrade {
+    /// Topic, number, times.
+    pub origin: Origin,
+    /// Price.
+    pub price: Decimal,
+    /// Quantity of all together.
+    pub quantity: Decimal,
+    /// Number of the aggregate.
+    pub agg_id: u64,
+    /// Trade id of the first.
+    pub first_trade_id: u64,
+    /// Trade id of the last.
+    pub last_trade_id: u64,
+    /// When the match was made, by the venue's clock.
+    pub ts_trade_ns: u64,
+    /// Side of the orders that were in the book.
+    pub maker: Side,
+}
+
+/// Statistics over the last hours: how many, the channel in `origin` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RollingTicker {
+    /// Topic, number, times.
+    pub origin: Origin,
+    /// Where the window begins: a whole minute.
+    pub ts_open_ns: u64,
+    /// First price of the window.
+    pub open: Decimal,
+    /// Highest price.
+    pub high: Decimal,
+    /// Lowest price.
+    pub low: Decimal,
+    /// Last price.
+    pub last: Decimal,
+    /// Traded quantity.
+    pub volume: Decimal,
+    /// Traded value.
+    pub quote_volume: Decimal,
+    /// Trade id of the first trade in the window.
+    pub first_trade_id: u64,
+    /// Trade id of the last trade in the window.
+    pub last_trade_id: u64,
+    /// Number of trades.
+    pub trades: u64,
+}
+
+/// The average price of the last minutes, weighted by quantity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Average {
+    /// Topic, number, times.
+    pub origin: Origin,
+    /// Price.
+    pub price: Decimal,
+    /// How many minutes the window has.
+    pub minutes: u32,
+    /// Time of the last trade contained.
+    pub ts_trade_ns: u64,
 }
 
 /// Open, high, low, close of one interval.

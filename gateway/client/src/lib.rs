@@ -51,8 +51,8 @@ pub use client::Client;
 pub use decimal::Decimal;
 pub use error::{CommandError, ConnectError, Ended, LostReason, Refusal};
 pub use event::{
-    Bar, Connected, Depth, DepthSnapshot, Disconnected, Event, Gap, Level, Levels, Origin,
-    PartialDepth, Quote, Refused, Status, Ticker, Trade,
+    AggTrade, Average, Bar, Connected, Depth, DepthSnapshot, Disconnected, Event, Gap, Level,
+    Levels, Origin, PartialDepth, Quote, Refused, RollingTicker, Status, Ticker, Trade,
 };
 pub use ledger::{Account, Ledger};
 pub use options::{Options, Reconnect};

@@ -80,6 +80,61 @@ pub struct Ticker {
     pub trades: u64,
 }
 
+/// Consecutive trades of one taker order at one price.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AggTrade {
+    /// Price mantissa, the same of all.
+    pub price: i64,
+    /// Quantity mantissa of all together.
+    pub quantity: i64,
+    /// Number of the aggregate.
+    pub agg_id: u64,
+    /// Trade id of the first.
+    pub first_trade_id: u64,
+    /// Trade id of the last.
+    pub last_trade_id: u64,
+    /// When the match was made, ns since the epoch.
+    pub ts_trade_ns: u64,
+    /// Whether the buyers were the makers.
+    pub buyer_is_maker: bool,
+}
+
+/// Statistics over the last hours; see [`Window`](crate::Window). Value mantissas as in [`Ticker`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RollingTicker {
+    /// Where the window begins, a whole minute, ns since the epoch.
+    pub ts_open_ns: u64,
+    /// First price of the window.
+    pub open: i64,
+    /// Highest price.
+    pub high: i64,
+    /// Lowest price.
+    pub low: i64,
+    /// Last price.
+    pub last: i64,
+    /// Traded quantity.
+    pub volume: i64,
+    /// Traded value.
+    pub quote_volume: i64,
+    /// Trade id of the first trade in the window.
+    pub first_trade_id: u64,
+    /// Trade id of the last trade in the window.
+    pub last_trade_id: u64,
+    /// Number of trades.
+    pub trades: u64,
+}
+
+/// The average price of the last minutes, weighted by quantity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Average {
+    /// Price mantissa, rounded down.
+    pub price: i64,
+    /// How many minutes the window has.
+    pub minutes: u32,
+    /// Time of the last trade contained, ns since the epoch.
+    pub ts_trade_ns: u64,
+}
+
 /// Open, high, low, close of one interval. Value mantissas as in [`Ticker`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bar {
@@ -107,6 +162,14 @@ pub struct Bar {
     pub trades: u64,
     /// Whether the interval is over.
     pub is_final: bool,
+}
+
+impl Bar {
+    /// Trade id of the last trade: a venue numbers an instrument's trades without holes.
+    #[must_use]
+    pub const fn last_trade_id(&self) -> u64 {
+        self.first_trade_id.saturating_add(self.trades.saturating_sub(1))
+    }
 }
 
 /// What an instrument's market is doing.

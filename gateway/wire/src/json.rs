@@ -29,6 +29,9 @@ pub fn entry(out: &mut Vec<u8>, entry: &[Tick], instrument: &Instrument) {
         Channel::Ticker => ticker(out, tick, instrument),
         Channel::Bar(_) => bar(out, channel, tick, instrument),
         Channel::Status => status(out, tick, instrument),
+        Channel::AggTrade => agg_trade(out, tick, instrument),
+        Channel::Rolling(_) => rolling(out, channel, tick, instrument),
+        Channel::Average => average(out, tick, instrument),
         Channel::Depth5 | Channel::Depth10 | Channel::Depth20 => {
             partial_group(out, channel, entry, instrument);
         }
@@ -117,7 +120,12 @@ fn trade_members(out: &mut Vec<u8>, trade: &Trade, instrument: &Instrument) {
     decimal(out, b",\"qty\":\"", trade.quantity, instrument.quantity_exponent);
     field(out, b",\"id\":\"", trade.trade_id);
     field(out, b",\"ts_trade\":\"", trade.ts_trade_ns);
-    let maker: &[u8] = if trade.buyer_is_maker { b"bid" } else { b"ask" };
+    maker(out, trade.buyer_is_maker);
+}
+
+/// The last member of trades, and their end.
+fn maker(out: &mut Vec<u8>, buyer_is_maker: bool) {
+    let maker: &[u8] = if buyer_is_maker { b"bid" } else { b"ask" };
     out.extend_from_slice(b",\"maker\":\"");
     out.extend_from_slice(maker);
     out.extend_from_slice(b"\"}");
@@ -290,6 +298,45 @@ fn bar_members(out: &mut Vec<u8>, bar: &Bar, instrument: &Instrument) {
     field(out, b",\"first_id\":\"", bar.first_trade_id);
     field(out, b",\"trades\":\"", bar.trades);
     boolean(out, b",\"final\":", bar.is_final);
+    out.push(b'}');
+}
+
+fn agg_trade(out: &mut Vec<u8>, tick: &Tick, instrument: &Instrument) {
+    let trade = tick.agg_trade();
+    tick_head(out, Channel::AggTrade, tick, instrument);
+    decimal(out, b",\"price\":\"", trade.price, instrument.price_exponent);
+    decimal(out, b",\"qty\":\"", trade.quantity, instrument.quantity_exponent);
+    field(out, b",\"id\":\"", trade.agg_id);
+    field(out, b",\"first_id\":\"", trade.first_trade_id);
+    field(out, b",\"last_id\":\"", trade.last_trade_id);
+    field(out, b",\"ts_trade\":\"", trade.ts_trade_ns);
+    maker(out, trade.buyer_is_maker);
+}
+
+fn rolling(out: &mut Vec<u8>, channel: Channel, tick: &Tick, instrument: &Instrument) {
+    let ticker = tick.rolling();
+    let (price, quantity) = (instrument.price_exponent, instrument.quantity_exponent);
+    tick_head(out, channel, tick, instrument);
+    field(out, b",\"ts_open\":\"", ticker.ts_open_ns);
+    decimal(out, b",\"open\":\"", ticker.open, price);
+    decimal(out, b",\"high\":\"", ticker.high, price);
+    decimal(out, b",\"low\":\"", ticker.low, price);
+    decimal(out, b",\"last\":\"", ticker.last, price);
+    decimal(out, b",\"volume\":\"", ticker.volume, quantity);
+    decimal(out, b",\"quote_volume\":\"", ticker.quote_volume, price);
+    field(out, b",\"first_id\":\"", ticker.first_trade_id);
+    field(out, b",\"last_id\":\"", ticker.last_trade_id);
+    field(out, b",\"trades\":\"", ticker.trades);
+    out.push(b'}');
+}
+
+fn average(out: &mut Vec<u8>, tick: &Tick, instrument: &Instrument) {
+    let average = tick.average();
+    tick_head(out, Channel::Average, tick, instrument);
+    decimal(out, b",\"price\":\"", average.price, instrument.price_exponent);
+    out.extend_from_slice(b",\"minutes\":");
+    integer(out, u64::from(average.minutes));
+    field(out, b",\"ts_trade\":\"", average.ts_trade_ns);
     out.push(b'}');
 }
 

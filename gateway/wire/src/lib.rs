@@ -12,8 +12,10 @@ pub mod command;
 pub mod decimal;
 mod encoding;
 mod event;
+pub mod exchange;
 pub mod image;
 mod instrument;
+mod interval;
 pub mod json;
 pub mod position;
 pub mod reply;
@@ -21,7 +23,9 @@ pub mod sbe;
 mod tick;
 mod topic;
 
-pub use body::{Bar, Level, Quote, Side, Ticker, Trade, TradingStatus};
+pub use body::{
+    AggTrade, Average, Bar, Level, Quote, RollingTicker, Side, Ticker, Trade, TradingStatus,
+};
 pub use book::Book;
 pub use close::{Advice, CloseCode};
 pub use command::{Command, CommandError, CommandId, Mode, SnapshotPolicy};
@@ -29,12 +33,13 @@ pub use encoding::Encoding;
 pub use event::{DepthHead, FeedState, GapEntry, GapReason, SnapshotPart};
 pub use image::{ImageError, InstrumentImage};
 pub use instrument::{DECIMALS_MAX, Instrument, SYMBOL_MAX, Symbol, SymbolError};
+pub use interval::{INTERVALS, Interval};
 pub use position::Position;
 pub use reply::ErrorCode;
 pub use tick::{
     GROUP_LEVELS_MAX, Kind, LEVELS_PER_TICK, Presence, TICK_WORDS, Tick, TickError, flags,
 };
-pub use topic::{CHANNEL_COUNT, Channel, INTERVALS, Interval, Pattern, PatternError};
+pub use topic::{CHANNEL_COUNT, Channel, Pattern, PatternError, Window};
 
 /// The SBE schema of the binary encoding, as it stands in `docs/protocol/`. Tests hold the encoders
 /// to it.

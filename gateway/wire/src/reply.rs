@@ -348,7 +348,7 @@ fn integer(out: &mut Vec<u8>, value: impl itoa::Integer) {
 }
 
 /// A JSON string of whatever the value displays.
-fn string(out: &mut Vec<u8>, value: impl fmt::Display) {
+pub(crate) fn string(out: &mut Vec<u8>, value: impl fmt::Display) {
     out.push(b'"');
     write!(Escaped(out), "{value}").expect("writing to memory does not fail");
     out.push(b'"');

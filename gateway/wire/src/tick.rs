@@ -15,9 +15,11 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::body::{Bar, Level, Quote, Side, Ticker, Trade, TradingStatus};
+use crate::body::{
+    AggTrade, Average, Bar, Level, Quote, RollingTicker, Side, Ticker, Trade, TradingStatus,
+};
 use crate::instrument::{DECIMALS_MAX, Instrument, SYMBOL_MAX, Symbol};
-use crate::topic::{CHANNEL_COUNT, Channel};
+use crate::topic::{CHANNEL_COUNT, Channel, Window};
 
 #[cfg(not(target_endian = "little"))]
 compile_error!("ticks are little-endian in memory; big-endian hosts are not supported");
@@ -357,6 +359,97 @@ impl Tick {
             last_trade_id: b[9],
             trades: b[10],
         }
+    }
+
+    /// An aggregate trade.
+    #[must_use]
+    pub const fn from_agg_trade(instrument: u32, ts_event_ns: u64, trade: &AggTrade) -> Self {
+        let mut tick = Self::new(Kind::Data(Channel::AggTrade), instrument, ts_event_ns);
+        tick.body[0] = trade.price.cast_unsigned();
+        tick.body[1] = trade.quantity.cast_unsigned();
+        tick.body[2] = trade.agg_id;
+        tick.body[3] = trade.ts_trade_ns;
+        tick.body[4] = trade.first_trade_id;
+        tick.body[5] = trade.last_trade_id;
+        if trade.buyer_is_maker {
+            tick.flags |= flags::BUYER_IS_MAKER;
+        }
+        tick
+    }
+
+    /// The body read as an aggregate trade.
+    #[must_use]
+    pub const fn agg_trade(&self) -> AggTrade {
+        AggTrade {
+            price: self.body[0].cast_signed(),
+            quantity: self.body[1].cast_signed(),
+            agg_id: self.body[2],
+            ts_trade_ns: self.body[3],
+            first_trade_id: self.body[4],
+            last_trade_id: self.body[5],
+            buyer_is_maker: self.flags & flags::BUYER_IS_MAKER != 0,
+        }
+    }
+
+    /// A ticker of this window.
+    #[must_use]
+    pub const fn from_rolling(
+        window: Window,
+        instrument: u32,
+        ts_event_ns: u64,
+        ticker: &RollingTicker,
+    ) -> Self {
+        let mut tick = Self::new(Kind::Data(Channel::Rolling(window)), instrument, ts_event_ns);
+        tick.body = [
+            ticker.open.cast_unsigned(),
+            ticker.high.cast_unsigned(),
+            ticker.low.cast_unsigned(),
+            ticker.last.cast_unsigned(),
+            ticker.ts_open_ns,
+            ticker.volume.cast_unsigned(),
+            ticker.quote_volume.cast_unsigned(),
+            0,
+            ticker.first_trade_id,
+            ticker.last_trade_id,
+            ticker.trades,
+        ];
+        tick
+    }
+
+    /// The body read as a rolling ticker.
+    #[must_use]
+    pub const fn rolling(&self) -> RollingTicker {
+        let b = &self.body;
+        RollingTicker {
+            ts_open_ns: b[4],
+            open: b[0].cast_signed(),
+            high: b[1].cast_signed(),
+            low: b[2].cast_signed(),
+            last: b[3].cast_signed(),
+            volume: b[5].cast_signed(),
+            quote_volume: b[6].cast_signed(),
+            first_trade_id: b[8],
+            last_trade_id: b[9],
+            trades: b[10],
+        }
+    }
+
+    /// An average price.
+    #[must_use]
+    pub const fn from_average(instrument: u32, ts_event_ns: u64, average: &Average) -> Self {
+        let mut tick = Self::new(Kind::Data(Channel::Average), instrument, ts_event_ns);
+        tick.body[0] = average.price.cast_unsigned();
+        tick.body[1] = average.minutes as u64;
+        tick.body[2] = average.ts_trade_ns;
+        tick
+    }
+
+    /// The body read as an average price; minutes beyond 32 bits stay at the limit.
+    #[must_use]
+    pub const fn average(&self) -> Average {
+        #[expect(clippy::cast_possible_truncation, reason = "not above u32::MAX in this branch")]
+        let minutes = if self.body[1] < u32::MAX as u64 { self.body[1] as u32 } else { u32::MAX };
+        Average { price: self.body[0].cast_signed(), minutes, ts_trade_ns: self.body[2] }
     }
 
     /// A bar of the channel's interval.

@@ -7,17 +7,12 @@
 use std::fmt;
 
 use crate::instrument::{Symbol, SymbolError};
+use crate::interval::Interval;
 
 /// How many channel codes exist; codes run from 0 to this, exclusive.
-pub const CHANNEL_COUNT: usize = 24;
+pub const CHANNEL_COUNT: usize = 29;
 
-/// Bar intervals, in the order of their channel codes.
-pub const INTERVALS: [&str; 16] = [
-    "1s", "1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w",
-    "1M",
-];
-
-/// Names of the bar channels: [`INTERVALS`] with their prefix.
+/// Names of the bar channels: [`INTERVALS`](crate::INTERVALS) with their prefix.
 const BAR_NAMES: [&str; 16] = [
     "bar_1s", "bar_1m", "bar_3m", "bar_5m", "bar_15m", "bar_30m", "bar_1h", "bar_2h", "bar_4h",
     "bar_6h", "bar_8h", "bar_12h", "bar_1d", "bar_3d", "bar_1w", "bar_1M",
@@ -25,6 +20,9 @@ const BAR_NAMES: [&str; 16] = [
 
 /// The code of the first bar channel; `bar_1s` has it, `bar_1M` is the last.
 const FIRST_BAR: u8 = 8;
+
+/// The code of the first rolling ticker, that of one hour.
+const FIRST_WINDOW: u8 = 25;
 
 /// A kind of market data, of which every instrument has its own stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -47,28 +45,54 @@ pub enum Channel {
     Status,
     /// Open, high, low, close over an interval.
     Bar(Interval),
+    /// Consecutive trades of one taker order at one price as one; never merged further.
+    AggTrade,
+    /// Statistics over the last hours.
+    Rolling(Window),
+    /// The average price of the last minutes.
+    Average,
 }
 
-/// A bar interval: an index into [`INTERVALS`].
+/// How far a rolling ticker looks back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Interval(u8);
+pub enum Window {
+    /// One hour.
+    Hour,
+    /// Four hours.
+    FourHours,
+    /// One day.
+    Day,
+}
 
-impl Interval {
-    /// One second.
-    pub const SECOND: Self = Self(0);
-    /// One minute.
-    pub const MINUTE: Self = Self(1);
+impl Window {
+    /// All windows, in the order of their channel codes.
+    pub const ALL: [Self; 3] = [Self::Hour, Self::FourHours, Self::Day];
 
-    /// The interval called `name` (`1m` and `1M` differ), if there is one.
+    /// The window called `name`, as in `ticker_1h`.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        (0u8..).zip(INTERVALS).find(|(_, text)| *text == name).map(|(index, _)| Self(index))
+        Self::ALL.into_iter().find(|window| window.name() == name)
     }
 
-    /// The interval's name, as in `bar_1m`.
+    /// The window's name, as in `ticker_1h`.
     #[must_use]
-    pub fn name(self) -> &'static str {
-        INTERVALS[usize::from(self.0)]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Hour => "1h",
+            Self::FourHours => "4h",
+            Self::Day => "1d",
+        }
+    }
+
+    /// How long it is, ns.
+    #[must_use]
+    pub const fn length_ns(self) -> u64 {
+        const HOUR_NS: u64 = 3_600_000_000_000;
+        match self {
+            Self::Hour => HOUR_NS,
+            Self::FourHours => 4 * HOUR_NS,
+            Self::Day => 24 * HOUR_NS,
+        }
     }
 }
 
@@ -85,7 +109,10 @@ impl Channel {
             Self::Depth20 => 5,
             Self::Ticker => 6,
             Self::Status => 7,
-            Self::Bar(interval) => FIRST_BAR + interval.0,
+            Self::Bar(interval) => FIRST_BAR + interval.code(),
+            Self::AggTrade => 24,
+            Self::Rolling(window) => FIRST_WINDOW + window as u8,
+            Self::Average => 28,
         }
     }
 
@@ -101,7 +128,13 @@ impl Channel {
             5 => Self::Depth20,
             6 => Self::Ticker,
             7 => Self::Status,
-            FIRST_BAR..=23 => Self::Bar(Interval(code - FIRST_BAR)),
+            FIRST_BAR..=23 => match Interval::from_code(code - FIRST_BAR) {
+                Some(interval) => Self::Bar(interval),
+                None => return None,
+            },
+            24 => Self::AggTrade,
+            FIRST_WINDOW..=27 => Self::Rolling(Window::ALL[(code - FIRST_WINDOW) as usize]),
+            28 => Self::Average,
             _ => return None,
         })
     }
@@ -118,7 +151,12 @@ impl Channel {
             "depth20" => Self::Depth20,
             "ticker" => Self::Ticker,
             "status" => Self::Status,
-            bar => Self::Bar(Interval::parse(bar.strip_prefix("bar_")?)?),
+            "agg_trade" => Self::AggTrade,
+            "average" => Self::Average,
+            other => match other.strip_prefix("ticker_") {
+                Some(window) => Self::Rolling(Window::parse(window)?),
+                None => Self::Bar(Interval::parse(other.strip_prefix("bar_")?)?),
+            },
         })
     }
 
@@ -134,7 +172,12 @@ impl Channel {
             Self::Depth20 => "depth20",
             Self::Ticker => "ticker",
             Self::Status => "status",
-            Self::Bar(interval) => BAR_NAMES[interval.0 as usize],
+            Self::Bar(interval) => BAR_NAMES[interval.code() as usize],
+            Self::AggTrade => "agg_trade",
+            Self::Rolling(Window::Hour) => "ticker_1h",
+            Self::Rolling(Window::FourHours) => "ticker_4h",
+            Self::Rolling(Window::Day) => "ticker_1d",
+            Self::Average => "average",
         }
     }
 
@@ -188,7 +231,7 @@ pub enum PatternError {
     Symbol(#[from] SymbolError),
     /// What stands behind the last dot is not a channel.
     #[error(
-        "unknown channel: expected trade, quote, depth, depth5, depth10, depth20, ticker, status or bar_<interval>"
+        "unknown channel: expected trade, agg_trade, quote, depth, depth5, depth10, depth20, ticker, ticker_1h, ticker_4h, ticker_1d, average, status or bar_<interval>"
     )]
     Channel,
 }

@@ -2,10 +2,10 @@
 //!
 //! | channel | live | conflated or lagging | entries before it left the log |
 //! |---|---|---|---|
-//! | quote, ticker, partial depth, status | it | the newest | the newest |
+//! | quote, tickers, average, partial depth, status | it | the newest | the newest |
 //! | bar | it | the newest of each bar | a gap, then it |
 //! | depth | it | the groups merged | a snapshot of the book |
-//! | trade | it | it | a gap, then it |
+//! | trade, aggregate trade | it | it | a gap, then it |
 //!
 //! A hole that the shard itself has (the ring lapped it) is announced before the entry behind it; for
 //! depth it takes a snapshot too. Whatever is delivered, the numbers between it and the last one are
@@ -25,6 +25,8 @@ pub(super) const fn jumps(channel: Channel) -> bool {
         channel,
         Channel::Quote
             | Channel::Ticker
+            | Channel::Rolling(_)
+            | Channel::Average
             | Channel::Status
             | Channel::Depth5
             | Channel::Depth10

@@ -277,6 +277,9 @@ fn data(name: &str, event: &Value) -> Event {
             };
             Body::Value(vec![status as i64])
         }
+        Channel::AggTrade | Channel::Rolling(_) | Channel::Average => {
+            unreachable!("the simulated feed has no {channel}")
+        }
     };
     let of = Named::Symbol(Symbol::new(text(event, "s")).unwrap());
     Event::Data { of, channel, seq: number(event, "seq"), body }

@@ -55,6 +55,18 @@ pub(super) fn place(tick: &Tick) -> Result<Place, Unplaceable> {
             let bar = tick.bar();
             Ok(Place::Newest((bar.ts_open_ns, bar.trades, u64::from(bar.is_final))))
         }
+        Channel::AggTrade => match tick.agg_trade().agg_id {
+            0 | u64::MAX => Err(Unplaceable(channel)),
+            id => Ok(Place::Run { first: id, end: id + 1 }),
+        },
+        Channel::Rolling(_) => {
+            let ticker = tick.rolling();
+            Ok(Place::Newest((ticker.last_trade_id, tick.ts_event_ns, 0)))
+        }
+        Channel::Average => {
+            let average = tick.average();
+            Ok(Place::Newest((average.ts_trade_ns, tick.ts_event_ns, 0)))
+        }
         Channel::Ticker => Ok(Place::Newest((tick.ticker().last_trade_id, tick.ts_event_ns, 0))),
         Channel::Status => Ok(Place::Newest((tick.ts_event_ns, tick.body[0], 0))),
         Channel::Depth5 | Channel::Depth10 | Channel::Depth20 => Err(Unplaceable(channel)),

@@ -12,15 +12,17 @@ use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 use super::encode::side_code;
 use super::layout::{
-    BarMessage, BookMessage, DefinitionMessage, DepthUpdateMessage, FeedStatusMessage, GapItem,
-    GapMessage, GroupHeader, HEADER_BYTES, Head, Header, HeartbeatMessage, LevelEntry,
-    PublishMessage, QuoteMessage, SCHEMA_ID, StatusMessage, Template, TickerMessage, TradeMessage,
-    depth_flags, snapshot_flags,
+    AggTradeMessage, AverageMessage, BarMessage, BookMessage, DefinitionMessage,
+    DepthUpdateMessage, FeedStatusMessage, GapItem, GapMessage, GroupHeader, HEADER_BYTES, Head,
+    Header, HeartbeatMessage, LevelEntry, PublishMessage, QuoteMessage, RollingTickerMessage,
+    SCHEMA_ID, StatusMessage, Template, TickerMessage, TradeMessage, depth_flags, snapshot_flags,
 };
 use super::message::{
     DepthSnapshot, DepthUpdate, Entries, EventHead, Gap, GapEntries, Levels, Message, PartialDepth,
 };
-use crate::body::{Bar, Quote, Side, Ticker, Trade, TradingStatus};
+use crate::body::{
+    AggTrade, Average, Bar, Quote, RollingTicker, Side, Ticker, Trade, TradingStatus,
+};
 use crate::event::{FeedState, SnapshotPart};
 use crate::instrument::{DECIMALS_MAX, Instrument, Symbol};
 use crate::topic::{CHANNEL_COUNT, Channel};
@@ -185,6 +187,9 @@ impl<'a> Cursor<'a> {
             Template::Ticker => self.ticker(),
             Template::Bar => self.bar(),
             Template::Status => self.status(),
+            Template::AggTrade => self.agg_trade(),
+            Template::RollingTicker => self.rolling(),
+            Template::Average => self.average(),
             Template::Gap => self.gap(),
             Template::Heartbeat => {
                 let root: HeartbeatMessage = self.read()?;
@@ -205,19 +210,22 @@ impl<'a> Cursor<'a> {
 
     fn trade(&self) -> Result<Message<'a>, DecodeError> {
         let root: TradeMessage = self.read()?;
-        let buyer_is_maker = match root.maker_side {
-            side if side == side_code(Side::Bid) => true,
-            side if side == side_code(Side::Ask) => false,
-            _ => return Err(self.value("makerSide")),
-        };
         let trade = Trade {
             price: root.price.get(),
             quantity: root.quantity.get(),
             trade_id: root.trade_id.get(),
             ts_trade_ns: root.ts_trade.get(),
-            buyer_is_maker,
+            buyer_is_maker: self.buyer_is_maker(root.maker_side)?,
         };
         Ok(Message::Trade(head(&root.head), trade))
+    }
+
+    fn buyer_is_maker(&self, maker_side: u8) -> Result<bool, DecodeError> {
+        match maker_side {
+            side if side == side_code(Side::Bid) => Ok(true),
+            side if side == side_code(Side::Ask) => Ok(false),
+            _ => Err(self.value("makerSide")),
+        }
     }
 
     fn quote(&self) -> Result<Message<'a>, DecodeError> {
@@ -312,6 +320,50 @@ impl<'a> Cursor<'a> {
             },
         };
         Ok(Message::Bar(head(&root.head), channel, bar))
+    }
+
+    fn agg_trade(&self) -> Result<Message<'a>, DecodeError> {
+        let root: AggTradeMessage = self.read()?;
+        let trade = AggTrade {
+            price: root.price.get(),
+            quantity: root.quantity.get(),
+            agg_id: root.agg_id.get(),
+            first_trade_id: root.first_trade_id.get(),
+            last_trade_id: root.last_trade_id.get(),
+            ts_trade_ns: root.ts_trade.get(),
+            buyer_is_maker: self.buyer_is_maker(root.maker_side)?,
+        };
+        Ok(Message::AggTrade(head(&root.head), trade))
+    }
+
+    fn rolling(&self) -> Result<Message<'a>, DecodeError> {
+        let root: RollingTickerMessage = self.read()?;
+        let channel = Channel::from_code(root.channel)
+            .filter(|channel| matches!(channel, Channel::Rolling(_)))
+            .ok_or(self.value("channel"))?;
+        let ticker = RollingTicker {
+            ts_open_ns: root.ts_open.get(),
+            open: root.open.get(),
+            high: root.high.get(),
+            low: root.low.get(),
+            last: root.last.get(),
+            volume: root.volume.get(),
+            quote_volume: root.quote_volume.get(),
+            first_trade_id: root.first_trade_id.get(),
+            last_trade_id: root.last_trade_id.get(),
+            trades: root.trades.get(),
+        };
+        Ok(Message::Rolling(head(&root.head), channel, ticker))
+    }
+
+    fn average(&self) -> Result<Message<'a>, DecodeError> {
+        let root: AverageMessage = self.read()?;
+        let average = Average {
+            price: root.price.get(),
+            minutes: root.minutes.get(),
+            ts_trade_ns: root.ts_trade.get(),
+        };
+        Ok(Message::Average(head(&root.head), average))
     }
 
     fn status(&self) -> Result<Message<'a>, DecodeError> {

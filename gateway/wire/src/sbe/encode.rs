@@ -5,10 +5,11 @@ use zerocopy::IntoBytes;
 use zerocopy::little_endian::{I64, U16, U32, U64};
 
 use super::layout::{
-    BarMessage, BookMessage, DefinitionMessage, DepthUpdateMessage, FeedStatusMessage, GapItem,
-    GapMessage, GroupHeader, Head, Header, HeartbeatMessage, LevelEntry, PublishMessage,
-    QuoteMessage, SCHEMA_ID, SCHEMA_VERSION, StatusMessage, Template, TickerMessage, TradeMessage,
-    depth_flags, snapshot_flags,
+    AggTradeMessage, AverageMessage, BarMessage, BookMessage, DefinitionMessage,
+    DepthUpdateMessage, FeedStatusMessage, GapItem, GapMessage, GroupHeader, Head, Header,
+    HeartbeatMessage, LevelEntry, PublishMessage, QuoteMessage, RollingTickerMessage, SCHEMA_ID,
+    SCHEMA_VERSION, StatusMessage, Template, TickerMessage, TradeMessage, depth_flags,
+    snapshot_flags,
 };
 use crate::body::Side;
 use crate::event::{DepthHead, FeedState, GapEntry, SnapshotPart};
@@ -36,6 +37,9 @@ pub fn entry(out: &mut Vec<u8>, entry: &[Tick], _instrument: &Instrument) {
         Channel::Ticker => ticker(out, tick),
         Channel::Bar(_) => bar(out, channel, tick),
         Channel::Status => status(out, tick),
+        Channel::AggTrade => agg_trade(out, tick),
+        Channel::Rolling(_) => rolling(out, channel, tick),
+        Channel::Average => average(out, tick),
         Channel::Depth5 | Channel::Depth10 | Channel::Depth20 => partial_group(out, channel, entry),
     }
 }
@@ -269,6 +273,51 @@ fn bar(out: &mut Vec<u8>, channel: Channel, tick: &Tick) {
         trades: U64::new(bar.trades),
         channel: channel.code(),
         is_final: u8::from(bar.is_final),
+    };
+    out.extend_from_slice(message.as_bytes());
+}
+
+fn agg_trade(out: &mut Vec<u8>, tick: &Tick) {
+    let trade = tick.agg_trade();
+    let message = AggTradeMessage {
+        head: head(Template::AggTrade, tick),
+        price: I64::new(trade.price),
+        quantity: I64::new(trade.quantity),
+        agg_id: U64::new(trade.agg_id),
+        first_trade_id: U64::new(trade.first_trade_id),
+        last_trade_id: U64::new(trade.last_trade_id),
+        ts_trade: U64::new(trade.ts_trade_ns),
+        maker_side: side_code(if trade.buyer_is_maker { Side::Bid } else { Side::Ask }),
+    };
+    out.extend_from_slice(message.as_bytes());
+}
+
+fn rolling(out: &mut Vec<u8>, channel: Channel, tick: &Tick) {
+    let ticker = tick.rolling();
+    let message = RollingTickerMessage {
+        head: head(Template::RollingTicker, tick),
+        ts_open: U64::new(ticker.ts_open_ns),
+        open: I64::new(ticker.open),
+        high: I64::new(ticker.high),
+        low: I64::new(ticker.low),
+        last: I64::new(ticker.last),
+        volume: I64::new(ticker.volume),
+        quote_volume: I64::new(ticker.quote_volume),
+        first_trade_id: U64::new(ticker.first_trade_id),
+        last_trade_id: U64::new(ticker.last_trade_id),
+        trades: U64::new(ticker.trades),
+        channel: channel.code(),
+    };
+    out.extend_from_slice(message.as_bytes());
+}
+
+fn average(out: &mut Vec<u8>, tick: &Tick) {
+    let average = tick.average();
+    let message = AverageMessage {
+        head: head(Template::Average, tick),
+        price: I64::new(average.price),
+        ts_trade: U64::new(average.ts_trade_ns),
+        minutes: U32::new(average.minutes),
     };
     out.extend_from_slice(message.as_bytes());
 }

@@ -53,6 +53,12 @@ pub enum Template {
     Bar = 7,
     /// Trading status of an instrument.
     Status = 8,
+    /// Consecutive trades of one taker order at one price.
+    AggTrade = 9,
+    /// Statistics over the last hours.
+    RollingTicker = 10,
+    /// The average price of the last minutes.
+    Average = 11,
     /// Sequence numbers that are skipped.
     Gap = 20,
     /// Nothing else to say.
@@ -67,7 +73,7 @@ pub enum Template {
 
 impl Template {
     /// All templates, by id.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::Trade,
         Self::Quote,
         Self::DepthUpdate,
@@ -76,6 +82,9 @@ impl Template {
         Self::Ticker,
         Self::Bar,
         Self::Status,
+        Self::AggTrade,
+        Self::RollingTicker,
+        Self::Average,
         Self::Gap,
         Self::Heartbeat,
         Self::Definition,
@@ -106,6 +115,9 @@ impl Template {
             Self::Ticker => size_of::<TickerMessage>(),
             Self::Bar => size_of::<BarMessage>(),
             Self::Status => size_of::<StatusMessage>(),
+            Self::AggTrade => size_of::<AggTradeMessage>(),
+            Self::RollingTicker => size_of::<RollingTickerMessage>(),
+            Self::Average => size_of::<AverageMessage>(),
             Self::Gap => size_of::<GapMessage>(),
             Self::Heartbeat => size_of::<HeartbeatMessage>(),
             Self::Definition => size_of::<DefinitionMessage>(),
@@ -236,6 +248,39 @@ layout! {
     StatusMessage {
         head: Head,
         status: u8,
+    }
+
+    AggTradeMessage {
+        head: Head,
+        price: I64,
+        quantity: I64,
+        agg_id: U64,
+        first_trade_id: U64,
+        last_trade_id: U64,
+        ts_trade: U64,
+        maker_side: u8,
+    }
+
+    RollingTickerMessage {
+        head: Head,
+        ts_open: U64,
+        open: I64,
+        high: I64,
+        low: I64,
+        last: I64,
+        volume: I64,
+        quote_volume: I64,
+        first_trade_id: U64,
+        last_trade_id: U64,
+        trades: U64,
+        channel: u8,
+    }
+
+    AverageMessage {
+        head: Head,
+        price: I64,
+        ts_trade: U64,
+        minutes: U32,
     }
 
     /// A group of [`GapItem`] follows.

@@ -3,7 +3,7 @@
 use zerocopy::FromBytes;
 
 use super::layout::{GapItem, LevelEntry};
-use crate::body::{Bar, Quote, Ticker, Trade, TradingStatus};
+use crate::body::{AggTrade, Average, Bar, Quote, RollingTicker, Ticker, Trade, TradingStatus};
 use crate::event::{FeedState, GapEntry, GapReason, SnapshotPart};
 use crate::instrument::Instrument;
 use crate::topic::Channel;
@@ -41,6 +41,12 @@ pub enum Message<'a> {
     Bar(EventHead, Channel, Bar),
     /// Trading status.
     Status(EventHead, TradingStatus),
+    /// Consecutive trades of one taker order at one price.
+    AggTrade(EventHead, AggTrade),
+    /// Statistics over the last hours, of this rolling channel.
+    Rolling(EventHead, Channel, RollingTicker),
+    /// The average price of the last minutes.
+    Average(EventHead, Average),
     /// Sequence numbers that are skipped.
     Gap(Gap<'a>),
     /// Nothing else to say.
@@ -85,6 +91,9 @@ impl Message<'_> {
             | Self::Ticker(head, _)
             | Self::Bar(head, _, _)
             | Self::Status(head, _)
+            | Self::AggTrade(head, _)
+            | Self::Rolling(head, _, _)
+            | Self::Average(head, _)
             | Self::DepthUpdate(DepthUpdate { head, .. })
             | Self::PartialDepth(PartialDepth { head, .. })
             | Self::DepthSnapshot(DepthSnapshot { head, .. }) => Some(head),
@@ -105,8 +114,10 @@ impl Message<'_> {
             Self::DepthUpdate(_) | Self::DepthSnapshot(_) => Channel::Depth,
             Self::PartialDepth(partial) => partial.channel,
             Self::Ticker(..) => Channel::Ticker,
-            Self::Bar(_, channel, _) => *channel,
+            Self::Bar(_, channel, _) | Self::Rolling(_, channel, _) => *channel,
             Self::Status(..) => Channel::Status,
+            Self::AggTrade(..) => Channel::AggTrade,
+            Self::Average(..) => Channel::Average,
             Self::Gap(_)
             | Self::Heartbeat { .. }
             | Self::Definition { .. }

@@ -3,10 +3,11 @@
 use roxmltree::{Document, Node};
 
 use super::layout::{
-    BarMessage, BookMessage, DefinitionMessage, DepthUpdateMessage, FeedStatusMessage, GapItem,
-    GapMessage, GroupHeader, HEADER_BYTES, Head, Header, HeartbeatMessage, LevelEntry,
-    PublishMessage, QuoteMessage, SCHEMA_ID, SCHEMA_VERSION, StatusMessage, Template,
-    TickerMessage, TradeMessage, depth_flags, snapshot_flags,
+    AggTradeMessage, AverageMessage, BarMessage, BookMessage, DefinitionMessage,
+    DepthUpdateMessage, FeedStatusMessage, GapItem, GapMessage, GroupHeader, HEADER_BYTES, Head,
+    Header, HeartbeatMessage, LevelEntry, PublishMessage, QuoteMessage, RollingTickerMessage,
+    SCHEMA_ID, SCHEMA_VERSION, StatusMessage, Template, TickerMessage, TradeMessage, depth_flags,
+    snapshot_flags,
 };
 use crate::event::{FeedState, GapReason};
 use crate::tick::GROUP_LEVELS_MAX;
@@ -147,6 +148,9 @@ fn every_field_is_where_the_schema_says() {
             Template::Ticker => (block(TickerMessage::fields(), ""), vec![]),
             Template::Bar => (block(BarMessage::fields(), ""), vec![]),
             Template::Status => (block(StatusMessage::fields(), ""), vec![]),
+            Template::AggTrade => (block(AggTradeMessage::fields(), ""), vec![]),
+            Template::RollingTicker => (block(RollingTickerMessage::fields(), ""), vec![]),
+            Template::Average => (block(AverageMessage::fields(), ""), vec![]),
             Template::Gap => {
                 (block(GapMessage::fields(), ""), vec![("gaps", entry(GapItem::fields()))])
             }

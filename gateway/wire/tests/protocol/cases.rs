@@ -1,8 +1,9 @@
 //! What the golden vectors say: one case for each kind of message, and for each edge of it.
 
 use tickcast_wire::{
-    Bar, Channel, DepthHead, Encoding, FeedState, GapEntry, GapReason, Instrument, Kind, Level,
-    Quote, Side, SnapshotPart, Symbol, Tick, Ticker, Trade, TradingStatus, flags,
+    AggTrade, Average, Bar, Channel, DepthHead, Encoding, FeedState, GapEntry, GapReason,
+    Instrument, Kind, Level, Quote, RollingTicker, Side, SnapshotPart, Symbol, Tick, Ticker, Trade,
+    TradingStatus, Window, flags,
 };
 
 /// Events written one after the other into one WebSocket message.
@@ -52,7 +53,7 @@ pub(crate) fn instruments() -> [Instrument; 2] {
         quantity_exponent: 0,
         tick_size: 0,
         lot_size: 1_000,
-        channels: channels(&["trade", "bar_1M"]),
+        channels: channels(&["trade", "bar_1M", "agg_trade", "ticker_1h", "average"]),
     };
     [usual, odd]
 }
@@ -194,6 +195,7 @@ fn case(name: &'static str, about: &'static str, events: Vec<Event>) -> Case {
 /// All cases. The first of each event is its example in the document.
 pub(crate) fn cases() -> Vec<Case> {
     let mut cases = ticks();
+    cases.extend(derived());
     cases.extend(books());
     cases.extend(notices());
     cases
@@ -268,6 +270,64 @@ fn ticks() -> Vec<Case> {
                 tick(status(TradingStatus::Halted), 2),
                 tick(status(TradingStatus::Trading), 3),
                 tick(status(TradingStatus::Closed), 4),
+            ],
+        ),
+    ]
+}
+
+fn derived() -> Vec<Case> {
+    let agg_trade = AggTrade {
+        price: 6_183_763,
+        quantity: 5_200,
+        agg_id: 3_300_000_007,
+        first_trade_id: 3_721_000_001,
+        last_trade_id: 3_721_000_003,
+        ts_trade_ns: 1_723_075_200_123_000_000,
+        buyer_is_maker: true,
+    };
+    let of_seller = AggTrade {
+        price: i64::MIN,
+        quantity: i64::MAX,
+        agg_id: u64::MAX,
+        buyer_is_maker: false,
+        ..agg_trade
+    };
+    let rolling = RollingTicker {
+        ts_open_ns: 1_723_071_600_000_000_000,
+        open: 6_170_000,
+        high: 6_190_050,
+        low: 6_169_999,
+        last: 6_183_763,
+        volume: 98_765_432,
+        quote_volume: 6_105_345_678,
+        first_trade_id: 3_720_900_000,
+        last_trade_id: 3_721_000_003,
+        trades: 100_004,
+    };
+    let average =
+        |price, minutes| Average { price, minutes, ts_trade_ns: 1_723_075_199_871_000_000 };
+    vec![
+        case(
+            "agg-trade",
+            "Trades of one order at one price, and one at the ends of ranges.",
+            vec![
+                tick(Tick::from_agg_trade(0, TS_NS, &agg_trade), 815),
+                tick(Tick::from_agg_trade(u32::MAX, TS_NS, &of_seller), 816),
+            ],
+        ),
+        case(
+            "rolling-ticker",
+            "Statistics over one hour, four, and a day.",
+            Window::ALL
+                .map(|window| tick(Tick::from_rolling(window, 0, TS_NS, &rolling), 77))
+                .into(),
+        ),
+        case(
+            "average",
+            "The average price of five minutes, and one at the ends of ranges.",
+            vec![
+                tick(Tick::from_average(0, TS_NS, &average(6_181_234, 5)), 33),
+                tick(Tick::from_average(u32::MAX, TS_NS, &average(i64::MIN, u32::MAX)), 34),
             ],
         ),
     ]

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 use tickcast_wire::sbe::{EventHead, Levels, Message};
-use tickcast_wire::{Bar, Channel, Instrument, Ticker};
+use tickcast_wire::{Bar, Channel, Instrument, RollingTicker, Ticker};
 
 /// The template's name and the fields.
 pub(crate) fn message(message: &Message<'_>) -> Value {
@@ -69,6 +69,33 @@ pub(crate) fn message(message: &Message<'_>) -> Value {
         Message::Status(event, status) => {
             ("Status", head(&event, json!({ "status": status.name().to_uppercase() })))
         }
+        Message::AggTrade(event, trade) => (
+            "AggTrade",
+            head(
+                &event,
+                json!({
+                    "price": trade.price.to_string(), "quantity": trade.quantity.to_string(),
+                    "aggId": trade.agg_id.to_string(),
+                    "firstTradeId": trade.first_trade_id.to_string(),
+                    "lastTradeId": trade.last_trade_id.to_string(),
+                    "tsTrade": trade.ts_trade_ns.to_string(),
+                    "makerSide": if trade.buyer_is_maker { "BID" } else { "ASK" },
+                }),
+            ),
+        ),
+        Message::Rolling(event, of, ticker) => {
+            ("RollingTicker", head(&event, rolling_fields(of, &ticker)))
+        }
+        Message::Average(event, average) => (
+            "Average",
+            head(
+                &event,
+                json!({
+                    "price": average.price.to_string(),
+                    "tsTrade": average.ts_trade_ns.to_string(), "minutes": average.minutes,
+                }),
+            ),
+        ),
         Message::Gap(gap) => {
             let entry = |entry: tickcast_wire::GapEntry| {
                 json!({
@@ -132,6 +159,18 @@ fn ticker_fields(ticker: &Ticker) -> Value {
         "previousClose": ticker.previous_close.to_string(),
         "firstTradeId": ticker.first_trade_id.to_string(),
         "lastTradeId": ticker.last_trade_id.to_string(), "trades": ticker.trades.to_string(),
+    })
+}
+
+fn rolling_fields(of: Channel, ticker: &RollingTicker) -> Value {
+    json!({
+        "tsOpen": ticker.ts_open_ns.to_string(), "open": ticker.open.to_string(),
+        "high": ticker.high.to_string(), "low": ticker.low.to_string(),
+        "last": ticker.last.to_string(), "volume": ticker.volume.to_string(),
+        "quoteVolume": ticker.quote_volume.to_string(),
+        "firstTradeId": ticker.first_trade_id.to_string(),
+        "lastTradeId": ticker.last_trade_id.to_string(), "trades": ticker.trades.to_string(),
+        "channel": channel(of),
     })
 }
 
