@@ -21,7 +21,7 @@ use crate::config::{self, Config, LogFormat, Switch};
 use crate::fleet::Fleet;
 use crate::history::{Bounds, History};
 use crate::publish::{self, PublishStatus};
-use crate::routes::PublicRoutes;
+use crate::routes::{PublicRoutes, StatusBoard};
 use crate::shard::{self, DescriptorTable, ShardSettings, ShardSpec, StartError};
 use crate::source::{self, FeedStatus, SourceError};
 use crate::telemetry::{self, Process};
@@ -161,7 +161,9 @@ fn up_and_down(config: &Config) -> Result<(), BootError> {
     //    When this returns all of them listen.
     let bounds = Bounds::of(config);
     let history = (!bounds.is_nothing()).then(|| History::new(bounds));
-    let fleet = start_shards(config, tls.as_ref(), publisher.as_ref(), history.as_ref())?;
+    let board = config.public_status.is_shown_by(config).then(Arc::<StatusBoard>::default);
+    let routes = Arc::new(PublicRoutes { history: history.clone(), status: board.clone() });
+    let fleet = start_shards(config, tls.as_ref(), publisher.as_ref(), &routes)?;
     let fleet = Arc::new(fleet.with_history(history.clone()));
 
     // 6. The operators' listener, after the shards' tables were split off: in theirs it would live on.
@@ -192,6 +194,8 @@ fn up_and_down(config: &Config) -> Result<(), BootError> {
     runtime.block_on(async {
         let operators = tokio::spawn(admin::serve(listener, Arc::clone(&admin)));
         let alive = tokio::spawn(Arc::clone(&supervisor).keep_alive(Arc::clone(&fleet)));
+        let overview =
+            board.map(|board| tokio::spawn(admin::keep_overview(board, Arc::clone(&admin))));
         let asked_by = signals.serve(config, &fleet, &process, &supervisor, drain_asked).await;
 
         // 9. Drain: `/readyz` says no, listeners close, clients are told and closed one by one.
@@ -201,6 +205,10 @@ fn up_and_down(config: &Config) -> Result<(), BootError> {
         operators.abort();
         alive.abort();
         let _ = tokio::join!(operators, alive);
+        if let Some(overview) = overview {
+            overview.abort();
+            let _ = overview.await;
+        }
     });
 
     // 10. The source, then the shards with what is still open. Tasks that held the fleet end with
@@ -248,11 +256,10 @@ fn start_shards(
     config: &Config,
     tls: Option<&Arc<ServerConfig>>,
     publisher: Option<&publish::Opened>,
-    history: Option<&Arc<History>>,
+    routes: &Arc<PublicRoutes>,
 ) -> Result<Fleet, BootError> {
     let publish = publisher.map(publish::Opened::settings).cloned().unwrap_or_default();
     let settings = Arc::new(ShardSettings { publish, ..settings::settings(config)? });
-    let routes = Arc::new(PublicRoutes::new(history.cloned()));
     let cores = match config.pin {
         Switch::On => sys::allowed_cores().unwrap_or_default(),
         Switch::Off => Vec::new(),
@@ -264,7 +271,7 @@ fn start_shards(
             settings: Arc::clone(&settings),
             listen: config.listen,
             tls: tls.cloned(),
-            routes: Arc::clone(&routes) as Arc<dyn shard::Routes>,
+            routes: Arc::clone(routes) as Arc<dyn shard::Routes>,
             descriptors: match config.descriptor_tables {
                 config::DescriptorTables::Shared => DescriptorTable::Shared,
                 _ => DescriptorTable::Own,

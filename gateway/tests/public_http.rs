@@ -52,17 +52,42 @@ fn the_page_is_served_with_its_parts_and_may_do_nothing_else() {
     assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
     let policy = page.header("content-security-policy").unwrap();
     assert!(policy.contains("default-src 'none'") && policy.contains("connect-src 'self'"));
+    assert!(!policy.contains("unsafe") && !policy.contains('*'), "{policy}");
     assert!(page.body.contains("<title>Tickcast</title>"));
-    for (path, kind) in [
-        ("/page.js", "text/javascript; charset=utf-8"),
-        ("/page.css", "text/css; charset=utf-8"),
-        ("/v1/schema.xml", "application/xml"),
+    let script = page.body.split("src=\"").nth(1).and_then(|part| part.split('"').next()).unwrap();
+    let style = page.body.split('"').find(|part| part.ends_with(".css")).unwrap();
+    for (path, kind, keeping) in [
+        (script, "text/javascript; charset=utf-8", "public, max-age=31536000, immutable"),
+        (style, "text/css; charset=utf-8", "public, max-age=31536000, immutable"),
+        ("/licenses.md", "text/plain; charset=utf-8", "no-cache"),
+        ("/v1/schema.xml", "application/xml", "no-cache"),
     ] {
         let part = ask(&gateway, "GET", path, "");
         assert_eq!((part.status, part.header("content-type")), (200, Some(kind)), "{path}");
+        assert_eq!(part.header("cache-control"), Some(keeping), "{path}");
         let tag = part.header("etag").unwrap();
         let again = ask(&gateway, "GET", path, &format!("If-None-Match: {tag}\r\n"));
         assert_eq!((again.status, again.body.as_str()), (304, ""), "{path}");
+    }
+}
+
+#[test]
+fn the_status_is_shown_to_this_machine_and_to_others_only_if_told_so() {
+    let gateway = simulator();
+    let status = until("a status", || {
+        let answer = ask(&gateway, "GET", "/v1/status", "");
+        // The first question has it gathered.
+        assert!(matches!(answer.status, 200 | 503), "{}", answer.body);
+        (answer.status == 200).then(|| answer.json())
+    });
+    assert_eq!(status["shards"].as_array().unwrap().len(), 2);
+    assert_eq!(status["feed"]["state"], "live");
+    assert!(status["shards"][0]["ticks"].is_u64() && status["shards"][0]["slowest"].is_array());
+    assert!(!status.to_string().contains("127.0.0.1"), "no addresses: {status}");
+    for hidden in [&["--public-status", "off"][..], &["--trusted-proxies", "127.0.0.1"]] {
+        let gateway = Gateway::start(&[&["--symbols", "5"], hidden].concat());
+        let answer = ask(&gateway, "GET", "/v1/status", "");
+        assert_eq!((answer.status, &answer.json()["error"]["code"]), (404, &"not_served".into()));
     }
 }
 

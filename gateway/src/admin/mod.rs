@@ -6,6 +6,7 @@
 
 mod connections;
 mod health;
+mod overview;
 mod stages;
 
 use std::net::SocketAddr;
@@ -26,6 +27,8 @@ use crate::publish::PublishStatus;
 use crate::routes::{Refusal, json, method_not_allowed, refusal};
 use crate::source::FeedStatus;
 use crate::telemetry::{Process, Scrape};
+
+pub use overview::keep as keep_overview;
 
 /// Operators' connections at once: some dashboards and a probe. There: a further one waits.
 const CONNECTIONS_MAX: usize = 64;

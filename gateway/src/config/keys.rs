@@ -9,8 +9,8 @@ use crate::config::layers::Layers;
 use crate::config::proxy::NetworkList;
 use crate::config::setting::{
     Address, AutoCount, BusInterest, BusUrl, Bytes, Count, DescriptorTables, LogFilter, LogFormat,
-    OptionalPath, OriginList, Publish, ReplaySpeed, ReplayStart, SendBackend, Setting, ShardCount,
-    Span, Spin, Switch,
+    OptionalPath, OriginList, PublicStatus, Publish, ReplaySpeed, ReplayStart, SendBackend,
+    Setting, ShardCount, Span, Spin, Switch,
 };
 use crate::config::sources::SourceList;
 use crate::proxies::{ForwardedHeader, ProxyProtocol};
@@ -97,6 +97,8 @@ keys! {
         handshake_timeout "handshake-timeout": Span<100, 600_000> = "10s";
         /// Origins, other than the gateway's own, whose pages may read plain HTTP answers and event streams: `*` for all, or a list with commas such as `https://example.com,http://localhost:3000`.
         cors_origins "cors-origins": OriginList = "";
+        /// Whether `/v1/status` shows everybody on `listen` how the gateway is, for a panel of the dashboard: sums and times, no addresses. `auto` does where `listen` is a loopback address and there are no `trusted-proxies`.
+        public_status "public-status": PublicStatus = "auto";
         /// Load balancers whose word about their clients' addresses is taken: addresses and networks, with commas between. Everybody else's is ignored.
         trusted_proxies "trusted-proxies": NetworkList = "";
         /// Whether every connection to `listen` begins with a PROXY protocol header, version 1 or 2, in front of TLS too. With `on` only `trusted-proxies` may connect.

@@ -20,14 +20,27 @@ pub use error::{ConfigError, Origin};
 pub use keys::{Config, ENV_PREFIX, KEYS, Key};
 pub use reference::reference;
 pub use setting::{
-    Bus, BusInterest, DescriptorTables, LogFormat, Publish, ReplayStart, SendBackend, Speed, Spin,
-    Switch,
+    Bus, BusInterest, DescriptorTables, LogFormat, PublicStatus, Publish, ReplayStart, SendBackend,
+    Speed, Spin, Switch,
 };
 pub use source::Source;
 pub use sources::{Sources, UpstreamUrl};
 
 use crate::proxies::ProxyProtocol;
 use layers::{Layers, Written};
+
+impl PublicStatus {
+    /// Whether a gateway of this configuration serves `/v1/status`.
+    #[must_use]
+    pub fn is_shown_by(self, config: &Config) -> bool {
+        match self {
+            Self::On => true,
+            Self::Off => false,
+            // Behind a proxy everybody seems to be on this machine.
+            Self::Auto => config.listen.ip().is_loopback() && config.trusted_proxies.is_empty(),
+        }
+    }
+}
 
 impl Config {
     /// Reads every key and checks those that depend on each other.

@@ -375,6 +375,18 @@ words! {
 }
 
 words! {
+    /// Who is shown how the gateway is.
+    PublicStatus {
+        /// Who can reach it, if only this machine can.
+        Auto = "auto",
+        /// Who can reach it.
+        On = "on",
+        /// Nobody but operators.
+        Off = "off",
+    }
+}
+
+words! {
     /// When a replay begins.
     ReplayStart {
         /// At once.

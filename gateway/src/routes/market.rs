@@ -224,7 +224,7 @@ mod tests {
 
     fn get(uri: &str) -> (StatusCode, serde_json::Value) {
         let (request, ()) = Request::get(uri).body(()).unwrap().into_parts();
-        let response = answer(&request, &OneInstrument);
+        let response = answer(&request, &OneInstrument, None);
         (response.status(), serde_json::from_slice(response.body()).unwrap())
     }
 
@@ -266,7 +266,7 @@ mod tests {
             assert_eq!((found, &body["error"]["code"]), (status, &code.into()), "{uri}");
         }
         let (post, ()) = Request::post("/v1/instruments").body(()).unwrap().into_parts();
-        let response = answer(&post, &OneInstrument);
+        let response = answer(&post, &OneInstrument, None);
         assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
         assert_eq!(response.headers()["allow"], "GET, HEAD");
     }

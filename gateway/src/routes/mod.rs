@@ -1,4 +1,4 @@
-//! Plain HTTP for everybody: the page, the instruments, snapshots and the schema.
+//! Plain HTTP for everybody: the dashboard, the instruments, snapshots, the schema and the status.
 //!
 //! One function from a request to a response, without sockets: the shard's HTTP face calls it with
 //! what its hub knows. WebSocket upgrades never come here. Only GET and HEAD are served; every
@@ -9,30 +9,38 @@ mod market;
 mod past;
 mod public;
 mod reply;
+mod status;
 
 use bytes::Bytes;
 use hyper::http::request::Parts;
-use hyper::{Method, Response, StatusCode, header};
+use hyper::{Method, Response, StatusCode};
 use wire::Channel;
 
 use market::Levels;
 pub use market::Market;
 pub use public::PublicRoutes;
 pub use reply::{Refusal, json, method_not_allowed, refusal};
+pub use status::StatusBoard;
 
-/// Answers a plain HTTP request.
+/// Answers a plain HTTP request. Without a board the status is not served.
 #[must_use]
-pub fn answer(request: &Parts, market: &dyn Market) -> Response<Bytes> {
+pub fn answer(
+    request: &Parts,
+    market: &dyn Market,
+    board: Option<&StatusBoard>,
+) -> Response<Bytes> {
     if !matches!(request.method, Method::GET | Method::HEAD) {
         return method_not_allowed(&request.method, "GET, HEAD");
     }
     let path = request.uri.path();
     if let Some(asset) = asset::find(path) {
-        return asset.response(request.headers.get(header::IF_NONE_MATCH));
+        return asset.response(&request.headers);
     }
     let query = request.uri.query().unwrap_or_default();
     if path == "/v1/instruments" {
         market::instruments(market)
+    } else if path == "/v1/status" {
+        board.map_or_else(status::refused, StatusBoard::response)
     } else if let Some(symbol) = path.strip_prefix("/v1/snapshot/") {
         snapshot(symbol, query, market)
     } else if let Some(symbol) = path.strip_prefix("/v1/bars/") {
@@ -45,7 +53,8 @@ pub fn answer(request: &Parts, market: &dyn Market) -> Response<Bytes> {
             code: "not_found",
             msg: &format!(
                 "no {path} here; there are /, /v1/stream (WebSocket), /v1/sse, /v1/instruments, \
-                 /v1/snapshot/SYMBOL, /v1/bars/SYMBOL, /v1/trades/SYMBOL and /v1/schema.xml"
+                 /v1/snapshot/SYMBOL, /v1/bars/SYMBOL, /v1/trades/SYMBOL, /v1/status \
+                 and /v1/schema.xml"
             ),
         })
     }

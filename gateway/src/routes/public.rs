@@ -8,26 +8,22 @@ use hyper::http::request::Parts;
 use wire::{Channel, Encoding, Instrument};
 
 use crate::history::History;
-use crate::routes::{Market, answer};
+use crate::routes::{Market, StatusBoard, answer};
 use crate::shard::{Routes, ShardQuery};
 
 /// Everything that stands on the public port besides WebSocket.
 #[derive(Clone, Debug)]
 pub struct PublicRoutes {
-    history: Option<Arc<History>>,
-}
-
-impl PublicRoutes {
-    /// The routes of a gateway with this history.
-    #[must_use]
-    pub const fn new(history: Option<Arc<History>>) -> Self {
-        Self { history }
-    }
+    /// What is kept of the past, if anything is.
+    pub history: Option<Arc<History>>,
+    /// Where the status stands, if it is served.
+    pub status: Option<Arc<StatusBoard>>,
 }
 
 impl Routes for PublicRoutes {
     fn get(&self, request: &Parts, shard: &ShardQuery<'_>) -> Response<Bytes> {
-        answer(request, &Known { hub: shard.hub, history: self.history.as_deref() })
+        let known = Known { hub: shard.hub, history: self.history.as_deref() };
+        answer(request, &known, self.status.as_deref())
     }
 }
 
