@@ -73,10 +73,10 @@ pub(crate) struct Balancer {
 }
 
 impl Balancer {
-    /// Starts one in front of two gateways, which ends connections that are silent for so long.
+    /// Starts one in front of gateways (of HAProxy two), which ends connections that are silent for so long.
     pub(crate) fn start(
         kind: Kind,
-        targets: [Target; 2],
+        targets: &[Target],
         silence_max: Duration,
         certificate: &Certificate,
     ) -> Self {
@@ -164,7 +164,7 @@ fn fill_nginx(
     kind: Kind,
     folder: &Path,
     address: SocketAddr,
-    targets: [Target; 2],
+    targets: &[Target],
     certificate: &Certificate,
 ) {
     let folder = folder.to_str().unwrap();
@@ -175,12 +175,11 @@ fn fill_nginx(
     filled.replace("worker_connections 131072;", "worker_connections 1024;");
     filled.replace("worker_rlimit_nofile 262144;\n", "");
     filled.replace("listen 443", &format!("listen {address}"));
-    for (line, target) in ["10.0.0.11:9443", "10.0.0.12:9443"].into_iter().zip(targets) {
-        filled.replace(
-            &format!("server {line} max_fails=1 fail_timeout=5s;"),
-            &format!("server {} max_fails=1 fail_timeout=1s;", target.listen),
-        );
-    }
+    let line = |target: &Target| format!("server {} max_fails=1 fail_timeout=1s;", target.listen);
+    let (first, others) = targets.split_first().unwrap();
+    let others: Vec<String> = others.iter().map(line).collect();
+    filled.replace("server 10.0.0.11:9443 max_fails=1 fail_timeout=5s;", &line(first));
+    filled.replace("server 10.0.0.12:9443 max_fails=1 fail_timeout=5s;", &others.join("\n"));
     if kind == Kind::NginxPassthrough {
         let module = "/usr/lib/nginx/modules/ngx_stream_module.so";
         assert!(Path::new(module).is_file(), "{module} is missing: install libnginx-mod-stream");
@@ -200,7 +199,7 @@ fn fill_haproxy(
     kind: Kind,
     folder: &Path,
     address: SocketAddr,
-    targets: [Target; 2],
+    targets: &[Target],
     certificate: &Certificate,
 ) {
     filled.replace("log /dev/log local0", "log stderr format raw local0");

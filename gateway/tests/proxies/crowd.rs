@@ -1,27 +1,36 @@
-//! Many clients of the client library behind one URL, each of which comes back when it is cut off.
+//! Many clients of the client library, each of which comes back when it is cut off and keeps a tape of its trades.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use client::{Client, Event, Options, Reconnect, Subscription};
+use client::{Client, Event, Options, Reconnect, Subscription, Symbol};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
 use crate::support::certificate::Certificate;
 use crate::support::process::until;
+use crate::tape::{Tape, Truth};
 
 /// What one client has lived through.
-#[derive(Debug, Default)]
-struct Life {
+pub(crate) struct Life {
     quotes: AtomicU64,
     losses: AtomicU64,
+    tape: Mutex<Tape>,
+}
+
+impl Life {
+    /// Its trades.
+    pub(crate) fn tape(&self) -> MutexGuard<'_, Tape> {
+        self.tape.lock().unwrap()
+    }
 }
 
 /// The clients, on a thread of their own. They end with it.
 pub(crate) struct Crowd {
     lives: Vec<Arc<Life>>,
+    truth: Arc<Mutex<Truth>>,
     runtime: Handle,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -53,23 +62,59 @@ impl Crowd {
         let thread = std::thread::spawn(move || {
             let _ = runtime.block_on(stopped);
         });
-        Self { lives: Vec::new(), runtime: handle, stop: Some(stop), thread: Some(thread) }
+        let (lives, truth) = (Vec::new(), Arc::default());
+        Self { lives, truth, runtime: handle, stop: Some(stop), thread: Some(thread) }
     }
 
     /// Adds so many clients, one after the other, all of which subscribe to this topic.
     pub(crate) fn add(&mut self, many: usize, url: &str, topic: &str, certificate: &Certificate) {
         for _ in 0..many {
-            let options = options(certificate);
-            let client = self.runtime.block_on(async {
-                let mut client = Client::connect(url, options).await.unwrap();
-                let subscribed = client.subscribe(Subscription::new([topic])).await.unwrap();
-                assert_eq!(subscribed.refused().count(), 0);
-                client
-            });
-            let life = Arc::new(Life::default());
-            self.lives.push(Arc::clone(&life));
-            self.runtime.spawn(live(client, life));
+            self.seat(url, &[topic.to_owned()], certificate);
         }
+    }
+
+    /// Adds a client that subscribes to these topics.
+    pub(crate) fn seat(
+        &mut self,
+        url: &str,
+        topics: &[String],
+        certificate: &Certificate,
+    ) -> Arc<Life> {
+        let mut tape = Tape::new(Arc::clone(&self.truth));
+        let options = options(certificate);
+        let client = self.runtime.block_on(async {
+            let mut client = Client::connect(url, options).await.unwrap();
+            let subscribed = client.subscribe(Subscription::new(topics.to_vec())).await.unwrap();
+            assert_eq!(subscribed.refused().count(), 0);
+            for result in subscribed.results {
+                let trades = result.topic.strip_suffix(".trade").map(Symbol::new);
+                if let (Some(Ok(symbol)), Ok(Some(seq))) = (trades, result.outcome) {
+                    tape.begin(symbol, seq);
+                }
+            }
+            client
+        });
+        let (quotes, losses) = (AtomicU64::new(0), AtomicU64::new(0));
+        let life = Arc::new(Life { quotes, losses, tape: Mutex::new(tape) });
+        self.lives.push(Arc::clone(&life));
+        self.runtime.spawn(live(client, Arc::clone(&life)));
+        life
+    }
+
+    /// What was sent to any of them.
+    pub(crate) fn truth(&self) -> MutexGuard<'_, Truth> {
+        self.truth.lock().unwrap()
+    }
+
+    /// Waits until there are so many more trades, and everybody has all that anybody has.
+    pub(crate) fn catch_up(&self, more: usize) {
+        let target = self.truth().count() + more;
+        until("more trades", || (self.truth().count() >= target).then_some(()));
+        let newest = self.truth().newest();
+        until("everybody to have the newest trades", || {
+            let mut all = self.lives.iter();
+            all.all(|life| life.tape().has_reached(&newest)).then_some(())
+        });
     }
 
     /// How often clients were cut off, altogether.
@@ -105,7 +150,9 @@ impl Drop for Crowd {
 async fn live(mut client: Client, life: Arc<Life>) {
     // Relaxed: counts that say nothing of other memory.
     loop {
-        match client.next().await.expect("a client that goes on for ever") {
+        let event = client.next().await.expect("a client that goes on for ever");
+        life.tape().enter(&event);
+        match event {
             Event::Quote(_) => life.quotes.fetch_add(1, Ordering::Relaxed),
             Event::Disconnected(_) => life.losses.fetch_add(1, Ordering::Relaxed),
             _ => 0,

@@ -9,8 +9,14 @@ mod support;
 
 mod balancer;
 mod cable;
+mod cluster;
 mod crowd;
 mod passing;
+#[path = "../publishing/publisher.rs"]
+#[expect(dead_code, reason = "publish.rs uses more of it")]
+mod publisher;
 mod silence;
 mod spreading;
+#[expect(dead_code, reason = "the tests of faults use more of it")]
+mod tape;
 mod visitor;

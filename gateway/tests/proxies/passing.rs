@@ -37,7 +37,7 @@ fn websockets_event_streams_and_pages_pass_and_clients_keep_their_addresses() {
     for kind in KINDS {
         let gateways = gateways(kind, &certificate);
         let targets = [Target::from(&gateways[0]), Target::from(&gateways[1])];
-        let balancer = Balancer::start(kind, targets, LONG, &certificate);
+        let balancer = Balancer::start(kind, &targets, LONG, &certificate);
 
         let mut page = Visitor::connect("127.0.0.5", balancer.address, &certificate);
         let head = page.get("/v1/instruments");

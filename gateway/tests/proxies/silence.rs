@@ -46,7 +46,7 @@ fn heartbeats_keep_idle_connections_for_longer_than_the_proxys_idle_time() {
                 let beats = ["--heartbeat", "1s", "--ping-interval", "1m", "--pong-timeout", "2m"];
                 let gateway = gateway(kind, certificate, &beats);
                 let target = Target::from(&gateway);
-                let balancer = Balancer::start(kind, [target; 2], SILENCE_MAX, certificate);
+                let balancer = Balancer::start(kind, &[target; 2], SILENCE_MAX, certificate);
                 let mut socket = Visitor::connect("127.0.0.5", balancer.address, certificate);
                 subscribe(&mut socket);
                 let mut stream = Visitor::connect("127.0.0.5", balancer.address, certificate);
@@ -70,7 +70,7 @@ fn without_heartbeats_the_proxys_idle_time_ends_them() {
                     ["--heartbeat", "10m", "--ping-interval", "10m", "--pong-timeout", "11m"];
                 let gateway = gateway(kind, certificate, &mute);
                 let target = Target::from(&gateway);
-                let balancer = Balancer::start(kind, [target; 2], SILENCE_MAX, certificate);
+                let balancer = Balancer::start(kind, &[target; 2], SILENCE_MAX, certificate);
                 let mut socket = Visitor::connect("127.0.0.5", balancer.address, certificate);
                 subscribe(&mut socket);
                 let mut stream = Visitor::connect("127.0.0.5", balancer.address, certificate);
@@ -114,7 +114,7 @@ fn a_cut_between_client_and_proxy_is_noticed_by_both_ends() {
     for kind in KINDS {
         let gateway = gateway(kind, &certificate, &TIMES);
         let target = Target::from(&gateway);
-        let balancer = Balancer::start(kind, [target; 2], LONG, &certificate);
+        let balancer = Balancer::start(kind, &[target; 2], LONG, &certificate);
         let mut cable = Cable::to(balancer.address);
         let mut crowd = Crowd::new();
         let url = format!("wss://{}/v1/stream", cable.address);
@@ -136,7 +136,7 @@ fn a_cut_between_proxy_and_gateway_is_noticed_and_the_client_comes_back_through_
         let mut cable = Cable::to(far.listen);
         let behind_cable = Target { listen: cable.address, admin: far.admin };
         let targets = [behind_cable, Target::from(&near)];
-        let balancer = Balancer::start(kind, targets, LONG, &certificate);
+        let balancer = Balancer::start(kind, &targets, LONG, &certificate);
         let mut crowd = Crowd::new();
         crowd.add(2, &balancer.url(), "S999.quote", &certificate);
         assert_eq!((far.metric("tickcast_sessions"), near.metric("tickcast_sessions")), (1.0, 1.0));

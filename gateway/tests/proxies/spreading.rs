@@ -36,7 +36,7 @@ impl Site {
         let first = Gateway::start(&words);
         let second = Target { listen: free_address(), admin: free_address() };
         let targets = [Target::from(&first), second];
-        let balancer = Balancer::start(kind, targets, LONG, &certificate);
+        let balancer = Balancer::start(kind, &targets, LONG, &certificate);
         Self { kind, arguments, certificate, first, second, balancer }
     }
 
@@ -135,7 +135,7 @@ fn haproxy_sends_nobody_to_a_gateway_that_is_not_ready() {
         without_feed[1] = "shm:/dev/shm/tickcast-no-such-ring";
         let unready = Gateway::spawn(free_address(), &without_feed);
         let targets = [Target::from(&unready), Target::from(&ready)];
-        let balancer = Balancer::start(kind, targets, LONG, &certificate);
+        let balancer = Balancer::start(kind, &targets, LONG, &certificate);
         balancer.wait_for_health(0, false);
         balancer.wait_for_health(1, true);
         let mut crowd = Crowd::new();

@@ -1,0 +1,179 @@
+// The client against the real gateway: order, acks, errors in types, books, both encodings.
+
+import { createServer } from 'node:http';
+import WebSocket, { WebSocketServer } from 'ws';
+import { expect, it, onTestFinished } from 'vitest';
+
+import { Book } from '../src/book.ts';
+import { Client } from '../src/client.ts';
+import { CommandError, ConnectError, EndedError, LostError, RefusedError } from '../src/error.ts';
+import { owned, type Trade } from '../src/event.ts';
+import { isExact } from '../src/ledger.ts';
+import { open, Witness } from './support/client.ts';
+import { Gateway, freePort, sleep, until } from './support/process.ts';
+
+it('delivers quotes in order and exactly accounted', async () => {
+  const gateway = await Gateway.start(['--source', 'pulse', '--symbols', '10', '--rate', '1000']);
+  const client = await Client.connect(gateway.url, { webSocket: WebSocket });
+  onTestFinished(() => client.close());
+  const witness = new Witness(client);
+  let messages = 0;
+  client.onMessage(() => { messages += 1; });
+  expect(await client.subscribe('*.quote')).toEqual([{ topic: '*.quote', ok: true }]);
+  await until('2,000 quotes', () => witness.ledger.total().delivered >= 2_000);
+  // Commands are answered while events arrive.
+  expect(await client.ping()).toBeGreaterThan(0);
+  expect(await client.list()).toEqual([{ topic: '*.quote', mode: 'every' }]);
+  expect(Object.keys(client.position().topics).length).toBe(10);
+  expect(client.instruments().length).toBe(10);
+  await client.unsubscribe('*.quote');
+  expect(await client.list()).toEqual([]);
+  expect(client.position().topics).toEqual({});
+  const { delivered } = witness.ledger.total();
+  await sleep(300);
+  expect(witness.ledger.total().delivered).toBe(delivered);
+  expect(witness.faults()).toEqual(Witness.NO_FAULTS);
+  expect(client.statistics.messages).toBeGreaterThanOrEqual(messages);
+  expect(client.statistics.events).toBe(delivered);
+});
+
+it('says what is wrong in types', async () => {
+  const gateway = await Gateway.start(['--source', 'pulse', '--symbols', '2', '--rate', '100']);
+  const client = open(gateway.url);
+  const results = await client.subscribe(['NOSUCH.trade', 'nosuch', '*.quote']);
+  expect(results.map(({ ok, refusal }) => [ok, refusal?.codeName])).toEqual([
+    [false, 'unknown_instrument'], [false, 'bad_topic'], [true, undefined],
+  ]);
+  const tooMany = Array.from({ length: 1_001 }, (_, i) => `S${i}.quote`);
+  await expect(client.subscribe(tooMany)).rejects.toMatchObject({ constructor: RefusedError, codeName: 'too_many_topics' });
+  await expect(client.auth('x')).rejects.toMatchObject({ constructor: RefusedError, codeName: 'not_entitled' });
+  await expect(client.publish([{ topic: 'C0.trade', price: '1', quantity: '1', side: 'buy' }]))
+    .rejects.toMatchObject({ constructor: RefusedError, codeName: 'not_entitled' });
+
+  const connect = (url: string, more = {}) => Client.connect(url, { webSocket: WebSocket, ...more });
+  await expect(connect('ftp://nowhere')).rejects.toMatchObject({ constructor: ConnectError, kind: 'url', isRetriable: false });
+  await expect(connect(`ws://127.0.0.1:${await freePort()}`)).rejects.toMatchObject({ kind: 'failed', isRetriable: true });
+  await expect(connect(`ws://127.0.0.1:${gateway.port}/nowhere`)).rejects.toMatchObject({ kind: 'failed' });
+  if (globalThis.WebSocket === undefined) {
+    await expect(Client.connect(gateway.url)).rejects.toMatchObject({ kind: 'unsupported', isRetriable: false });
+  }
+
+  client.close();
+  await expect(client.ping()).rejects.toMatchObject({ constructor: CommandError, kind: 'ended' });
+  expect(() => client.watch('*.trade', () => {})).toThrow(EndedError);
+  expect(client.state).toBe('ended');
+});
+
+it('takes no other server for a gateway', async () => {
+  const http = createServer();
+  const server = new WebSocketServer({ server: http, handleProtocols: () => 'tickcast.v1.sbe' });
+  let greeting = 'hello';
+  let code: number | undefined;
+  server.on('connection', (socket) => {
+    if (code === undefined) socket.send(greeting);
+    else socket.close(code, 'why not');
+  });
+  await new Promise<void>((done) => { http.listen(0, '127.0.0.1', done); });
+  onTestFinished(() => { http.close(); server.close(); });
+  const url = `ws://127.0.0.1:${(http.address() as { port: number }).port}/`;
+  const attempt = (more = {}) => Client.connect(url, { webSocket: WebSocket, ...more });
+  await expect(attempt()).rejects.toMatchObject({ kind: 'protocol' });
+  greeting = '{"op":"hello","version":2,"epoch":"0","heartbeat_ms":5000,"limits":{}}';
+  await expect(attempt()).rejects.toMatchObject({ kind: 'protocol', message: 'the server speaks another version' });
+  await expect(attempt({ encoding: 'json' })).rejects.toMatchObject({ kind: 'failed' });
+  code = 4502;
+  await expect(attempt()).rejects.toMatchObject({ kind: 'closed', isRetriable: false, cause: { constructor: LostError, code } });
+  code = 4003;
+  await expect(attempt()).rejects.toMatchObject({ kind: 'closed', isRetriable: true });
+});
+
+it('keeps a book that is right whenever it can be used', async () => {
+  const gateway = await Gateway.start(['--source', 'sim', '--symbols', '3', '--rate', '5000']);
+  const client = open(gateway.url);
+  const book = new Book('BTCUSDT');
+  let [changes, compared, crossed] = [0, 0, 0];
+  client.on('event', (event) => {
+    if (book.apply(event)) {
+      changes += 1;
+      if (book.priceMantissa('bid', 0) >= book.priceMantissa('ask', 0)) crossed += 1;
+    }
+    // The gateway's own partial book of the same number must be the same.
+    if (event.type === 'partialDepth' && event.seq === book.seq) {
+      expect(book.levels('bid', 5)).toEqual([...event.bids]);
+      expect(book.levels('ask', 5)).toEqual([...event.asks]);
+      compared += 1;
+    }
+  });
+  await client.subscribe(['BTCUSDT.depth', 'BTCUSDT.depth5']);
+  await until('books to compare', () => changes >= 200 && compared >= 50);
+  expect(crossed).toBe(0);
+});
+
+it('says the same in JSON', async () => {
+  const gateway = await Gateway.start(['--source', 'sim', '--symbols', '3', '--rate', '3000', '--seed', '5']);
+  const kept = [new Map<string, unknown>(), new Map<string, unknown>()];
+  const clients = [open(gateway.url), open(gateway.url, { encoding: 'json' })];
+  const topics = ['trade', 'quote', 'depth', 'depth5', 'ticker', 'bar_1s', 'status'].map((channel) => `BTCUSDT.${channel}`);
+  const witnesses = clients.map((client, i) => {
+    client.on('event', (event) => {
+      if ('seq' in event) kept[i]!.set(`${event.type} ${event.topic} ${event.seq} ${'isFirst' in event}`, owned(event));
+    });
+    return new Witness(client);
+  });
+  for (const client of clients) await client.subscribe(topics);
+  await until('events of both', () => kept.every((events) => events.size > 1_000));
+  for (const client of clients) client.close();
+  const types = new Set<string>();
+  let compared = 0;
+  for (const [key, event] of kept[0]!) {
+    const other = kept[1]!.get(key) as Trade | undefined;
+    // A snapshot has as many parts as fit into a message, which is another number in each encoding.
+    if (other === undefined || other.type as string === 'snapshot') continue;
+    expect(other).toEqual(event);
+    types.add(other.type);
+    compared += 1;
+  }
+  expect(compared).toBeGreaterThan(500);
+  expect([...types]).toEqual(expect.arrayContaining(['trade', 'quote', 'depth', 'partialDepth']));
+  for (const witness of witnesses) expect(isExact(witness.ledger.total())).toBe(true);
+});
+
+it('changes terms without losing or doubling a trade', async () => {
+  const gateway = await Gateway.start(['--source', 'sim', '--symbols', '4', '--rate', '20000']);
+  const client = open(gateway.url);
+  const witness = new Witness(client);
+  await client.subscribe(['*.trade', '*.quote', 'BTCUSDT.depth']);
+  const book = new Book('BTCUSDT');
+  client.on('event', (event) => { book.apply(event); });
+  for (let round = 0; round < 10; round++) {
+    await sleep(60);
+    const terms = round % 2 === 0 ? { maxRate: 5, mode: 'conflate' as const } : {};
+    await client.subscribe(['*.trade', '*.quote', 'BTCUSDT.depth'], terms);
+  }
+  await until('trades', () => witness.trades.length > 500);
+  expect(witness.faults()).toEqual(Witness.NO_FAULTS);
+  expect(witness.gaps.filter((gap) => !gap.endsWith('conflated'))).toEqual([]);
+  expect(client.statistics.lost).toBe(0);
+  expect(client.statistics.repeats, 'the gateway went back to what was received last').toBeGreaterThan(0);
+});
+
+it('begins behind a stored position', async () => {
+  const gateway = await Gateway.start(['--source', 'sim', '--symbols', '4', '--rate', '5000']);
+  const first = open(gateway.url);
+  const before = new Witness(first);
+  await first.subscribe('*.trade');
+  await until('trades', () => before.trades.length > 100);
+  const position = JSON.parse(JSON.stringify(first.position())) as ReturnType<Client['position']>;
+  const seen = before.trades.slice();
+  first.close();
+  await sleep(200);
+  const second = open(gateway.url);
+  const after = new Witness(second);
+  await second.subscribe('*.trade', { resume: position });
+  await until('trades', () => after.trades.length > 100);
+  for (const symbol of ['BTCUSDT', 'ETHUSDT']) {
+    const numbers = [...seen, ...after.trades].filter((trade) => trade.startsWith(symbol)).map((trade) => Number(trade.split(' ')[1]));
+    expect(numbers).toEqual(numbers.map((_, i) => numbers[0]! + i));
+  }
+  expect(after.gaps).toEqual([]);
+});
