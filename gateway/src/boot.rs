@@ -21,7 +21,7 @@ use crate::config::{self, Config, LogFormat, Switch};
 use crate::fleet::Fleet;
 use crate::history::{Bounds, History};
 use crate::publish::{self, PublishStatus};
-use crate::routes::{PublicRoutes, StatusBoard};
+use crate::routes::{InfoCache, PublicRoutes, StatusBoard, Weights};
 use crate::shard::{self, DescriptorTable, ShardSettings, ShardSpec, StartError};
 use crate::source::{self, FeedStatus, SourceError};
 use crate::telemetry::{self, Process};
@@ -162,7 +162,12 @@ fn up_and_down(config: &Config) -> Result<(), BootError> {
     let bounds = Bounds::of(config);
     let history = (!bounds.is_nothing()).then(|| History::new(bounds));
     let board = config.public_status.is_shown_by(config).then(Arc::<StatusBoard>::default);
-    let routes = Arc::new(PublicRoutes { history: history.clone(), status: board.clone() });
+    let routes = Arc::new(PublicRoutes {
+        history: history.clone(),
+        status: board.clone(),
+        weights: Weights::new(config.exchange_weight),
+        info: InfoCache::default(),
+    });
     let fleet = start_shards(config, tls.as_ref(), publisher.as_ref(), &routes)?;
     let fleet = Arc::new(fleet.with_history(history.clone()));
 

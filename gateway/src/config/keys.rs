@@ -214,6 +214,10 @@ keys! {
         /// What the history of all instruments may take; series are made shorter to keep within it.
         history_memory "history-memory": Bytes<0, { 1 << 40 }> = "256MiB";
     }
+    "Exchange" {
+        /// The request weight that one client address may use within a minute at `/api/v3`, counted as the exchange counts it; 0 is no limit.
+        exchange_weight "exchange-weight": Count<0, 1_000_000_000> = "6000";
+    }
     "Logs and tests" {
         /// How log lines are written to standard error.
         log_format "log-format": LogFormat = "text";

@@ -9,7 +9,7 @@ use crate::config::Config;
 /// How much is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// Trades of each instrument.
+    /// Trades of each instrument, and as many aggregate trades.
     pub trades: usize,
     /// Final bars of each instrument and interval.
     pub bars: usize,

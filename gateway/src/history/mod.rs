@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use ring::Ring;
-use wire::{Bar, Interval, Trade};
+use wire::{AggTrade, Bar, Interval, Trade};
 
 pub use limits::Bounds;
 pub use reading::Running;
@@ -69,5 +69,12 @@ impl History {
     pub fn trades(&self, epoch: u64, instrument: u32, span: Span) -> Vec<Trade> {
         let market = self.market.lock().unwrap_or_else(PoisonError::into_inner);
         market.past(epoch, instrument).map_or_else(Vec::new, |past| past.trades(span))
+    }
+
+    /// The last aggregate trades, oldest first.
+    #[must_use]
+    pub fn aggregates(&self, epoch: u64, instrument: u32, span: Span) -> Vec<AggTrade> {
+        let market = self.market.lock().unwrap_or_else(PoisonError::into_inner);
+        market.past(epoch, instrument).map_or_else(Vec::new, |past| past.aggregates(span))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use wire::{Bar, Channel, Interval, Tick, Trade};
+use wire::{AggTrade, Bar, Channel, Interval, Tick, Trade};
 
 use super::{Bounds, Span};
 
@@ -12,6 +12,9 @@ pub(super) struct Past {
     trades: VecDeque<Trade>,
     /// The number of the newest trade; 0: none.
     trade_seq: u64,
+    aggregates: VecDeque<AggTrade>,
+    /// The number of the newest aggregate; 0: none.
+    aggregate_seq: u64,
     /// In the order in which their first bars came.
     series: Vec<Series>,
 }
@@ -24,6 +27,14 @@ struct Series {
     seq: u64,
     finals: VecDeque<Bar>,
     running: Option<Bar>,
+    /// Whether bars have gone because there was no room for them.
+    is_cut: bool,
+}
+
+impl Series {
+    const fn new(interval: Interval) -> Self {
+        Self { interval, seq: 0, finals: VecDeque::new(), running: None, is_cut: false }
+    }
 }
 
 impl Past {
@@ -34,6 +45,10 @@ impl Past {
                 self.trade_seq = tick.seq;
                 push(&mut self.trades, tick.trade(), bounds.trades);
             }
+            Channel::AggTrade if tick.seq > self.aggregate_seq => {
+                self.aggregate_seq = tick.seq;
+                push(&mut self.aggregates, tick.agg_trade(), bounds.trades);
+            }
             Channel::Bar(interval) => self.series_of(interval).handle(tick, bounds),
             _ => {}
         }
@@ -42,7 +57,7 @@ impl Past {
     fn series_of(&mut self, interval: Interval) -> &mut Series {
         let at = self.series.iter().position(|series| series.interval == interval);
         let at = at.unwrap_or_else(|| {
-            self.series.push(Series { interval, seq: 0, finals: VecDeque::new(), running: None });
+            self.series.push(Series::new(interval));
             self.series.len() - 1
         });
         &mut self.series[at]
@@ -51,21 +66,55 @@ impl Past {
     /// Bytes that its series take.
     pub(super) fn bytes(&self) -> usize {
         let bars: usize = self.series.iter().map(|series| series.finals.len()).sum();
-        self.trades.len() * size_of::<Trade>() + bars * size_of::<Bar>()
+        self.trades.len() * size_of::<Trade>()
+            + self.aggregates.len() * size_of::<AggTrade>()
+            + bars * size_of::<Bar>()
     }
 
     /// Makes the series as short as the bounds say.
     pub(super) fn shorten(&mut self, bounds: &Bounds) {
         shorten(&mut self.trades, bounds.trades);
+        shorten(&mut self.aggregates, bounds.trades);
         for series in &mut self.series {
+            series.is_cut |= series.finals.len() > bounds.bars;
             shorten(&mut series.finals, bounds.bars);
         }
     }
 
     pub(super) fn bars(&self, interval: Interval, span: Span) -> Vec<Bar> {
-        let series = self.series.iter().find(|series| series.interval == interval);
-        let all = series.into_iter().flat_map(|series| series.finals.iter().chain(&series.running));
-        span.of(all.copied(), |bar| bar.ts_open_ns)
+        match self.series.iter().find(|series| series.interval == interval) {
+            Some(series) => span.of(series.bars().copied(), |bar| bar.ts_open_ns),
+            None => span.of(self.gathered(interval).into_iter(), |bar| bar.ts_open_ns),
+        }
+    }
+
+    /// The bars of an interval that the stream does not have, made of those of the longest one that divides
+    /// it. The first one is missing if its beginning may be.
+    fn gathered(&self, interval: Interval) -> Vec<Bar> {
+        let parts = self.series.iter().filter(|series| divides(series.interval, interval));
+        let Some(source) = parts.max_by_key(|series| series.interval) else { return Vec::new() };
+        let mut gathered: Vec<Bar> = Vec::new();
+        for part in source.bars() {
+            let (ts_open_ns, end_ns) = interval.around(part.ts_open_ns);
+            // The last part of an interval ends where it does.
+            let is_final = part.is_final && source.interval.around(part.ts_open_ns).1 == end_ns;
+            if let Some(bar) = gathered.last_mut().filter(|bar| bar.ts_open_ns == ts_open_ns) {
+                add(bar, part, is_final);
+                continue;
+            }
+            if let Some(before) = gathered.last_mut() {
+                before.is_final = true;
+            }
+            gathered.push(Bar { ts_open_ns, is_final, ..*part });
+        }
+        if source.is_cut && !gathered.is_empty() {
+            gathered.remove(0);
+        }
+        gathered
+    }
+
+    pub(super) fn aggregates(&self, span: Span) -> Vec<AggTrade> {
+        span.of(self.aggregates.iter().copied(), |trade| trade.ts_trade_ns)
     }
 
     pub(super) fn trades(&self, span: Span) -> Vec<Trade> {
@@ -74,6 +123,15 @@ impl Past {
 }
 
 impl Series {
+    fn bars(&self) -> impl DoubleEndedIterator<Item = &Bar> {
+        self.finals.iter().chain(&self.running)
+    }
+
+    fn finish(&mut self, bar: Bar, bounds: &Bounds) {
+        self.is_cut |= self.finals.len() >= bounds.bars;
+        push(&mut self.finals, bar, bounds.bars);
+    }
+
     fn handle(&mut self, tick: &Tick, bounds: &Bounds) {
         if tick.seq <= self.seq {
             return;
@@ -82,11 +140,11 @@ impl Series {
         let bar = tick.bar();
         // The word that it is final was lost: nothing of it will come any more, which is all that final says.
         if let Some(before) = self.running.take_if(|running| running.ts_open_ns < bar.ts_open_ns) {
-            push(&mut self.finals, Bar { is_final: true, ..before }, bounds.bars);
+            self.finish(Bar { is_final: true, ..before }, bounds);
         }
         if bar.is_final {
             self.running = None;
-            push(&mut self.finals, bar, bounds.bars);
+            self.finish(bar, bounds);
         } else {
             self.running = Some(bar);
         }
@@ -110,6 +168,32 @@ impl Span {
         last.reverse();
         last
     }
+}
+
+/// Whether every interval begins where a shorter one does: looked at over some of them, since months have
+/// lengths of their own.
+fn divides(shorter: Interval, interval: Interval) -> bool {
+    // In November 2023; any time will do.
+    let mut time_ns = 1_700_000_000_000_000_000;
+    shorter < interval
+        && (0..8).all(|_| {
+            let (start_ns, end_ns) = interval.around(time_ns);
+            time_ns = end_ns;
+            shorter.around(start_ns).0 == start_ns
+        })
+}
+
+/// Adds a later part to a bar.
+fn add(bar: &mut Bar, part: &Bar, is_final: bool) {
+    bar.high = bar.high.max(part.high);
+    bar.low = bar.low.min(part.low);
+    bar.close = part.close;
+    bar.volume = bar.volume.saturating_add(part.volume);
+    bar.quote_volume = bar.quote_volume.saturating_add(part.quote_volume);
+    bar.taker_volume = bar.taker_volume.saturating_add(part.taker_volume);
+    bar.taker_quote_volume = bar.taker_quote_volume.saturating_add(part.taker_quote_volume);
+    bar.trades += part.trades;
+    bar.is_final = is_final;
 }
 
 fn push<T>(series: &mut VecDeque<T>, item: T, most: usize) {
@@ -180,6 +264,26 @@ mod tests {
     }
 
     #[test]
+    fn an_interval_that_is_not_told_is_gathered_from_one_that_divides_it() {
+        const SECOND_NS: u64 = 1_000_000_000;
+        let second = |n: u64, is_final| bar(n, n * SECOND_NS, n, is_final);
+        let ticks = [second(59, true), second(60, true), second(61, false)];
+        let shown = |ticks: &[Tick]| -> Vec<_> {
+            let minutes = past(ticks).bars(Interval::MINUTE, ALL);
+            minutes.iter().map(|bar| (bar.ts_open_ns, bar.trades, bar.is_final)).collect()
+        };
+        let running = (60 * SECOND_NS, 121, false);
+        assert_eq!(shown(&ticks), [(0, 59, true), running]);
+        let three = [&[second(1, true)], &ticks[..]].concat();
+        assert_eq!(shown(&three), [(0, 60, true), running], "three finals fit");
+        let four = [&[second(1, true), second(2, true)], &ticks[..]].concat();
+        assert_eq!(shown(&four), [running], "the first one's beginning is gone");
+        let name = |name| Interval::parse(name).unwrap();
+        assert!(divides(name("1d"), name("1M")) && divides(name("1d"), name("1w")));
+        assert!(!divides(name("3d"), name("1M")) && !divides(name("4h"), name("6h")));
+    }
+
+    #[test]
     fn the_oldest_go_and_a_span_has_a_beginning_or_an_end() {
         let ticks: Vec<Tick> = (1..=5).map(|n| bar(n, n * 10, n, true)).collect();
         let mut past = past(&ticks);
@@ -192,6 +296,6 @@ mod tests {
         assert_eq!(opened(&past, Some(31), Some(50), 9), [40]);
         past.shorten(&BOUNDS.tightened());
         assert_eq!(opened(&past, None, None, 9), [40, 50]);
-        assert!(past.bars(Interval::MINUTE, ALL).is_empty());
+        assert!(past.trades(ALL).is_empty());
     }
 }

@@ -172,7 +172,9 @@ impl Place {
 /// Whether the history has a use for a record.
 fn is_kept(tick: &Tick) -> bool {
     match tick.kind() {
-        Ok(Kind::Data(channel)) => matches!(channel, Channel::Trade | Channel::Bar(_)),
+        Ok(Kind::Data(channel)) => {
+            matches!(channel, Channel::Trade | Channel::AggTrade | Channel::Bar(_))
+        }
         Ok(Kind::Definition | Kind::Epoch | Kind::Presence) => true,
         Err(_) => false,
     }

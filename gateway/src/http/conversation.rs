@@ -219,7 +219,7 @@ fn answer(
             cors.add_preflight(response.headers_mut());
             response
         }
-        None => plain(front, request),
+        None => plain(front, request, remote),
     };
     cors.add_headers(response.headers_mut());
     if front.is_draining() {
@@ -255,9 +255,11 @@ fn grant_upgrade(
 }
 
 /// A request that is not about WebSockets.
-fn plain(front: &Front, request: Request<Incoming>) -> Response<Full<Bytes>> {
+fn plain(front: &Front, request: Request<Incoming>, remote: Remote) -> Response<Full<Bytes>> {
     front.count(Counter::HttpRequests);
-    let (parts, _body) = request.into_parts();
+    let (mut parts, _body) = request.into_parts();
+    let client = remote.client(&parts.headers, &front.settings.proxies);
+    parts.extensions.insert(client.unwrap_or_else(|| remote.peer.into()));
     if parts.method != Method::GET && parts.method != Method::HEAD {
         let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET is served here\n");
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));

@@ -4,8 +4,9 @@
 //! are written between two records of the ring.
 
 use bytes::Bytes;
+use hub::BestLevels;
 use hyper::{Response, StatusCode, header};
-use wire::{Channel, Instrument, json};
+use wire::{Channel, Instrument, Symbol, Tick, json};
 
 use crate::history::History;
 use crate::routes::reply::{self, Refusal, refusal};
@@ -24,6 +25,15 @@ pub trait Market {
 
     /// Appends the newest value of a topic as a JSON event; false if there is none.
     fn write_newest(&self, instrument: u32, channel: Channel, out: &mut Vec<u8>) -> bool;
+
+    /// The instrument of this symbol.
+    fn instrument(&self, symbol: &Symbol) -> Option<Instrument>;
+
+    /// The newest tick of a topic that is not a book.
+    fn newest(&self, instrument: u32, channel: Channel) -> Option<Tick>;
+
+    /// The best levels of an instrument's book, if that is known.
+    fn best_levels(&self, instrument: u32, levels: usize) -> Option<BestLevels>;
 
     /// The recent past, if it is kept.
     fn history(&self) -> Option<&History>;
@@ -63,8 +73,7 @@ impl Absent {
 
 /// The instrument of this symbol, if its present state can be known.
 pub(super) fn present(market: &dyn Market, symbol: &str) -> Result<Instrument, Absent> {
-    let mut instruments = market.instruments().into_iter();
-    let instrument = instruments.find(|instrument| instrument.symbol.as_str() == symbol);
+    let instrument = Symbol::new(symbol).ok().and_then(|symbol| market.instrument(&symbol));
     let instrument = instrument.ok_or(Absent::Unknown)?;
     if market.is_present(instrument.id) { Ok(instrument) } else { Err(Absent::Fetching) }
 }
@@ -155,7 +164,7 @@ pub(super) fn snapshot(market: &dyn Market, symbol: &str, levels: Levels) -> Res
 #[cfg(test)]
 mod tests {
     use hyper::Request;
-    use wire::{DepthHead, Quote, Symbol, Tick};
+    use wire::{DepthHead, Quote};
 
     use super::*;
     use crate::routes::answer;
@@ -215,6 +224,18 @@ mod tests {
                 _ => return false,
             }
             true
+        }
+
+        fn instrument(&self, symbol: &Symbol) -> Option<Instrument> {
+            Some(instrument()).filter(|instrument| instrument.symbol == *symbol)
+        }
+
+        fn newest(&self, _: u32, _: Channel) -> Option<Tick> {
+            None
+        }
+
+        fn best_levels(&self, _: u32, _: usize) -> Option<BestLevels> {
+            None
         }
 
         fn history(&self) -> Option<&History> {

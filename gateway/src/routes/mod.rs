@@ -5,6 +5,7 @@
 //! error has a JSON body that says what is wrong.
 
 mod asset;
+mod exchange;
 mod market;
 mod past;
 mod public;
@@ -16,6 +17,7 @@ use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
 use wire::Channel;
 
+pub use exchange::{InfoCache, Weights};
 use market::Levels;
 pub use market::Market;
 pub use public::PublicRoutes;
@@ -53,8 +55,8 @@ pub fn answer(
             code: "not_found",
             msg: &format!(
                 "no {path} here; there are /, /v1/stream (WebSocket), /v1/sse, /v1/instruments, \
-                 /v1/snapshot/SYMBOL, /v1/bars/SYMBOL, /v1/trades/SYMBOL, /v1/status \
-                 and /v1/schema.xml"
+                 /v1/snapshot/SYMBOL, /v1/bars/SYMBOL, /v1/trades/SYMBOL, /v1/status, /v1/schema.xml \
+                 and /api/v3/…"
             ),
         })
     }
