@@ -3,7 +3,7 @@
 // In handlers an event of the binary encoding is a view: it decodes a field when that is read, and is used again for the
 // next event. Keep `owned(event)`, never the view. Iterators and observables give owned events: plain data.
 
-import type { BarChannel, Channel, PartialDepthChannel } from './channel.ts';
+import type { BarChannel, Channel, PartialDepthChannel, RollingTickerChannel } from './channel.ts';
 import type { ConnectError, EndedError, LostError, RefusedError } from './error.ts';
 import type { Instrument } from './instrument.ts';
 import type { Integer } from './integer.ts';
@@ -185,6 +185,57 @@ export interface Status extends MarketFields {
   readonly status: TradingStatus;
 }
 
+/** Consecutive trades of one taker order at one price, as one. */
+export interface AggTrade extends MarketFields {
+  readonly type: 'aggTrade';
+  readonly channel: 'agg_trade';
+  readonly price: string;
+  readonly priceMantissa: Integer;
+  readonly quantity: string;
+  readonly quantityMantissa: Integer;
+  /** The venue's id of the aggregate, and of the first and last trade in it. */
+  readonly aggId: bigint;
+  readonly firstTradeId: bigint;
+  readonly lastTradeId: bigint;
+  readonly tsTradeNs: bigint;
+  readonly makerSide: Side;
+}
+
+/** Statistics over the last hours, those of the channel. */
+export interface RollingTicker extends MarketFields {
+  readonly type: 'rollingTicker';
+  readonly channel: RollingTickerChannel;
+  /** Begin of the window, a whole minute: ns since 1970, and the same in milliseconds. */
+  readonly tsOpenNs: bigint;
+  readonly tsOpenMs: number;
+  readonly open: string;
+  readonly openMantissa: Integer;
+  readonly high: string;
+  readonly highMantissa: Integer;
+  readonly low: string;
+  readonly lowMantissa: Integer;
+  readonly last: string;
+  readonly lastMantissa: Integer;
+  readonly volume: string;
+  readonly volumeMantissa: Integer;
+  readonly quoteVolume: string;
+  readonly quoteVolumeMantissa: Integer;
+  readonly firstTradeId: bigint;
+  readonly lastTradeId: bigint;
+  readonly trades: number;
+}
+
+/** The average price of the last minutes, weighted by quantity. */
+export interface Average extends MarketFields {
+  readonly type: 'average';
+  readonly channel: 'average';
+  readonly price: string;
+  readonly priceMantissa: Integer;
+  readonly minutes: number;
+  /** The time of the last trade contained. */
+  readonly tsTradeNs: bigint;
+}
+
 /** Numbers of one topic that do not come one by one. */
 export interface Gap {
   readonly type: 'gap';
@@ -260,7 +311,8 @@ export interface Ended {
 }
 
 /** Market data. */
-export type MarketEvent = Trade | Quote | Depth | DepthSnapshot | PartialDepth | Ticker | Bar | Status;
+export type MarketEvent =
+  | Trade | Quote | Depth | DepthSnapshot | PartialDepth | Ticker | Bar | Status | AggTrade | RollingTicker | Average;
 
 /** Something that happened: in a market, to the feed, to the connection. */
 export type TickcastEvent =

@@ -2,7 +2,7 @@
 
 export { Book, type BookState } from './book.ts';
 export type { BookHandler } from './books.ts';
-export type { BarChannel, Channel, PartialDepthChannel } from './channel.ts';
+export type { BarChannel, Channel, PartialDepthChannel, RollingTickerChannel } from './channel.ts';
 export { CHANNELS } from './channel.ts';
 export { Client } from './client.ts';
 export { decimalToNumber, formatDecimal, parseDecimal } from './decimal.ts';

@@ -1,6 +1,8 @@
 // The JSON encoding: an array of objects per message. Its events are owned from the start.
 
-import { channelCode, DEPTH, splitTopic, type BarChannel, type Channel, type PartialDepthChannel } from './channel.ts';
+import {
+  channelCode, DEPTH, splitTopic, type BarChannel, type Channel, type PartialDepthChannel, type RollingTickerChannel,
+} from './channel.ts';
 import { parseDecimal } from './decimal.ts';
 import type { FeedState, GapReason, Level, MarketEvent, Side, TradingStatus } from './event.ts';
 import { Instrument } from './instrument.ts';
@@ -105,6 +107,19 @@ function market(name: string, code: number, e: Fields, instrument: Instrument): 
   const price = (key: string) => parseDecimal(text(key), instrument.priceExponent);
   const quantity = (key: string) => parseDecimal(text(key), instrument.quantityExponent);
   const levels = (key: string) => (e[key] as [string, string][]).map((pair) => level(instrument, pair));
+  const opened = () => {
+    const tsOpenNs = big(e['ts_open']);
+    return { tsOpenNs, tsOpenMs: Number(tsOpenNs) / 1e6 };
+  };
+  const window = () => ({
+    open: text('open'), openMantissa: price('open'),
+    high: text('high'), highMantissa: price('high'),
+    low: text('low'), lowMantissa: price('low'),
+    last: text('last'), lastMantissa: price('last'),
+    volume: text('volume'), volumeMantissa: quantity('volume'),
+    quoteVolume: text('quote_volume'), quoteVolumeMantissa: price('quote_volume'),
+    firstTradeId: big(e['first_id']), lastTradeId: big(e['last_id']), trades: Number(e['trades']),
+  });
   switch (name) {
     case 'trade':
       return {
@@ -144,24 +159,34 @@ function market(name: string, code: number, e: Fields, instrument: Instrument): 
     case 'ticker':
       return {
         type: 'ticker', channel: 'ticker', ...fields,
-        open: text('open'), openMantissa: price('open'),
-        high: text('high'), highMantissa: price('high'),
-        low: text('low'), lowMantissa: price('low'),
-        last: text('last'), lastMantissa: price('last'),
+        ...window(),
         lastQuantity: text('last_qty'), lastQuantityMantissa: quantity('last_qty'),
-        volume: text('volume'), volumeMantissa: quantity('volume'),
-        quoteVolume: text('quote_volume'), quoteVolumeMantissa: price('quote_volume'),
         previousClose: text('prev_close'), previousCloseMantissa: price('prev_close'),
-        firstTradeId: big(e['first_id']), lastTradeId: big(e['last_id']), trades: Number(e['trades']),
+      };
+    case 'agg_trade':
+      return {
+        type: 'aggTrade', channel: 'agg_trade', ...fields,
+        price: text('price'), priceMantissa: price('price'),
+        quantity: text('qty'), quantityMantissa: quantity('qty'),
+        aggId: big(e['id']), firstTradeId: big(e['first_id']), lastTradeId: big(e['last_id']),
+        tsTradeNs: big(e['ts_trade']), makerSide: text('maker') as Side,
+      };
+    case 'ticker_1h':
+    case 'ticker_4h':
+    case 'ticker_1d':
+      return { type: 'rollingTicker', channel: name as RollingTickerChannel, ...fields, ...window(), ...opened() };
+    case 'average':
+      return {
+        type: 'average', channel: 'average', ...fields,
+        price: text('price'), priceMantissa: price('price'), minutes: e['minutes'] as number, tsTradeNs: big(e['ts_trade']),
       };
     case 'status':
       if (!STATUSES.includes(text('status') as TradingStatus)) return undefined;
       return { type: 'status', channel: 'status', ...fields, status: text('status') as TradingStatus };
-    default: {
-      const tsOpenNs = big(e['ts_open']);
+    default:
       return {
         type: 'bar', channel: name as BarChannel, ...fields,
-        tsOpenNs, tsOpenMs: Number(tsOpenNs) / 1e6,
+        ...opened(),
         open: text('open'), openMantissa: price('open'),
         high: text('high'), highMantissa: price('high'),
         low: text('low'), lowMantissa: price('low'),
@@ -172,7 +197,6 @@ function market(name: string, code: number, e: Fields, instrument: Instrument): 
         takerQuoteVolume: text('taker_quote_volume'), takerQuoteVolumeMantissa: price('taker_quote_volume'),
         firstTradeId: big(e['first_id']), trades: Number(e['trades']), isFinal: e['final'] as boolean,
       };
-    }
   }
 }
 

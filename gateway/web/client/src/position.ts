@@ -138,15 +138,23 @@ export class Tracks {
     for (const track of this.#bySymbol.values()) yield [track, split.code];
   }
 
-  /** The numbers received of these topics, in the protocol's form; none if there are none. */
-  position(topics: Iterable<string>, limit = Infinity): Position | undefined {
+  /**
+   * The numbers received last of these topics, in the protocol's form; none if there are none. With `last-again` those
+   * before, except of depth, so that the last event comes again.
+   */
+  position(
+    topics: Iterable<string>,
+    limit = Infinity,
+    from: 'after-last' | 'last-again' = 'after-last',
+  ): Position | undefined {
     const numbers: Record<string, string> = {};
     let count = 0;
     for (const topic of topics) {
       for (const [track, code] of this.covered(topic)) {
         const last = track.last[code]!;
         if (last < 0 || count >= limit || (code === DEPTH && track.needsBook)) continue;
-        numbers[`${track.symbol}.${CHANNELS[code]!}`] = String(last);
+        if (from === 'last-again' && code === DEPTH) continue;
+        numbers[`${track.symbol}.${CHANNELS[code]!}`] = String(from === 'last-again' && last > 0 ? last - 1 : last);
         count += 1;
       }
     }

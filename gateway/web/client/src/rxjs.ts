@@ -10,7 +10,7 @@ import type { BarChannel, PartialDepthChannel } from './channel.ts';
 import type { Client } from './client.ts';
 import type { ClientState } from './driver.ts';
 import {
-  owned, type Bar, type EventOf, type EventType, type Gap, type PartialDepth, type Quote, type Status, type Ticker,
+  owned, type AggTrade, type Bar, type EventOf, type EventType, type Gap, type PartialDepth, type Quote, type Status, type Ticker,
   type Trade,
 } from './event.ts';
 import type { EventOfTopic, WatchOptions } from './watches.ts';
@@ -21,6 +21,7 @@ export interface Streams {
   topics$<const T extends string>(topics: T | readonly T[], options?: WatchOptions): Observable<EventOfTopic<T> | Gap>;
   quotes$(symbol: string, options?: WatchOptions): Observable<Quote>;
   trades$(symbol: string, options?: WatchOptions): Observable<Trade>;
+  aggTrades$(symbol: string, options?: WatchOptions): Observable<AggTrade>;
   tickers$(symbol: string, options?: WatchOptions): Observable<Ticker>;
   bars$(symbol: string, channel: BarChannel, options?: WatchOptions): Observable<Bar>;
   partialDepth$(symbol: string, channel: PartialDepthChannel, options?: WatchOptions): Observable<PartialDepth>;
@@ -64,6 +65,7 @@ export function streams(client: Client): Streams {
     topics$,
     quotes$: (symbol, options) => values$(`${symbol}.quote`, options),
     trades$: (symbol, options) => values$(`${symbol}.trade`, options),
+    aggTrades$: (symbol, options) => values$(`${symbol}.agg_trade`, options),
     tickers$: (symbol, options) => values$(`${symbol}.ticker`, options),
     bars$: (symbol, channel, options) => values$(`${symbol}.${channel}`, options),
     partialDepth$: (symbol, channel, options) => values$(`${symbol}.${channel}`, options),

@@ -3,13 +3,16 @@
 // Lengths come from the message, so that fields and group members of newer versions are passed over. A value of an enum
 // that is not known is a message of a later version, and passed over too.
 
-import { CHANNELS, DEPTH, QUOTE, STATUS, TICKER, TRADE } from './channel.ts';
+import { AGG_TRADE, AVERAGE, BAR_LAST, CHANNELS, DEPTH, QUOTE, STATUS, TICKER, TRADE } from './channel.ts';
 import type { FeedState, GapReason, MarketEvent, TickcastEvent } from './event.ts';
 import { channelSet, Instrument } from './instrument.ts';
 import { readCount, readInt64 } from './integer.ts';
 import { DepthSnapshotView, DepthView, GROUP_HEADER, PartialDepthView } from './levels.ts';
 import type { Track, Tracks } from './position.ts';
-import { AT_INSTRUMENT, AT_SEQ, BarView, QuoteView, STATUSES, StatusView, TickerView, TradeView } from './view.ts';
+import {
+  AggTradeView, AT_INSTRUMENT, AT_SEQ, AverageView, BarView, QuoteView, RollingTickerView, STATUSES, StatusView, TickerView,
+  TradeView,
+} from './view.ts';
 
 /** The schema's id. */
 export const SCHEMA_ID = 7101;
@@ -27,6 +30,9 @@ export const TEMPLATES = {
   Ticker: { id: 6, bytes: 120 },
   Bar: { id: 7, bytes: 122 },
   Status: { id: 8, bytes: 33 },
+  AggTrade: { id: 9, bytes: 81 },
+  RollingTicker: { id: 10, bytes: 113 },
+  Average: { id: 11, bytes: 52 },
   Gap: { id: 20, bytes: 16 },
   Heartbeat: { id: 21, bytes: 24 },
   Definition: { id: 22, bytes: 75 },
@@ -71,6 +77,9 @@ export class SbeDecoder {
   readonly #ticker = new TickerView();
   readonly #bar = new BarView();
   readonly #status = new StatusView();
+  readonly #aggTrade = new AggTradeView();
+  readonly #rollingTicker = new RollingTickerView();
+  readonly #average = new AverageView();
 
   constructor(tracks: Tracks, sink: Sink) {
     this.#tracks = tracks;
@@ -112,7 +121,7 @@ export class SbeDecoder {
   }
 
   #message(data: DataView, at: number, template: number): void {
-    if (template > TEMPLATES.Status.id) return this.#control(data, at, template);
+    if (template > TEMPLATES.Average.id) return this.#control(data, at, template);
     const track = this.#track(data.getUint32(at + AT_INSTRUMENT, true));
     const seq = readCount(data, at + AT_SEQ);
     const instrument = track.instrument!;
@@ -137,7 +146,7 @@ export class SbeDecoder {
         return sink.market(track, TICKER, seq, this.#ticker.move(data, at, instrument, TICKER));
       case TEMPLATES.Bar.id: {
         const code = data.getUint8(at + 120);
-        if (code > STATUS && code < CHANNELS.length) {
+        if (code > STATUS && code <= BAR_LAST) {
           sink.market(track, code, seq, this.#bar.move(data, at, instrument, code));
         }
         return;
@@ -147,6 +156,17 @@ export class SbeDecoder {
           sink.market(track, STATUS, seq, this.#status.move(data, at, instrument, STATUS));
         }
         return;
+      case TEMPLATES.AggTrade.id:
+        return sink.market(track, AGG_TRADE, seq, this.#aggTrade.move(data, at, instrument, AGG_TRADE));
+      case TEMPLATES.RollingTicker.id: {
+        const code = data.getUint8(at + 112);
+        if (code > AGG_TRADE && code < AVERAGE) {
+          sink.market(track, code, seq, this.#rollingTicker.move(data, at, instrument, code));
+        }
+        return;
+      }
+      case TEMPLATES.Average.id:
+        return sink.market(track, AVERAGE, seq, this.#average.move(data, at, instrument, AVERAGE));
     }
   }
 

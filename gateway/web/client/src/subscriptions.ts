@@ -2,7 +2,7 @@
 // changes of terms and refusals that will not last.
 
 import { ERROR_CODES, RefusedError } from './error.ts';
-import type { Tracks } from './position.ts';
+import type { Position, Tracks } from './position.ts';
 import { subscribeText, type Registry, type Subscribe } from './registry.ts';
 import type { TopicResult } from './reply.ts';
 import type { Session } from './session.ts';
@@ -63,19 +63,15 @@ export class Subscriptions {
 
   /** Subscribes topics of the registry on its present terms, going on where they are. */
   send(topics: Iterable<string>): void {
-    const session = this.#session;
-    if (session === undefined || !this.#hasFeed) return;
-    const limit = session.hello.limits.topicsPerCommand;
-    const resume = (chunk: string[]) => this.#tracks.position(chunk, limit);
-    for (const command of this.registry.commands(topics, limit, resume)) this.#subscribe(session, command);
+    this.#send(topics, (chunk, limit) => this.#tracks.position(chunk, limit));
   }
 
-  /** Subscribes topics once more from their present state. */
-  sendAnew(topics: Iterable<string>): void {
-    const session = this.#session;
-    if (session === undefined || !this.#hasFeed) return;
-    const limit = session.hello.limits.topicsPerCommand;
-    for (const command of this.registry.commands(topics, limit, () => undefined)) this.#subscribe(session, command);
+  /**
+   * Has the present state of topics sent once more: the gateway goes back by one number, so that nothing is left out for
+   * those who go on. Of depth that would be a change, so a snapshot is sent.
+   */
+  sendState(topics: Iterable<string>): void {
+    this.#send(topics, (chunk, limit) => this.#tracks.position(chunk, limit, 'last-again'));
   }
 
   /**
@@ -110,6 +106,14 @@ export class Subscriptions {
     }
   }
 
+  #send(topics: Iterable<string>, resume: (chunk: string[], limit: number) => Position | undefined): void {
+    const session = this.#session;
+    if (session === undefined || !this.#hasFeed) return;
+    const limit = session.hello.limits.topicsPerCommand;
+    const commands = this.registry.commands(topics, limit, (chunk) => resume(chunk, limit));
+    for (const command of commands) this.#subscribe(session, command);
+  }
+
   #subscribe(session: Session, command: Subscribe): void {
     session.ask((id) => subscribeText(id, command)).then(
       (reply) => { if (reply.op === 'ack') this.#note(reply.results); },
@@ -138,7 +142,7 @@ export class Subscriptions {
     }
     if (anew.length > 0) {
       this.forget(anew);
-      this.sendAnew(anew);
+      this.send(anew);
     }
     if (this.#later.size > 0) this.#retryLater();
     else this.#retryMs = RETRY_MIN_MS;

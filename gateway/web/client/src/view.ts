@@ -4,8 +4,10 @@
 // costs no object. Offsets count from the begin of the message's header; a test holds them to the schema. Views of books
 // are in `levels.ts`.
 
-import { CHANNELS, type BarChannel } from './channel.ts';
-import type { Bar, Quote, Side, Status, Ticker, Trade, TradingStatus } from './event.ts';
+import { CHANNELS, type BarChannel, type RollingTickerChannel } from './channel.ts';
+import type {
+  AggTrade, Average, Bar, Quote, RollingTicker, Side, Status, Ticker, Trade, TradingStatus,
+} from './event.ts';
 import type { Instrument } from './instrument.ts';
 import { readCount, readInt64, readMillis, type Integer } from './integer.ts';
 
@@ -182,4 +184,73 @@ export class StatusView extends MarketView implements Status {
   get status(): TradingStatus { return STATUSES[this.data.getUint8(this.at + 32)] ?? 'closed'; }
 
   toObject(): Status { return this.copy(STATUS_KEYS); }
+}
+
+const AGG_TRADE_KEYS = [
+  'price', 'priceMantissa', 'quantity', 'quantityMantissa', 'aggId', 'firstTradeId', 'lastTradeId', 'tsTradeNs',
+  'makerSide',
+];
+
+/** An aggregate of trades where it lies. */
+export class AggTradeView extends MarketView implements AggTrade {
+  get type() { return 'aggTrade' as const; }
+  get channel() { return 'agg_trade' as const; }
+  get price(): string { return this.priceText(32); }
+  get priceMantissa(): Integer { return this.int64(32); }
+  get quantity(): string { return this.quantityText(40); }
+  get quantityMantissa(): Integer { return this.int64(40); }
+  get aggId(): bigint { return this.uint64(48); }
+  get firstTradeId(): bigint { return this.uint64(56); }
+  get lastTradeId(): bigint { return this.uint64(64); }
+  get tsTradeNs(): bigint { return this.uint64(72); }
+  get makerSide(): Side { return this.data.getUint8(this.at + 80) === 0 ? 'bid' : 'ask'; }
+
+  toObject(): AggTrade { return this.copy(AGG_TRADE_KEYS); }
+}
+
+const ROLLING_TICKER_KEYS = [
+  'tsOpenNs', 'tsOpenMs', 'open', 'openMantissa', 'high', 'highMantissa', 'low', 'lowMantissa', 'last',
+  'lastMantissa', 'volume', 'volumeMantissa', 'quoteVolume', 'quoteVolumeMantissa', 'firstTradeId',
+  'lastTradeId', 'trades',
+];
+
+/** Statistics of some hours where they lie. */
+export class RollingTickerView extends MarketView implements RollingTicker {
+  get type() { return 'rollingTicker' as const; }
+  get channel() { return CHANNELS[this.code] as RollingTickerChannel; }
+  get tsOpenNs(): bigint { return this.uint64(32); }
+  get tsOpenMs(): number { return readMillis(this.data, this.at + 32); }
+  get open(): string { return this.priceText(40); }
+  get openMantissa(): Integer { return this.int64(40); }
+  get high(): string { return this.priceText(48); }
+  get highMantissa(): Integer { return this.int64(48); }
+  get low(): string { return this.priceText(56); }
+  get lowMantissa(): Integer { return this.int64(56); }
+  get last(): string { return this.priceText(64); }
+  get lastMantissa(): Integer { return this.int64(64); }
+  get volume(): string { return this.quantityText(72); }
+  get volumeMantissa(): Integer { return this.int64(72); }
+  get quoteVolume(): string { return this.priceText(80); }
+  get quoteVolumeMantissa(): Integer { return this.int64(80); }
+  get firstTradeId(): bigint { return this.uint64(88); }
+  get lastTradeId(): bigint { return this.uint64(96); }
+  get trades(): number { return this.count(104); }
+
+  toObject(): RollingTicker { return this.copy(ROLLING_TICKER_KEYS); }
+}
+
+const AVERAGE_KEYS = [
+  'price', 'priceMantissa', 'minutes', 'tsTradeNs',
+];
+
+/** An average price where it lies. */
+export class AverageView extends MarketView implements Average {
+  get type() { return 'average' as const; }
+  get channel() { return 'average' as const; }
+  get price(): string { return this.priceText(32); }
+  get priceMantissa(): Integer { return this.int64(32); }
+  get minutes(): number { return this.data.getUint32(this.at + 48, true); }
+  get tsTradeNs(): bigint { return this.uint64(40); }
+
+  toObject(): Average { return this.copy(AVERAGE_KEYS); }
 }

@@ -3,7 +3,7 @@
 import { channelCode, splitTopic, type Channel } from './channel.ts';
 import type { Delivery, Watcher } from './delivery.ts';
 import type {
-  Bar, Depth, DepthSnapshot, Gap, MarketEvent, PartialDepth, Quote, Status, Ticker, Trade,
+  AggTrade, Average, Bar, Depth, DepthSnapshot, Gap, MarketEvent, PartialDepth, Quote, RollingTicker, Status, Ticker, Trade,
 } from './event.ts';
 import { EndedError, RefusedError } from './error.ts';
 import type { Tracks } from './position.ts';
@@ -13,10 +13,13 @@ import type { Subscriptions } from './subscriptions.ts';
 /** The events of a topic, by its name. */
 export type EventOfTopic<T extends string> =
   T extends `${string}.trade` ? Trade
+  : T extends `${string}.agg_trade` ? AggTrade
   : T extends `${string}.quote` ? Quote
   : T extends `${string}.depth` ? Depth | DepthSnapshot
   : T extends `${string}.depth${number}` ? PartialDepth
   : T extends `${string}.ticker` ? Ticker
+  : T extends `${string}.ticker_${string}` ? RollingTicker
+  : T extends `${string}.average` ? Average
   : T extends `${string}.bar_${string}` ? Bar
   : T extends `${string}.status` ? Status
   : MarketEvent;
@@ -126,8 +129,7 @@ export class Watches {
       if (more.mode !== known.mode || more.maxRate !== known.maxRate) this.#change(topic);
       if (shared.isAccepted) {
         member.waiting.delete(topic);
-        // The others have its state already. A trade is no state: it is not sent once more.
-        if (member.needsState && !topic.endsWith('.trade')) this.#wantState(topic);
+        if (member.needsState) this.#wantState(topic);
       }
     }
     this.#publish(topic, shared);
@@ -186,7 +188,7 @@ export class Watches {
     this.#stateWanted.clear();
     this.#subscriptions.drop(gone);
     this.#subscriptions.send(more);
-    this.#subscriptions.sendAnew(anew);
+    this.#subscriptions.sendState(anew);
   }
 }
 

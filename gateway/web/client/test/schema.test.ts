@@ -9,7 +9,9 @@ import { ERROR_CODES, isReconnectCode } from '../src/error.ts';
 import { Instrument } from '../src/instrument.ts';
 import { DepthSnapshotView, DepthView, PartialDepthView } from '../src/levels.ts';
 import { REASONS, SCHEMA_ID, STATES, TEMPLATES } from '../src/sbe.ts';
-import { BarView, QuoteView, STATUSES, StatusView, TickerView, TradeView, type MarketView } from '../src/view.ts';
+import {
+  AggTradeView, AverageView, BarView, QuoteView, RollingTickerView, STATUSES, StatusView, TickerView, TradeView, type MarketView,
+} from '../src/view.ts';
 
 const PROTOCOL = resolve(import.meta.dirname, '../../../../docs/protocol');
 const XML = readFileSync(`${PROTOCOL}/tickcast-1.xml`, 'utf8');
@@ -44,12 +46,15 @@ function codes(marker: string): [number, string][] {
   return [...table.matchAll(/^\| (\d+) \| `?([^|`]+)`? \|/gm)].map(([, code, name]) => [Number(code), name!.trim()]);
 }
 
-const SIZES: Record<string, number> = { makerSide: 1, flags: 1, channel: 1, isFinal: 1, status: 1, ringDelay: 4, instrument: 4 };
+const SIZES: Record<string, number> = {
+  makerSide: 1, flags: 1, channel: 1, isFinal: 1, status: 1, ringDelay: 4, instrument: 4, minutes: 4,
+};
 
 const VIEWS: [string, MarketView][] = [
   ['Trade', new TradeView()], ['Quote', new QuoteView()], ['Ticker', new TickerView()], ['Bar', new BarView()],
   ['Status', new StatusView()], ['DepthUpdate', new DepthView()], ['PartialDepth', new PartialDepthView()],
-  ['DepthSnapshot', new DepthSnapshotView()],
+  ['DepthSnapshot', new DepthSnapshotView()], ['AggTrade', new AggTradeView()],
+  ['RollingTicker', new RollingTickerView()], ['Average', new AverageView()],
 ];
 
 describe('the schema', () => {

@@ -170,6 +170,21 @@ function marketFields(event: MarketEvent): Record<string, unknown> {
         takerQuoteVolume: text(event.takerQuoteVolumeMantissa), firstTradeId: text(event.firstTradeId),
         trades: event.trades, channel: upper(event.channel), isFinal: event.isFinal ? 'TRUE' : 'FALSE',
       };
+    case 'aggTrade':
+      return {
+        ...head, price: text(event.priceMantissa), quantity: text(event.quantityMantissa), aggId: text(event.aggId),
+        firstTradeId: text(event.firstTradeId), lastTradeId: text(event.lastTradeId), tsTrade: text(event.tsTradeNs),
+        makerSide: event.makerSide.toUpperCase(),
+      };
+    case 'rollingTicker':
+      return {
+        ...head, tsOpen: text(event.tsOpenNs), open: text(event.openMantissa), high: text(event.highMantissa),
+        low: text(event.lowMantissa), last: text(event.lastMantissa), volume: text(event.volumeMantissa),
+        quoteVolume: text(event.quoteVolumeMantissa), firstTradeId: text(event.firstTradeId),
+        lastTradeId: text(event.lastTradeId), trades: event.trades, channel: upper(event.channel),
+      };
+    case 'average':
+      return { ...head, price: text(event.priceMantissa), tsTrade: text(event.tsTradeNs), minutes: event.minutes };
     case 'status':
       return { ...head, status: event.status.toUpperCase() };
   }
@@ -194,8 +209,8 @@ describe('golden vectors', () => {
   it('are all there', () => {
     const templates = new Set(VECTORS.flatMap(({ messages }) => messages.map(({ template }) => template)));
     expect([...templates].sort()).toEqual([
-      'Bar', 'Definition', 'DepthSnapshot', 'DepthUpdate', 'FeedStatus', 'Gap', 'Heartbeat', 'PartialDepth', 'Publish', 'Quote',
-      'Status', 'Ticker', 'Trade',
+      'AggTrade', 'Average', 'Bar', 'Definition', 'DepthSnapshot', 'DepthUpdate', 'FeedStatus', 'Gap', 'Heartbeat', 'PartialDepth', 'Publish', 'Quote',
+      'RollingTicker', 'Status', 'Ticker', 'Trade',
     ]);
   });
 
