@@ -133,7 +133,7 @@ impl Drop for Sender {
 
 /// The sender's process: accepts, answers, blasts until nobody listens.
 pub(crate) fn send(args: &SenderArgs) -> Result<(), CannedError> {
-    cpu::pin(args.cpu).map_err(|error| CannedError::Pin(args.cpu, error))?;
+    cpu::pin(&[args.cpu]).map_err(|error| CannedError::Pin(args.cpu, error))?;
     let end = Instant::now() + Duration::from_secs(args.seconds);
     let listener = TcpListener::bind("127.0.0.1:0")?;
     println!("{}", listener.local_addr()?);

@@ -62,10 +62,10 @@ fn waiting_ns() -> Option<u64> {
     text.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// Binds this process to one core.
-pub(crate) fn pin(core: usize) -> Result<(), nix::Error> {
+/// Binds this process to these cores.
+pub(crate) fn pin(cores: &[usize]) -> Result<(), nix::Error> {
     let mut set = CpuSet::new();
-    set.set(core)?;
+    cores.iter().try_for_each(|core| set.set(*core))?;
     sched_setaffinity(Pid::from_raw(0), &set)
 }
 

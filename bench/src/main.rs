@@ -23,6 +23,7 @@ mod record;
 mod report;
 mod scenario;
 mod server;
+mod stdout;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -115,13 +116,13 @@ fn memory(args: &memory::MemoryArgs) -> Result<ExitCode, Box<dyn Error>> {
     let report = memory::run(args)?;
     match &args.load.json {
         Some(path) if path.as_os_str() == "-" => {
-            println!("{}", serde_json::to_string_pretty(&report)?);
+            stdout::say(serde_json::to_string_pretty(&report)? + "\n");
         }
         Some(path) => {
             std::fs::write(path, serde_json::to_string_pretty(&report)? + "\n")?;
-            print!("{report}");
+            stdout::say(report);
         }
-        None => print!("{report}"),
+        None => stdout::say(report),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -131,11 +132,11 @@ fn canned(args: &canned::CannedArgs) -> Result<ExitCode, Box<dyn Error>> {
     load::write(&report, args.json.as_ref())?;
     if args.json.as_ref().is_none_or(|path| path.as_os_str() != "-") {
         let per_core = report.messages_per_s / report.busiest().max(1e-9);
-        println!(
-            "generator    {:.2} million messages a second, {:.2} million per second of CPU time",
+        stdout::say(format_args!(
+            "generator    {:.2} million messages a second, {:.2} million per second of CPU time\n",
             report.messages_per_s / 1e6,
             per_core / 1e6
-        );
+        ));
     }
     Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use clap::{Args, Subcommand};
 
 use crate::server::{Kind, peer_folder};
+use crate::stdout;
 
 /// Show or install the peers.
 #[derive(Args, Debug)]
@@ -54,9 +55,9 @@ pub(crate) fn run(args: &PeersArgs) -> Result<(), PeersError> {
     let mut missing = Vec::new();
     for kind in Kind::PEERS {
         match crate::server::version(kind) {
-            Ok(version) => println!("{:<16} {version}", kind.name()),
+            Ok(version) => stdout::say(format_args!("{:<16} {version}\n", kind.name())),
             Err(error) => {
-                println!("{:<16} {error}", kind.name());
+                stdout::say(format_args!("{:<16} {error}\n", kind.name()));
                 missing.push(kind.name());
             }
         }
@@ -94,7 +95,7 @@ fn install() -> Result<(), PeersError> {
 
 fn call(command: &mut Command) -> Result<(), PeersError> {
     let line = format!("{command:?}").replace('"', "");
-    println!("{line}");
+    stdout::say(format_args!("{line}\n"));
     match command.stdin(Stdio::null()).status() {
         Ok(status) if status.success() => Ok(()),
         Ok(_) => Err(PeersError::Failed(line)),

@@ -3,8 +3,12 @@
 //!
 //! The servers are the real ones, started by the real `bench run`; what counts is its record.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 
 /// Everything on one core: a machine may have no more. The drain is how late the last tick may be
@@ -59,6 +63,47 @@ fn delivers(server: &str) {
         assert!(count.abs_diff(due) <= edges, "{count} of {due}: {said}");
         assert!(run["extra"]["publisher_late_max_ns"].as_f64().unwrap() > 0.0);
         assert!(run["server_usage"]["cpu_ns"].as_u64().unwrap() > 0);
+    }
+}
+
+/// Whether a process runs whose command line says this.
+fn is_running(part: &str) -> bool {
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    let lines = entries.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
+    lines.into_iter().any(|line| String::from_utf8_lossy(&line).contains(part))
+}
+
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < Duration::from_secs(60), "{what}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Servers are free to become another user, and mosquitto does: the kernel then forgets to end them with
+/// their parent.
+#[test]
+fn an_interrupt_ends_the_server_whoever_it_is() {
+    for server in ["mosquitto", "nchan", "nats"] {
+        let folder = tempfile::tempdir().unwrap();
+        let scenario = folder.path().join("peer.toml");
+        std::fs::write(&scenario, SCENARIO.replace("duration = 1\n", "duration = 60\n")).unwrap();
+        let mut bench = Command::new(env!("CARGO_BIN_EXE_bench"))
+            .args(["run", "--rounds", "1", "--server", server, "--out"])
+            .arg(folder.path())
+            .arg(&scenario)
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        // Its configuration is in this folder.
+        let configured = format!("tickcast-bench-{}-", bench.id());
+        wait_until(&format!("{server} starts"), || is_running(&configured));
+        // Time to become somebody else; none of them says when it has.
+        thread::sleep(Duration::from_millis(500));
+        kill(Pid::from_raw(i32::try_from(bench.id()).unwrap()), Signal::SIGINT).unwrap();
+        assert_eq!(bench.wait().unwrap().code(), Some(130), "{server}");
+        wait_until(&format!("{server} ends with it"), || !is_running(&configured));
     }
 }
 

@@ -19,7 +19,7 @@ const LEAD_NS: u64 = 100_000_000;
 
 /// Runs the sender to its end.
 pub(crate) fn send(args: &SenderArgs) -> Result<(), CeilingError> {
-    cpu::pin(args.cpu).map_err(|error| CeilingError::Pin(args.cpu, error))?;
+    cpu::pin(&[args.cpu]).map_err(|error| CeilingError::Pin(args.cpu, error))?;
     let end = Instant::now() + Duration::from_secs(args.seconds);
     let listener = TcpListener::bind("127.0.0.1:0")?;
     say(&listener.local_addr()?.to_string())?;

@@ -19,6 +19,7 @@ use crate::generator::report::{Expect, Report};
 use crate::generator::tally::{Arrivals, Window};
 use crate::generator::target::{Scheme, Target, TargetError};
 use crate::generator::template::{TemplateError, Templates};
+use crate::stdout;
 
 /// A load: connections, what they subscribe to, for how long.
 #[derive(Args, Clone, Debug)]
@@ -384,16 +385,16 @@ fn description(args: &LoadArgs) -> BTreeMap<String, String> {
 /// Writes a report where the arguments want it.
 pub(crate) fn write(report: &Report, json: Option<&PathBuf>) -> Result<(), LoadError> {
     let Some(path) = json else {
-        print!("{report}");
+        stdout::say(report);
         return Ok(());
     };
-    let text = serde_json::to_string_pretty(report).unwrap_or_default();
+    let text = serde_json::to_string_pretty(report).unwrap_or_default() + "\n";
     if path.as_os_str() == "-" {
-        println!("{text}");
+        stdout::say(text);
         return Ok(());
     }
-    print!("{report}");
-    std::fs::write(path, text + "\n").map_err(|error| LoadError::Write(path.clone(), error))
+    stdout::say(report);
+    std::fs::write(path, text).map_err(|error| LoadError::Write(path.clone(), error))
 }
 
 pub(crate) fn seconds(name: &'static str, value: f64) -> Result<Duration, LoadError> {

@@ -173,6 +173,17 @@ impl Report {
         self.workers.iter().map(|worker| worker.busy).fold(0.0, f64::max)
     }
 
+    /// Why the figures may be the generator's, not the server's.
+    pub(crate) fn generator_warnings(&self) -> impl Iterator<Item = &Warning> {
+        let is_about_it = |warning: &&Warning| match warning {
+            Warning::GeneratorIsTheLimit { .. } | Warning::GeneratorWaited { .. } => true,
+            Warning::NotAllOpened { .. }
+            | Warning::NotAllReceived { .. }
+            | Warning::Closed { .. } => false,
+        };
+        self.warnings.iter().filter(is_about_it)
+    }
+
     /// Whether all connections opened and the server kept its promises to them.
     pub(crate) const fn is_good(&self) -> bool {
         self.connections.opened == self.connections.wanted && !self.accounting.is_broken()
@@ -407,6 +418,7 @@ mod tests {
         let expected =
             [Warning::GeneratorIsTheLimit { worker: 1, busy: 0.95 }, Warning::Closed { count: 2 }];
         assert_eq!(report.warnings, expected);
+        assert!(report.generator_warnings().eq(&expected[..1]));
         let recovery = Recovery { broke_ns: Some(5), open_ns: Some(9), receiving_ns: None };
         assert_eq!(report.recovery, recovery);
         assert!(report.is_good());

@@ -76,7 +76,7 @@ const LISTENER: Token = Token(usize::MAX);
 pub(crate) fn run(args: &ProxyArgs) -> Result<(), ProxyError> {
     let shape = shape(args)?;
     if let Some(core) = args.cpu {
-        cpu::pin(core).map_err(|error| ProxyError::Pin(core, error))?;
+        cpu::pin(&[core]).map_err(|error| ProxyError::Pin(core, error))?;
     }
     let mut proxy = Proxy {
         listener: TcpListener::bind(args.listen)?,

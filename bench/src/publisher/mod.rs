@@ -137,7 +137,7 @@ pub(crate) fn run(args: &PublisherArgs) -> Result<(), PublisherError> {
         return Err(PublisherError::Offer);
     }
     if let Some(core) = args.core {
-        cpu::pin(core).map_err(|error| PublisherError::Pin(core, error))?;
+        cpu::pin(&[core]).map_err(|error| PublisherError::Pin(core, error))?;
     }
     let connection = protocol::Connection::open(args.protocol, args.address)?;
     println!("{READY}");

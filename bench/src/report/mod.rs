@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::record::{Record, RecordError};
+use crate::stdout;
 
 /// Show records.
 #[derive(Args, Debug)]
@@ -43,13 +44,13 @@ pub(crate) enum ReportError {
 pub(crate) fn run(args: &ReportArgs) -> Result<(), ReportError> {
     let records = records(&args.folder)?;
     if args.markdown {
-        print!("{}", page::markdown(&records));
+        stdout::say(page::markdown(&records));
         return Ok(());
     }
     let path = args.folder.join("report.html");
     std::fs::write(&path, page::html(&records))
         .map_err(|error| ReportError::File(path.clone(), error))?;
-    println!("{}", path.display());
+    stdout::say(format_args!("{}\n", path.display()));
     Ok(())
 }
 

@@ -42,7 +42,7 @@ pub(super) fn run(
         return Err(scenario.senseless("duration is 0.001 to 60 seconds"));
     }
     // A machine without that core runs it on what it has; the record says how many there are.
-    let _ = cpu::pin(settings.core);
+    let _ = cpu::pin(&[settings.core]);
     let messages = messages();
     for round in 1..=options.rounds.unwrap_or(settings.rounds) {
         for message in &messages {

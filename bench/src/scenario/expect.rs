@@ -62,8 +62,7 @@ pub(crate) fn failures(expect: &Expect, offered: &Offered, report: &Report) -> V
     note(skipped > expect.skipped_max, format!("{skipped} skipped at connections that read"));
     match expect.delivered {
         Delivered::All => {
-            // The window's edges cut between two ticks of a topic: one more or less for each.
-            let edges = float(offered.connections) * float(offered.per_connection);
+            let edges = edges(offered);
             // The window is cut by the ticks' own times, however late a busy generator saw its end.
             let due = offered.deliveries_per_s * offered.duration_s;
             // Of those that read: stalled and slow connections are not what was offered.
@@ -77,6 +76,18 @@ pub(crate) fn failures(expect: &Expect, offered: &Offered, report: &Report) -> V
         Delivered::Any => {}
     }
     failures
+}
+
+/// How many deliveries more or fewer than were due the window may have: where it begins and ends between
+/// two ticks, one tick of all. Not one of each topic: of many topics a window may be shorter than a
+/// round, and then that would excuse that nothing came.
+fn edges(offered: &Offered) -> f64 {
+    let subscriptions = float(offered.connections) * float(offered.per_connection);
+    let subscribers = offered.deliveries_per_s / offered.rate;
+    // Where subscriptions do not divide evenly, a part of a round has more or fewer than its share: by
+    // one for each topic at most.
+    let uneven = if subscribers.fract() == 0.0 { 0.0 } else { float(offered.topics) };
+    (subscribers.ceil() + uneven).min(subscriptions)
 }
 
 #[cfg(test)]
@@ -132,6 +143,27 @@ mod tests {
         assert_eq!(failures(991), Vec::<String>::new(), "the window's edges");
         assert_eq!(failures(900), ["900 of 1000 due deliveries came"]);
         assert_eq!(failures(1_100), ["1100 deliveries, more than 1000 due"]);
+    }
+
+    #[test]
+    fn a_window_shorter_than_a_round_of_the_topics_excuses_nothing() {
+        // A tick every 10 ms, of each topic every 10 s, and ten subscribers of each.
+        let offered = Offered { topics: 1_000, per_connection: 1_000, ..OFFERED };
+        let failures = |messages| {
+            super::failures(&Expect::default(), &offered, &report(messages, Accounting::default()))
+        };
+        assert_eq!(failures(1_000), Vec::<String>::new());
+        assert_eq!(failures(990), Vec::<String>::new(), "a tick at the edge");
+        assert_eq!(failures(0), ["0 of 1000 due deliveries came"]);
+        // Seven connections with one topic of three each: two have two subscribers, one has three.
+        let uneven = Offered {
+            connections: 7,
+            topics: 3,
+            deliveries_per_s: 7.0 * 90.0 / 3.0,
+            rate: 90.0,
+            ..OFFERED
+        };
+        assert_eq!(edges(&uneven), 6.0);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::offer::Offer;
 use super::search::{Search, Step};
 use super::trial::Trial;
 use super::{Options, Scenario, ScenarioError};
+use crate::generator::report::{Ns, Report};
 use crate::record::{self, Record, Run};
 use crate::server::Kind;
 
@@ -102,7 +103,9 @@ fn highest(
             highest = run.offered.deliveries_per_s;
         } else {
             // Where a search ends is its finding, not a failure.
-            let reasons = std::mem::take(&mut run.failures);
+            let mut reasons = std::mem::take(&mut run.failures);
+            let warnings = run.report.iter().flat_map(Report::generator_warnings);
+            reasons.extend(warnings.map(ToString::to_string));
             record.notes.push(sentence(&run, &reasons));
         }
         record.runs.push(run);
@@ -118,7 +121,7 @@ fn sentence(run: &Run, reasons: &[String]) -> String {
         "{} at {:.0} deliveries a second: p99 {}{}{}",
         run.server,
         run.offered.deliveries_per_s,
-        crate::generator::report::Ns(p99),
+        Ns(p99),
         if reasons.is_empty() { "" } else { ", " },
         reasons.join(", ")
     )

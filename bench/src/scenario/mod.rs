@@ -34,6 +34,7 @@ use crate::generator::load::LoadError;
 use crate::proxy::ProxyError;
 use crate::record::{About, Record, RecordError, Run};
 use crate::server::{self, ServerError, UsageError};
+use crate::stdout;
 
 /// What a scenario measures; each has a module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -105,7 +106,7 @@ pub(crate) struct Options {
     #[arg(long, value_delimiter = ',', value_name = "SERVERS")]
     pub(crate) server: Option<Vec<server::Kind>>,
     /// Seconds measured in each run, instead of the scenario's.
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = some_seconds)]
     pub(crate) duration: Option<f64>,
     /// Only variants whose names contain this.
     #[arg(long, value_name = "TEXT")]
@@ -147,6 +148,8 @@ pub(crate) enum ScenarioError {
     Settings { name: String, error: toml::de::Error },
     #[error("{name}: {what}")]
     Senseless { name: String, what: String },
+    #[error("{0}: nothing in it has what --variant and --server ask for")]
+    Nothing(String),
     #[error(transparent)]
     Server(#[from] ServerError),
     #[error(transparent)]
@@ -173,10 +176,17 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, ScenarioError> {
     for scenario in &scenarios {
         eprintln!("{}: {}", scenario.name, scenario.title);
         let mut record = Record::new(scenario.about());
-        measure(scenario, &args.options, &mut record)?;
-        record.summarise();
-        let path = record.write(&args.out)?;
-        eprintln!("{}: kept in {}", scenario.name, path.display());
+        let measured = measure(scenario, &args.options, &mut record);
+        // What there is before an error is kept, and nothing replaces no earlier record.
+        if !record.runs.is_empty() {
+            record.summarise();
+            let path = record.write(&args.out)?;
+            eprintln!("{}: kept in {}", scenario.name, path.display());
+        }
+        measured?;
+        if record.runs.is_empty() && args.options.rounds != Some(0) {
+            return Err(ScenarioError::Nothing(scenario.name.clone()));
+        }
         has_failed |= record.runs.iter().any(is_our_failure);
     }
     Ok(if has_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
@@ -219,11 +229,17 @@ const fn three() -> u32 {
     3
 }
 
+/// A time in which something can be measured.
+fn some_seconds(text: &str) -> Result<f64, String> {
+    let seconds: f64 = text.parse().map_err(|_| "expected a number".to_owned())?;
+    if offer::is_some_seconds(seconds) { Ok(seconds) } else { Err(offer::SOME_SECONDS.to_owned()) }
+}
+
 /// `bench list`: what there is to run.
 pub(crate) fn list() -> Result<(), ScenarioError> {
     for name in names()? {
         let Scenario { name, kind, title, why, .. } = Scenario::find(&name)?;
-        println!("{name:<20} {:<12} {title}\n{:<33} {why}\n", kind.name(), "");
+        stdout::say(format_args!("{name:<20} {:<12} {title}\n{:<33} {why}\n\n", kind.name(), ""));
     }
     Ok(())
 }

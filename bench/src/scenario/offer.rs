@@ -49,6 +49,14 @@ pub(crate) struct Offer {
     pub(crate) args: BTreeMap<Kind, Vec<String>>,
 }
 
+/// Whether something can be measured in so many seconds; an hour is more than anybody waits for.
+pub(crate) fn is_some_seconds(seconds: f64) -> bool {
+    seconds > 0.0 && seconds <= 3_600.0
+}
+
+/// What [`is_some_seconds`] asks for.
+pub(crate) const SOME_SECONDS: &str = "expected a number above 0, an hour's 3600 at most";
+
 const fn one() -> u64 {
     1
 }
@@ -87,6 +95,9 @@ impl Offer {
         }
         if !(self.rate > 0.0 && self.rate.is_finite()) {
             return Some(format!("rate = {}: expected a number above 0", self.rate));
+        }
+        if !is_some_seconds(self.duration) {
+            return Some(format!("duration = {}: {SOME_SECONDS}", self.duration));
         }
         None
     }
@@ -165,6 +176,10 @@ mod tests {
         let complaint = |text: &str| offer(text).unwrap().complaint().unwrap_or_default();
         assert!(complaint("connections = 0\nrate = 1").contains("at least 1"));
         assert!(complaint("connections = 1\nrate = -1").contains("rate = -1"));
+        for duration in ["0", "-1.0", "nan", "inf"] {
+            let said = complaint(&format!("connections = 1\nrate = 1\nduration = {duration}"));
+            assert!(said.contains("expected a number above 0"), "{duration}: {said}");
+        }
         let more = complaint("connections = 1\nrate = 1\ntopics = 2\nper-connection = 3");
         assert_eq!(more, "per-connection = 3 of topics = 2");
         let error = offer("connections = 1").unwrap_err();

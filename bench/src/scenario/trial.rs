@@ -193,6 +193,9 @@ pub(crate) fn line(run: &Run) -> String {
     for (name, figure) in &run.extra {
         line += &format!("\n    {name:<36} {figure:>14.1}");
     }
+    for warning in run.report.iter().flat_map(Report::generator_warnings) {
+        line += &format!("\n    warning: {warning}");
+    }
     for failure in &run.failures {
         line += &format!("\n    failed: {failure}");
     }

@@ -5,16 +5,16 @@
 //! the child is this program first, for a moment.
 
 use std::ffi::OsString;
-use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use clap::Args;
-use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getppid};
+
+use crate::cpu;
 
 /// A program and how to run it.
 #[derive(Args, Debug)]
@@ -29,33 +29,43 @@ pub(crate) struct LaunchArgs {
     command: Vec<OsString>,
 }
 
-/// Becomes the program; returns only if it cannot.
-pub(crate) fn launch(args: &LaunchArgs) -> io::Error {
-    if let Err(error) = prepare(args) {
-        return error.into();
-    }
-    let Some((program, rest)) = args.command.split_first() else {
-        return io::ErrorKind::InvalidInput.into();
-    };
-    Command::new(program).args(rest).exec()
+/// Why it cannot.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum LaunchError {
+    #[error("cannot prepare for it: {0}")]
+    Prepare(#[from] nix::Error),
+    #[error("cannot run on cores {0:?}: {1}")]
+    Cores(Vec<usize>, nix::Error),
+    #[error("no program")]
+    Nothing,
+    #[error(transparent)]
+    Exec(#[from] std::io::Error),
 }
 
-fn prepare(args: &LaunchArgs) -> Result<(), nix::Error> {
+/// Becomes the program; returns only if it cannot.
+pub(crate) fn launch(args: &LaunchArgs) -> LaunchError {
+    if let Err(error) = prepare(args) {
+        return error;
+    }
+    match args.command.split_first() {
+        Some((program, rest)) => Command::new(program).args(rest).exec().into(),
+        None => LaunchError::Nothing,
+    }
+}
+
+fn prepare(args: &LaunchArgs) -> Result<(), LaunchError> {
     // The gentle signal: a server of several processes ends all of them on it.
     prctl::set_pdeathsig(Signal::SIGTERM)?;
     if getppid() != Pid::from_raw(args.parent) {
-        return Err(nix::Error::ESRCH);
+        return Err(nix::Error::ESRCH.into());
     }
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
     if args.cores.is_empty() {
         return Ok(());
     }
-    let mut set = CpuSet::new();
-    for core in &args.cores {
-        set.set(*core)?;
-    }
-    sched_setaffinity(Pid::from_raw(0), &set)
+    cpu::pin(&args.cores).map_err(|error| LaunchError::Cores(args.cores.clone(), error))
 }
 
 /// The words that put a command line behind this program's `launch`.

@@ -114,7 +114,7 @@ pub(crate) fn run() -> Result<(), WorkerError> {
 impl Worker {
     fn new(plan: Plan, control: &Control) -> Result<Self, WorkerError> {
         if let Some(core) = plan.cpu {
-            cpu::pin(core).map_err(|error| WorkerError::Pin(core, error))?;
+            cpu::pin(&[core]).map_err(|error| WorkerError::Pin(core, error))?;
         }
         let poll = Poll::new()?;
         control.register(&poll, CONTROL)?;

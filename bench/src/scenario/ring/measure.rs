@@ -252,5 +252,5 @@ const CHUNK: usize = 8 * BATCH;
 
 fn pin(core: usize) {
     // A machine without that core runs it on what it has; the record says how many there are.
-    let _ = cpu::pin(core);
+    let _ = cpu::pin(&[core]);
 }

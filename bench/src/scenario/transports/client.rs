@@ -112,7 +112,8 @@ impl Clients {
 pub(super) fn start(plan: Plan) -> io::Result<Clients> {
     let (ready, is_ready): (Sender<io::Result<()>>, Receiver<_>) = channel();
     let thread = std::thread::Builder::new().name("clients".to_owned()).spawn(move || {
-        let opened = cpu::pin(plan.core).map_err(io::Error::from).and_then(|()| Crowd::open(plan));
+        let opened =
+            cpu::pin(&[plan.core]).map_err(io::Error::from).and_then(|()| Crowd::open(plan));
         match opened {
             Ok(mut crowd) => {
                 // Whoever started us waits for this.
