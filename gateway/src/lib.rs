@@ -11,6 +11,7 @@ pub mod ask;
 pub mod boot;
 pub mod clock;
 pub mod config;
+pub mod exchange;
 pub mod fleet;
 pub mod history;
 mod http;

@@ -12,17 +12,8 @@ use wire::{
     Book, DepthHead, Encoding, Instrument, InstrumentImage, Side, SnapshotPart, Tick, flags,
 };
 
+use crate::format::Format;
 use crate::log::depth_head;
-
-/// Levels of one part of a snapshot, so that a part takes half a visit and finds room beside other
-/// messages: a level has 16 B in SBE, and rarely more than 48 B in JSON.
-fn part_levels(encoding: Encoding, visit_bytes: usize) -> usize {
-    let level_bytes = match encoding {
-        Encoding::Sbe => 16,
-        Encoding::Json => 48,
-    };
-    (visit_bytes / 2 / level_bytes).max(2)
-}
 
 /// What applying a group did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,9 +177,10 @@ impl BookState {
         visit_bytes: usize,
         meter: &Rc<Cell<usize>>,
     ) -> Rc<Snapshot> {
-        let part_levels = part_levels(encoding, visit_bytes);
+        let part_levels = (visit_bytes / 2 / Format::from(encoding).level_bytes()).max(2);
         let bids: Vec<_> = self.levels.levels(Side::Bid).collect();
         let asks: Vec<_> = self.levels.levels(Side::Ask).collect();
+        // A part takes half a visit, and finds room beside other messages.
         let parts_len = (bids.len() + asks.len()).div_ceil(part_levels).max(1);
         let (mut bytes, mut ends) = (Vec::new(), Vec::with_capacity(parts_len));
         let (mut bids_left, mut asks_left) = (&bids[..], &asks[..]);

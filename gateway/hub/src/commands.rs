@@ -159,7 +159,7 @@ impl Hub {
         Ok(seq)
     }
 
-    fn subscribe_all(
+    pub(crate) fn subscribe_all(
         &mut self,
         conn: ConnId,
         channel: Channel,
@@ -244,7 +244,11 @@ impl Hub {
         Ok(gone.progress.seq())
     }
 
-    fn unsubscribe_all(&mut self, conn: ConnId, channel: Channel) -> Result<(), Refusal> {
+    pub(crate) fn unsubscribe_all(
+        &mut self,
+        conn: ConnId,
+        channel: Channel,
+    ) -> Result<(), Refusal> {
         let slots = self.peers.slots();
         self.end_transfers_of(conn, channel);
         let Some(state) = self.peers.get_mut(conn.0) else { return Err(Refusal::NotSubscribed) };

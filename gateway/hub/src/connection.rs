@@ -5,11 +5,13 @@
 //! second of either, or a rate, moves both into one heap block. What only connections have that are
 //! not simply live is in `care.rs`.
 
+use wire::Channel;
 use wire::command::Mode;
-use wire::{Channel, Encoding};
 
 use crate::care::NO_CARE;
+use crate::format::Format;
 use crate::log::NOWHERE;
+use crate::streams::Streams;
 use crate::subscription::{Class, Progress, Subscription, Wildcard};
 use crate::topics::NO_TOPIC;
 
@@ -52,7 +54,7 @@ pub(crate) struct Connection {
     /// Its place among those that need care, or [`NO_CARE`].
     pub(crate) care: u32,
     pub(crate) phase: Phase,
-    pub(crate) encoding: Encoding,
+    pub(crate) format: Format,
     mode: Mode,
 }
 
@@ -64,6 +66,8 @@ struct More {
     wildcards: Vec<Wildcard>,
     /// The subscription at which the sweep goes on.
     sweep_at: u32,
+    /// What a client of the exchange's protocol asked for, by name.
+    streams: Option<Box<Streams>>,
 }
 
 const _: () = assert!(size_of::<Connection>() == 64, "a visit is to touch one cache line");
@@ -79,7 +83,7 @@ impl Connection {
         transfer: crate::transfers::NO_TRANSFER,
         care: NO_CARE,
         phase: Phase::Free,
-        encoding: Encoding::Sbe,
+        format: Format::Sbe,
         mode: Mode::Every,
     };
 
@@ -152,6 +156,15 @@ impl Connection {
             }
             more
         })
+    }
+
+    /// What a client of the exchange's protocol asked for; `None` until it asks for something.
+    pub(crate) fn streams(&self) -> Option<&Streams> {
+        self.more.as_ref()?.streams.as_deref()
+    }
+
+    pub(crate) fn streams_mut(&mut self) -> &mut Streams {
+        self.expand().streams.get_or_insert_default()
     }
 
     pub(crate) fn wildcards(&self) -> &[Wildcard] {

@@ -7,20 +7,24 @@
 //! | `handle_record`, `handle_lapped`, `handle_image`, `handle_recovered` | `intake.rs` |
 //! | `next_image`, `next_interest`, `touch` | `presence.rs`, `interest.rs` |
 //! | `handle_command` | `commands.rs`, `resume.rs` |
+//! | `add_stream`, `remove_stream`, `streams`, `envelope` | `streams.rs` |
 //! | `next_visit`, `collect`, `commit`, `abandon` | `visit/` |
 //! | `handle_blocked`, `handle_writable`, `handle_timers`, `next_deadline`, `next_close` | `ladder.rs` |
 //! | `handle_order`, `write_position`, `handle_return` | `position.rs` |
 //! | `counters`, `slowest`, and other looks from outside | `views.rs` |
 
-use wire::{Encoding, FeedState};
+use wire::FeedState;
 
 use crate::connection::ConnId;
 use crate::counters::Counters;
+use crate::format::Format;
 use crate::intake::Intake;
 use crate::interest::Interests;
 use crate::limits::Limits;
 use crate::market::Market;
 use crate::peers::Peers;
+use crate::streams::Waiting;
+use crate::timed::Timed;
 use crate::visit::Scratch;
 
 /// One shard's heart. See the crate's documentation for what it is, and this module's header for
@@ -32,6 +36,10 @@ pub struct Hub {
     pub(crate) peers: Peers,
     pub(crate) intake: Intake,
     pub(crate) interests: Interests,
+    /// Streams of instruments that are not known.
+    pub(crate) waiting: Waiting,
+    /// Views that are made at a cadence.
+    pub(crate) timed: Timed,
     pub(crate) counters: Counters,
     pub(crate) scratch: Scratch,
 }
@@ -60,6 +68,8 @@ impl Hub {
             peers: Peers::new(&limits),
             intake: Intake::default(),
             interests: Interests::default(),
+            waiting: Waiting::default(),
+            timed: Timed::default(),
             counters: Counters::default(),
             scratch: Scratch::default(),
             limits,
@@ -70,15 +80,21 @@ impl Hub {
     ///
     /// # Errors
     /// If all slots are taken.
-    pub fn connect(&mut self, encoding: Encoding, _now_ns: u64) -> Result<ConnId, ConnectError> {
-        let Some(id) = self.peers.open(encoding, self.limits.connections_max) else {
+    pub fn connect(
+        &mut self,
+        format: impl Into<Format>,
+        _now_ns: u64,
+    ) -> Result<ConnId, ConnectError> {
+        let format = format.into();
+        let Some(id) = self.peers.open(format, self.limits.connections_max) else {
             self.counters.connects_refused += 1;
             return Err(ConnectError::Full(self.limits.connections_max));
         };
         self.counters.connects += 1;
         let generation = self.market.generation;
         // A feed that is well needs no mention; what is wrong with it, the client is told first.
-        let is_well = matches!(self.peers.status, FeedState::Live | FeedState::Restarted);
+        let is_well = matches!(self.peers.status, FeedState::Live | FeedState::Restarted)
+            || format.is_exchange();
         let told = self.peers.status_number.wrapping_sub(u32::from(!is_well));
         if let Some(conn) = self.peers.get_mut(id.0) {
             conn.generation = generation;
@@ -96,6 +112,9 @@ impl Hub {
         let slots = self.peers.slots();
         let Some(gone) = self.peers.close(conn) else { return };
         self.counters.disconnects += 1;
+        if let Some(streams) = gone.streams() {
+            self.waiting.forget(conn, streams);
+        }
         for subscription in gone.subscriptions() {
             let topic = self.market.topics.get_mut(subscription.topic);
             topic.subscribers.remove(conn.0, slots);

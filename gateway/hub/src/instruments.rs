@@ -5,12 +5,27 @@
 
 use std::collections::HashMap;
 
+use wire::exchange::{Array, View};
 use wire::{CHANNEL_COUNT, Channel, Instrument, Presence, Symbol};
 
 use crate::book::BookState;
-use crate::topics::{NO_TOPIC, Topics};
+use crate::topics::{NO_TOPIC, Shows, Topics};
 
 const NO_SLOT: u32 = u32::MAX;
+
+/// What stands in for the instrument of topics that are of all.
+fn no_instrument() -> Instrument {
+    Instrument {
+        id: u32::MAX,
+        symbol: Symbol::new("-").expect("a symbol"),
+        base_len: 0,
+        price_exponent: 0,
+        quantity_exponent: 0,
+        tick_size: 0,
+        lot_size: 0,
+        channels: 0,
+    }
+}
 
 /// The channels that are derived here from depth.
 pub(crate) const PARTIAL: [Channel; 3] = [Channel::Depth5, Channel::Depth10, Channel::Depth20];
@@ -25,11 +40,43 @@ pub(crate) struct Slot {
     /// Whether the stream has its data. What comes while it has not is the past.
     presence: Presence,
     topics: [u32; CHANNEL_COUNT],
+    /// Topics of views: those that were ever asked for.
+    views: Vec<(Shows, u32)>,
+    /// Views that are made of its depth at a cadence, by their number there, while somebody is subscribed.
+    pub(crate) timed: Vec<u32>,
     /// `None` if the instrument has no depth.
     pub(crate) book: Option<Box<BookState>>,
 }
 
 impl Slot {
+    fn new(definition: &Instrument) -> Self {
+        Self {
+            definition: *definition,
+            is_defined: false,
+            presence: Presence::Attached,
+            topics: [NO_TOPIC; CHANNEL_COUNT],
+            views: Vec::new(),
+            timed: Vec::new(),
+            book: None,
+        }
+    }
+
+    /// The topic of a view, if it was ever asked for.
+    pub(crate) fn view(&self, view: View) -> Option<u32> {
+        let shows = Shows::View(view);
+        self.views.iter().find(|(known, _)| *known == shows).map(|(_, topic)| *topic)
+    }
+
+    /// The topic that shows this, made now if it was never asked for.
+    fn reach(&mut self, slot: u32, shows: Shows, topics: &mut Topics) -> u32 {
+        let known = self.views.iter().find(|(known, _)| *known == shows);
+        known.map(|(_, topic)| *topic).unwrap_or_else(|| {
+            let topic = topics.add(slot, shows);
+            self.views.push((shows, topic));
+            topic
+        })
+    }
+
     /// The topic of this channel, if the symbol ever had it.
     pub(crate) fn topic(&self, channel: Channel) -> Option<u32> {
         let topic = self.topics[usize::from(channel.code())];
@@ -62,6 +109,8 @@ pub(crate) struct Instruments {
     order: Vec<u32>,
     /// How many of them the stream does not have.
     detached: u32,
+    /// The slot that the topics of arrays are of, once there is one.
+    arrays: Option<u32>,
 }
 
 impl Instruments {
@@ -154,13 +203,7 @@ impl Instruments {
 
     fn add(&mut self, definition: &Instrument) -> u32 {
         let slot = self.len();
-        self.slots.push(Slot {
-            definition: *definition,
-            is_defined: false,
-            presence: Presence::Attached,
-            topics: [NO_TOPIC; CHANNEL_COUNT],
-            book: None,
-        });
+        self.slots.push(Slot::new(definition));
         self.by_symbol.insert(definition.symbol, slot);
         slot
     }
@@ -172,12 +215,35 @@ impl Instruments {
         for channel in Channel::all().filter(|channel| definition.has(*channel)) {
             let topic = &mut known.topics[usize::from(channel.code())];
             if *topic == NO_TOPIC {
-                *topic = topics.add(slot, channel);
+                *topic = topics.add(slot, Shows::channel_of(channel));
             }
         }
         if definition.has(Channel::Depth) && known.book.is_none() {
             known.book = Some(Box::default());
         }
+    }
+
+    /// The topic of what a client may see of this slot: of a channel if the instrument has it, of another
+    /// view if it has the channel that this is made of. That one's topic is made when it is first asked for.
+    pub(crate) fn view_topic(&mut self, slot: u32, view: View, topics: &mut Topics) -> Option<u32> {
+        let known = &mut self.slots[slot as usize];
+        if !known.is_defined || !known.definition.has(view.source()) {
+            return None;
+        }
+        match view {
+            View::Channel(channel) => known.topic(channel),
+            _ => Some(known.reach(slot, Shows::View(view), topics)),
+        }
+    }
+
+    /// The topic of an array. It is of no instrument; its slot is never defined.
+    pub(crate) fn array_topic(&mut self, array: Array, topics: &mut Topics) -> u32 {
+        let slot = *self.arrays.get_or_insert_with(|| {
+            let slot = u32::try_from(self.slots.len()).expect("instruments_max is a 32-bit number");
+            self.slots.push(Slot::new(&no_instrument()));
+            slot
+        });
+        self.slots[slot as usize].reach(slot, Shows::Array(array), topics)
     }
 
     /// An epoch began: nothing is defined, books are empty. Slots stay.

@@ -82,7 +82,12 @@ impl Hub {
             Kind::Data(channel) => {
                 self.break_group();
                 match self.topic_of(tick, channel) {
-                    Some(topic) => drop(self.take(topic, std::slice::from_ref(tick), 0, now_ns)),
+                    Some(topic) => {
+                        let is_new = self.take(topic, std::slice::from_ref(tick), 0, now_ns);
+                        if is_new && channel == Channel::Ticker {
+                            self.make_mini(topic, tick, now_ns);
+                        }
+                    }
                     None => self.refuse_record(),
                 }
             }
@@ -237,6 +242,7 @@ impl Hub {
         self.intake.recovering_until_ns = None;
         self.intake.recovered.clear();
         self.interests.begin_epoch();
+        self.timed.reset();
         self.peers.status = if is_restart { FeedState::Restarted } else { FeedState::Live };
         self.peers.status_number += 1;
         self.peers.urge_all();
@@ -250,6 +256,7 @@ impl Hub {
                 self.counters.definitions += 1;
                 self.market.instruments.set_presence(slot, presence);
                 self.interests.defined(slot);
+                self.begin_waiting(&instrument.symbol);
                 for channel in Channel::all() {
                     if let Some(topic) = self.market.instruments.get(slot).topic(channel) {
                         self.rouse_exact(topic);
@@ -294,7 +301,7 @@ impl Hub {
     }
 
     /// Appends an entry and marks its subscribers. `false` if its number was taken already.
-    fn take(&mut self, topic: u32, ticks: &[Tick], marks: u8, now_ns: u64) -> bool {
+    pub(crate) fn take(&mut self, topic: u32, ticks: &[Tick], marks: u8, now_ns: u64) -> bool {
         let (seq, known) = (ticks[0].seq, self.market.topics.get(topic));
         if seq <= known.head_seq && !self.forget(topic) {
             self.counters.ticks_repeated += ticks.len() as u64;
@@ -311,7 +318,9 @@ impl Hub {
         self.market.append(topic, ticks, marks, now_ns, &mut self.counters);
         let known = self.market.topics.get(topic);
         known.subscribers.mark(&mut self.peers.dirty);
-        self.peers.wildcards[usize::from(known.channel.code())].mark(&mut self.peers.dirty);
+        if !known.is_view() {
+            self.peers.wildcards[usize::from(known.channel.code())].mark(&mut self.peers.dirty);
+        }
         true
     }
 
@@ -354,6 +363,7 @@ impl Hub {
         if !self.take(topic, group, 0, now_ns) {
             return;
         }
+        let at = self.market.topics.get(topic).head;
         let slot = self.market.topics.get(topic).slot;
         let levels_max = self.limits.book_levels_max;
         let Some(book) = &mut self.market.instruments.get_mut(slot).book else { return };
@@ -368,21 +378,25 @@ impl Hub {
             Applied::Broke => self.counters.books_broken += 1,
             Applied::Ahead | Applied::Unsound => {}
         }
+        if !self.market.instruments.get(slot).timed.is_empty() {
+            self.gather(slot, at, now_ns);
+        }
     }
 
     /// Appends the best levels of a sound book as an entry, if somebody is subscribed to that.
-    fn derive(&mut self, topic: u32, now_ns: u64) {
+    pub(crate) fn derive(&mut self, topic: u32, now_ns: u64) {
         let known = self.market.topics.get(topic);
         let Some(levels) = known.channel.partial_levels() else { return };
         let wildcards = &self.peers.wildcards[usize::from(known.channel.code())];
-        if known.subscribers.is_empty() && wildcards.is_empty() {
+        if known.subscribers.is_empty() && (known.is_view() || wildcards.is_empty()) {
             return;
         }
         let Some(book) = &self.market.instruments.get(known.slot).book else { return };
         let mut tick =
             Tick::new(Kind::Data(known.channel), book.head.instrument, book.head.ts_event_ns);
         tick.ts_ring_ns = tick.ts_event_ns + u64::from(book.head.ring_delay_ns);
-        tick.seq = book.head.seq;
+        // A view has no number for what was not told.
+        tick.seq = if known.is_view() { known.head_seq + 1 } else { book.head.seq };
         tick.flags = 0;
         tick.body[1] = book.head.last_update_id;
         let partial = &mut self.intake.partial;

@@ -153,11 +153,13 @@ impl Interests {
 impl Hub {
     /// The next change of interest that the shell was not told yet.
     pub fn next_interest(&mut self) -> Option<Interest> {
+        let (timed, market) = (&self.timed, &self.market);
+        let has_array_of = |channel| timed.has_array_of(channel, market);
         let interests = &mut self.interests;
         if std::mem::take(&mut interests.channels_changed) {
             for channel in Channel::all() {
                 let code = usize::from(channel.code());
-                let is_wanted = !self.peers.wildcards[code].is_empty();
+                let is_wanted = !self.peers.wildcards[code].is_empty() || has_array_of(channel);
                 if std::mem::replace(&mut interests.channels_told[code], is_wanted) != is_wanted {
                     // There may be another.
                     interests.channels_changed = true;

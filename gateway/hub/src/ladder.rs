@@ -47,8 +47,9 @@ impl Hub {
         }
     }
 
-    /// Does what is due by now.
-    pub fn handle_timers(&mut self, now_ns: u64) {
+    /// Does what is due by now. Answers whether somebody's turn may have come by it.
+    pub fn handle_timers(&mut self, now_ns: u64) -> bool {
+        let has_made = self.make_timed(now_ns);
         if self.intake.recovering_until_ns.is_some_and(|until_ns| until_ns <= now_ns) {
             self.handle_recovered(now_ns);
         }
@@ -56,16 +57,18 @@ impl Hub {
             self.counters.timers += 1;
             self.fire(index, now_ns);
         }
+        has_made
     }
 
     /// When [`Hub::handle_timers`] is to be called next, at the latest.
     #[must_use]
     pub fn next_deadline(&self) -> Option<u64> {
-        let timer = self.peers.next_deadline();
-        match self.intake.recovering_until_ns {
-            Some(until_ns) => Some(timer.map_or(until_ns, |timer| timer.min(until_ns))),
-            None => timer,
-        }
+        let deadlines = [
+            self.peers.next_deadline(),
+            self.timed.next_deadline(),
+            self.intake.recovering_until_ns,
+        ];
+        deadlines.into_iter().flatten().min()
     }
 
     /// The next connection that the hub has given up, and why. The shell closes it and calls
@@ -104,7 +107,7 @@ impl Hub {
         self.peers.arm(index, deadline_ns.min(check_ns));
     }
 
-    fn give_up(&mut self, index: u32, code: CloseCode) {
+    pub(crate) fn give_up(&mut self, index: u32, code: CloseCode) {
         self.counters.slow_closes += 1;
         let transfer = self.peers.get_mut(index).map_or(NO_TRANSFER, |conn| {
             conn.phase = Phase::Closing;

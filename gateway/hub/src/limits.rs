@@ -6,6 +6,9 @@
 
 use wire::GROUP_LEVELS_MAX;
 
+use crate::format::{FORMATS, Format, NATIVE};
+use crate::framed::PLACE_BYTES;
+
 /// What one connection costs the hub while it has one topic, in bytes, at most: its slot of one cache
 /// line, four bits in the sets of connections, and its place in a list of subscribers that may be half
 /// full. A test in `connection.rs` holds the slot to its part.
@@ -31,9 +34,10 @@ pub struct Limits {
     /// 13 ticks on average but is one entry in twelve: two ticks an entry. Memory: 120 B each.
     /// There: as with `log_entries`, whichever comes first.
     pub log_ticks: usize,
-    /// Bytes of encoded entries, SBE and JSON: powers of two. A connection at the head reads the last
+    /// Bytes of encoded entries, binary and text: powers of two. A connection at the head reads the last
     /// milliseconds; 16 MiB are 260,000 quotes, and what is overwritten is encoded again at 20 ns.
-    /// Memory: so much for each encoding in use. There: `encodings_again`.
+    /// Memory: so much for each format in use, native or the exchange's; with one of the exchange's,
+    /// 24 B more for each entry of the log. There: `encodings_again`.
     pub arena_bytes: [usize; 2],
     /// Level changes in one depth group; at most the wire's own limit. Memory: 480 KiB for the group
     /// being put together. There: the group is dropped, `groups_broken`, its topic has a hole.
@@ -174,10 +178,20 @@ impl Limits {
         }
     }
 
-    /// The memory of the log and its arenas once they are full, bytes.
+    /// The memory of the log and its arenas once they are full and every format is in use, bytes.
     #[must_use]
-    pub const fn log_bytes(&self) -> usize {
-        self.log_entries * 64 + self.log_ticks * 120 + self.arena_bytes[0] + self.arena_bytes[1]
+    pub fn log_bytes(&self) -> usize {
+        let arenas = Format::ALL.map(|format| self.arena_bytes_of(format));
+        let places = self.log_entries * PLACE_BYTES * (FORMATS - NATIVE);
+        self.log_entries * 64 + self.log_ticks * 120 + arenas.iter().sum::<usize>() + places
+    }
+
+    /// The bytes of the arena of this format.
+    pub(crate) const fn arena_bytes_of(&self, format: Format) -> usize {
+        match format {
+            Format::Sbe | Format::ExchangeSbe => self.arena_bytes[0],
+            Format::Json | Format::ExchangeMillis | Format::ExchangeMicros => self.arena_bytes[1],
+        }
     }
 
     /// Checks that the limits can work together.

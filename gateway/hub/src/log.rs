@@ -1,8 +1,8 @@
 //! The log of one shard: its most recent entries, in the order in which they came.
 //!
 //! An entry is what one sequence number of one topic is: a tick, or all ticks of a depth group. The
-//! log is three rings: entries of fixed size, the ticks they consist of, and, per encoding, the bytes
-//! they were encoded to on first need. Positions of all three only grow. Entries of one topic are
+//! log is three rings: entries of fixed size, the ticks they consist of, and, per format, the bytes they
+//! were encoded to on first need. In the exchange's formats those are whole frames. Positions of all three only grow. Entries of one topic are
 //! linked forward, which is the direction of delivery.
 //!
 //! The log knows nothing of connections: they are cursors that hold positions in it, and an entry is
@@ -12,10 +12,13 @@
 //! Invariants: `tail <= head`; an entry's link is [`NOWHERE`] or a later position; the ticks of an
 //! entry that is there are there, contiguously.
 
-use wire::{Channel, DepthHead, Encoding, Instrument, Side, Tick, flags};
+use wire::frame::{self, SERVER_HEADER_MAX};
+use wire::{Channel, DepthHead, Side, Tick, flags};
 
 use crate::arena::Arena;
 use crate::counters::Counters;
+use crate::format::{Described, FORMATS, Format, NATIVE};
+use crate::framed::Framed;
 use crate::limits::Limits;
 
 /// No position.
@@ -31,9 +34,9 @@ pub(crate) struct Entry {
     pub(crate) taken_ns: u64,
     /// Position of its first tick.
     body: u64,
-    /// Positions in the arenas; meaningful where the length is not 0.
-    encoded_at: [u64; 2],
-    encoded_len: [u32; 2],
+    /// Positions in the arenas of the native formats; meaningful where the length is not 0.
+    encoded_at: [u64; NATIVE],
+    encoded_len: [u32; NATIVE],
     pub(crate) topic: u32,
     ticks: u16,
     pub(crate) marks: u8,
@@ -70,7 +73,9 @@ pub(crate) struct Log {
     tail: u64,
     /// Position of the next tick.
     body_head: u64,
-    arenas: [Arena; 2],
+    arenas: [Arena; FORMATS],
+    /// Where entries are in the arenas of the other formats.
+    framed: Framed,
     /// What is being encoded, before it is copied into an arena.
     scratch: Vec<u8>,
     bids: Vec<(i64, i64)>,
@@ -97,7 +102,8 @@ impl Log {
             head: 0,
             tail: 0,
             body_head: 0,
-            arenas: limits.arena_bytes.map(Arena::new),
+            arenas: Format::ALL.map(|format| Arena::new(limits.arena_bytes_of(format))),
+            framed: Framed::default(),
             scratch: Vec::with_capacity(limits.visit_bytes),
             bids: Vec::new(),
             asks: Vec::new(),
@@ -180,8 +186,8 @@ impl Log {
             next: NOWHERE,
             taken_ns: now_ns,
             body,
-            encoded_at: [0; 2],
-            encoded_len: [0; 2],
+            encoded_at: [0; NATIVE],
+            encoded_len: [0; NATIVE],
             topic,
             ticks: u16::try_from(ticks.len()).expect("groups have at most 4,096 ticks"),
             marks: marks | marks_of(&ticks[0]),
@@ -218,56 +224,76 @@ impl Log {
     pub(crate) fn encoded(
         &mut self,
         at: u64,
-        encoding: Encoding,
-        channel: Channel,
-        instrument: &Instrument,
+        format: Format,
+        described: &Described<'_>,
         counters: &mut Counters,
     ) -> &[u8] {
-        let which = encoding.index();
-        let entry = *self.entry(at);
-        let (mut position, mut len) = (entry.encoded_at[which], entry.encoded_len[which]);
+        let which = format.index();
+        let (mut position, mut len) = self.written(at, self.entry(at), format);
         if len == 0 || self.arenas[which].read(position, len).is_none() {
             counters.encodings += 1;
             counters.encodings_again += u64::from(len != 0);
-            self.encode(at, encoding, channel, instrument);
-            let Some(written) = self.arenas[which].write(&self.scratch) else {
-                return &self.scratch;
+            let start = self.encode(at, format, described);
+            let Some(written) = self.arenas[which].write(&self.scratch[start..]) else {
+                return &self.scratch[start..];
             };
             position = written;
-            len = u32::try_from(self.scratch.len()).expect("arenas are smaller than 4 GiB");
-            let entry = &mut self.entries[index(at, self.entries_max)];
-            entry.encoded_at[which] = position;
-            entry.encoded_len[which] = len;
+            let bytes = self.scratch.len() - start;
+            len = u32::try_from(bytes).expect("arenas are smaller than 4 GiB");
+            let slot = index(at, self.entries_max);
+            if format.is_exchange() {
+                let slots = index(self.entries_max - 1, self.entries_max) + 1;
+                self.framed.set(format, at, slot, slots, (position, len));
+            } else {
+                let entry = &mut self.entries[slot];
+                entry.encoded_at[which] = position;
+                entry.encoded_len[which] = len;
+            }
         }
         self.arenas[which].read(position, len).unwrap_or_default()
     }
 
-    /// Where the entry's bytes are or were, from and to, in the arena of this encoding; `None`: it was
-    /// never encoded.
-    pub(crate) fn place(&self, entry: &Entry, encoding: Encoding) -> Option<(u64, u64)> {
-        let which = encoding.index();
-        let (at, len) = (entry.encoded_at[which], entry.encoded_len[which]);
-        (len != 0).then(|| (at, at + u64::from(len)))
+    /// Position and length of the entry's bytes in the format's arena; a length of 0: they were never
+    /// there.
+    #[inline]
+    fn written(&self, at: u64, entry: &Entry, format: Format) -> (u64, u32) {
+        let which = format.index();
+        if which < NATIVE {
+            (entry.encoded_at[which], entry.encoded_len[which])
+        } else {
+            self.framed.place(format, at, index(at, self.entries_max))
+        }
+    }
+
+    /// Where the bytes of the entry at `at` are or were, from and to, in the arena of this format; `None`:
+    /// it was never encoded.
+    #[inline]
+    pub(crate) fn place(&self, at: u64, entry: &Entry, format: Format) -> Option<(u64, u64)> {
+        let (begin, len) = self.written(at, entry, format);
+        (len != 0).then(|| (begin, begin + u64::from(len)))
     }
 
     /// Whether bytes at this place lie at their arena's front: not behind those before them.
-    pub(crate) const fn is_at_front(&self, at: u64, encoding: Encoding) -> bool {
-        self.arenas[encoding.index()].is_front(at)
+    pub(crate) const fn is_at_front(&self, at: u64, format: Format) -> bool {
+        self.arenas[format.index()].is_front(at)
     }
 
     /// The bytes from one place to another that does not lie before it, nor round the arena's end;
     /// `None` if they were overwritten.
-    pub(crate) fn bytes(&self, encoding: Encoding, from: u64, to: u64) -> Option<&[u8]> {
+    pub(crate) fn bytes(&self, format: Format, from: u64, to: u64) -> Option<&[u8]> {
         let len = u32::try_from(to - from).ok()?;
-        self.arenas[encoding.index()].read(from, len)
+        self.arenas[format.index()].read(from, len)
     }
 
-    /// Writes the entry's bytes to `scratch`.
-    fn encode(&mut self, at: u64, encoding: Encoding, channel: Channel, instrument: &Instrument) {
+    /// Writes the entry's bytes to `scratch`, and answers where they begin there: behind what is left of
+    /// the room for a frame's header.
+    fn encode(&mut self, at: u64, format: Format, described: &Described<'_>) -> usize {
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.clear();
-        if channel.partial_levels().is_none() {
-            encoding.entry(&mut scratch, self.ticks(at), instrument);
+        let payload = if format.is_exchange() { SERVER_HEADER_MAX } else { 0 };
+        scratch.resize(payload, 0);
+        if described.shows.channel().partial_levels().is_none() {
+            format.entry(&mut scratch, self.ticks(at), described, self);
         } else {
             let (mut bids, mut asks) =
                 (std::mem::take(&mut self.bids), std::mem::take(&mut self.asks));
@@ -281,10 +307,18 @@ impl Log {
                 }
             }
             let head = depth_head(&ticks[0]);
-            encoding.partial_depth(&mut scratch, channel, &head, &bids, &asks, instrument);
+            format.partial_depth(&mut scratch, &head, &bids, &asks, described);
             (self.bids, self.asks) = (bids, asks);
         }
+        let payload_bytes = scratch.len() - payload;
+        let start = match scratch.first_chunk_mut() {
+            Some(room) if format.is_exchange() => {
+                frame::write_before(room, format.frame_first(), payload_bytes)
+            }
+            _ => 0,
+        };
         self.scratch = scratch;
+        start
     }
 }
 
@@ -311,9 +345,12 @@ fn marks_of(tick: &Tick) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    use wire::{Kind, Quote, Symbol};
+    use wire::exchange::LegacyTradeIds;
+    use wire::{Instrument, Kind, Quote, Symbol};
 
     use super::*;
+    use crate::instruments::Instruments;
+    use crate::topics::Topics;
 
     fn tiny() -> Log {
         let limits =
@@ -384,9 +421,11 @@ mod tests {
         };
         let (mut log, mut counters) = (tiny(), Counters::default());
         let at = push(&mut log, NOWHERE, &[quote(1)]);
-        let mut encode = |log: &mut Log, at| {
-            log.encoded(at, Encoding::Sbe, Channel::Quote, &instrument, &mut counters).to_vec()
-        };
+        let (mut instruments, mut topics) = (Instruments::default(), Topics::default());
+        instruments.define(&instrument, &mut topics, 1);
+        let described = Described::new(0, &topics, &instruments, LegacyTradeIds::Omit);
+        let mut encode =
+            |log: &mut Log, at| log.encoded(at, Format::Sbe, &described, &mut counters).to_vec();
         let bytes = encode(&mut log, at);
         assert_eq!(bytes.len(), 64);
         assert_eq!(encode(&mut log, at), bytes);

@@ -7,9 +7,11 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use wire::exchange::LegacyTradeIds;
 use wire::{Channel, Instrument, Symbol, Tick};
 
 use crate::counters::Counters;
+use crate::format::Described;
 use crate::instruments::Instruments;
 use crate::limits::Limits;
 use crate::log::{Log, marks};
@@ -42,6 +44,8 @@ pub(crate) struct Market {
     pub(crate) snapshot_bytes: Rc<Cell<usize>>,
     /// Slots whose book may keep an encoded snapshot, oldest first.
     cached: VecDeque<u32>,
+    /// How the exchange's trades are written.
+    pub(crate) trade_ids: LegacyTradeIds,
 }
 
 /// How many books keep an encoded snapshot for who may want the same one.
@@ -61,6 +65,7 @@ impl Market {
             clock_ns: 0,
             snapshot_bytes: Rc::default(),
             cached: VecDeque::new(),
+            trade_ids: LegacyTradeIds::default(),
         }
     }
 
@@ -86,6 +91,11 @@ impl Market {
         if slot.definition.has(channel) { slot.topic(channel) } else { None }
     }
 
+    /// What an entry of a topic is written with, besides its ticks.
+    pub(crate) fn described(&self, topic: u32) -> Described<'_> {
+        Described::new(topic, &self.topics, &self.instruments, self.trade_ids)
+    }
+
     /// The definition of the instrument that a topic is of.
     pub(crate) fn definition(&self, topic: u32) -> &Instrument {
         &self.instruments.get(self.topics.get(topic).slot).definition
@@ -94,6 +104,9 @@ impl Market {
     /// The number of the newest value of a topic, however it is known; 0: none.
     pub(crate) fn newest_seq(&self, topic: u32) -> u64 {
         let known = self.topics.get(topic);
+        if known.is_view() {
+            return known.head_seq;
+        }
         if self.is_book(known.channel) {
             let slot = self.instruments.get(known.slot);
             let book = slot.book.as_ref().map_or(0, |book| book.head.seq);

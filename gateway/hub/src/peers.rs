@@ -7,11 +7,12 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
-use wire::{CHANNEL_COUNT, CloseCode, Encoding, FeedState};
+use wire::{CHANNEL_COUNT, CloseCode, FeedState};
 
 use crate::bits::BitSet;
 use crate::care::{Care, Cares};
 use crate::connection::{ConnId, Connection, NEVER, Phase};
+use crate::format::Format;
 use crate::limits::Limits;
 use crate::pace::Pace;
 use crate::pages::Pages;
@@ -79,7 +80,7 @@ impl Peers {
         self.open
     }
 
-    pub(crate) fn open(&mut self, encoding: Encoding, connections_max: u32) -> Option<ConnId> {
+    pub(crate) fn open(&mut self, format: Format, connections_max: u32) -> Option<ConnId> {
         if self.open >= connections_max {
             return None;
         }
@@ -87,7 +88,7 @@ impl Peers {
         let conn = self.connections.get_mut(index)?;
         *conn = Connection::FREE;
         conn.phase = Phase::Open;
-        conn.encoding = encoding;
+        conn.format = format;
         self.open += 1;
         self.ready.insert(index);
         Some(ConnId(index))

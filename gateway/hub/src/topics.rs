@@ -1,10 +1,12 @@
-//! Topics of a shard: one for each channel that an instrument has.
+//! Topics of a shard: one for each channel that an instrument has, and one for each view of it that
+//! somebody has asked for. A view is made here from a channel; its topic has numbers of its own.
 //!
 //! A topic knows where its entries begin and end in the log, who is subscribed, and keeps its newest
 //! tick once that has left the log: the last value costs one copy per topic that went quiet, not one
 //! per tick. Topics keep their index for the life of the shard, also across epochs.
 
-use wire::{Channel, Tick};
+use wire::exchange::{Array, Stream, View};
+use wire::{Channel, Symbol, Tick};
 
 use crate::log::{Entry, NOWHERE};
 use crate::subscribers::Subscribers;
@@ -12,7 +14,7 @@ use crate::subscribers::Subscribers;
 /// No topic.
 pub(crate) const NO_TOPIC: u32 = u32::MAX;
 
-/// One channel of one instrument.
+/// One channel of one instrument, or one view.
 #[derive(Debug)]
 pub(crate) struct Topic {
     /// Number of the newest entry; 0: none in this epoch.
@@ -25,8 +27,57 @@ pub(crate) struct Topic {
     pub(crate) slot: u32,
     /// Where its last value is kept, or [`NO_TOPIC`] for channels whose last value is the book.
     value: u32,
+    /// The channel, or the one that a view is made from: its rules apply.
     pub(crate) channel: Channel,
+    pub(crate) shows: Shows,
     pub(crate) subscribers: Subscribers,
+}
+
+impl Topic {
+    /// Whether it is made here from another topic's entries, and numbered here.
+    pub(crate) const fn is_view(&self) -> bool {
+        !matches!(self.shows, Shows::View(View::Channel(_)))
+    }
+}
+
+/// What a topic shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shows {
+    /// One instrument's.
+    View(View),
+    /// All instruments together.
+    Array(Array),
+}
+
+impl Shows {
+    /// A channel as feeds have it.
+    pub(crate) const fn channel_of(channel: Channel) -> Self {
+        Self::View(View::Channel(channel))
+    }
+
+    /// The channel whose rules apply.
+    pub(crate) const fn channel(self) -> Channel {
+        match self {
+            Self::View(View::Partial(levels, _)) => levels.channel(),
+            Self::View(view) => match view {
+                View::Channel(channel) => channel,
+                other => other.source(),
+            },
+            Self::Array(array) => array.view().source(),
+        }
+    }
+
+    pub(crate) const fn is_array(self) -> bool {
+        matches!(self, Self::Array(_))
+    }
+
+    /// The stream that shows it of this instrument.
+    pub(crate) const fn stream(self, symbol: Symbol) -> Stream {
+        match self {
+            Self::View(view) => Stream::One(symbol, view),
+            Self::Array(array) => Stream::Array(array),
+        }
+    }
 }
 
 /// The newest value of a topic.
@@ -51,10 +102,12 @@ pub(crate) struct Topics {
 const NO_VALUE: Tick = Tick::new(wire::Kind::Epoch, 0, 0);
 
 impl Topics {
-    pub(crate) fn add(&mut self, slot: u32, channel: Channel) -> u32 {
+    pub(crate) fn add(&mut self, slot: u32, shows: Shows) -> u32 {
+        let channel = shows.channel();
         let index = u32::try_from(self.all.len()).expect("instruments_max bounds topics");
         let is_book = channel == Channel::Depth || channel.partial_levels().is_some();
-        let value = if is_book {
+        // An array is of many ticks: none of them is its value.
+        let value = if is_book || shows.is_array() {
             NO_TOPIC
         } else {
             self.values.push(NO_VALUE);
@@ -67,6 +120,7 @@ impl Topics {
             slot,
             value,
             channel,
+            shows,
             subscribers: Subscribers::default(),
         });
         index
@@ -159,8 +213,8 @@ mod tests {
         let limits = Limits { log_entries: 2, log_ticks: 16, ..Limits::default() };
         let mut log = Log::new(&limits);
         let mut topics = Topics::default();
-        let quiet = topics.add(0, Channel::Quote);
-        let busy = topics.add(0, Channel::Trade);
+        let quiet = topics.add(0, Shows::channel_of(Channel::Quote));
+        let busy = topics.add(0, Shows::channel_of(Channel::Trade));
         let tick = |seq| Tick { seq, ..Tick::new(wire::Kind::Data(Channel::Quote), 0, 0) };
         let mut push = |topics: &mut Topics, topic, seq| {
             while !log.has_room(1) {

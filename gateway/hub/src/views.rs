@@ -4,6 +4,7 @@ use wire::{Channel, Encoding, Instrument, Side};
 
 use crate::connection::{ConnId, NEVER};
 use crate::counters::Counters;
+use crate::format::Format;
 use crate::hub::Hub;
 use crate::limits::Limits;
 
@@ -13,7 +14,7 @@ pub struct ConnView {
     /// Its number.
     pub conn: ConnId,
     /// How its messages are written.
-    pub encoding: Encoding,
+    pub format: Format,
     /// Entries of the log after its cursor, of any topic, when there may be something for it; else 0.
     pub lag_entries: u64,
     /// How long the oldest of them has been in the log, ns.
@@ -58,8 +59,8 @@ impl Hub {
     /// # Panics
     /// If there is no such connection.
     #[must_use]
-    pub fn message_kind(&self, conn: ConnId) -> Encoding {
-        self.peers.get(conn.0).expect("the shell names connections that it opened").encoding
+    pub fn message_kind(&self, conn: ConnId) -> Format {
+        self.peers.get(conn.0).expect("the shell names connections that it opened").format
     }
 
     /// Whether the connection is subscribed to anything: idle time-outs are for those that are not.
@@ -135,7 +136,7 @@ impl Hub {
             let since_ns = if cursor < head { log.entry(cursor).taken_ns } else { now_ns };
             ConnView {
                 conn: ConnId(index),
-                encoding: conn.encoding,
+                format: conn.format,
                 lag_entries: head - cursor,
                 lag_ns: now_ns.saturating_sub(since_ns),
                 blocked_ns: match care.blocked_since_ns {

@@ -36,7 +36,7 @@ pub(super) async fn slowest(admin: &Admin, top: usize) -> Response<Bytes> {
                 "remote": remote,
                 "via": via,
                 "shard": shard,
-                "encoding": connection.view.encoding.name(),
+                "encoding": connection.view.format.name(),
                 "blocked_ms": connection.view.blocked_ns / 1_000_000,
                 "lag_entries": connection.view.lag_entries,
                 "skipped": connection.view.skipped,

@@ -67,7 +67,7 @@ fn shard(report: &ShardReport) -> serde_json::Value {
         .iter()
         .map(|connection| {
             serde_json::json!({
-                "encoding": connection.view.encoding.name(),
+                "encoding": connection.view.format.name(),
                 "blocked_ms": connection.view.blocked_ns / 1_000_000,
                 "lag_entries": connection.view.lag_entries,
                 "skipped": connection.view.skipped,

@@ -1,13 +1,17 @@
 //! What the configuration means for a shard: the process's budgets divided, defaults that follow
 //! from other settings filled in.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hub::{Limits, LimitsError};
 use sys::SocketOptions;
+use wire::exchange::control::ErrorShape;
+use wire::exchange::{LegacyTradeIds, SymbolCase};
 
 use crate::clock::saturating_ns;
 use crate::config::{self, Config, Switch};
+use crate::exchange::{Admissions, ExchangeSettings, Served, ShutdownEvent};
 use crate::proxies::Proxies;
 use crate::publish::PublishSettings;
 use crate::shard::{Echo, SendBackend, ShardSettings, Spin};
@@ -57,7 +61,39 @@ pub(super) fn settings(config: &Config) -> Result<ShardSettings, LimitsError> {
             Switch::Off => Echo::Absent,
         },
         publish: PublishSettings::default(),
+        exchange: exchange(config),
     })
+}
+
+fn exchange(config: &Config) -> ExchangeSettings {
+    ExchangeSettings {
+        served: match config.exchange {
+            Switch::On => Served::Yes,
+            Switch::Off => Served::No,
+        },
+        streams_max: size(config.exchange_streams),
+        message_rate: u32::try_from(config.exchange_message_rate).unwrap_or(u32::MAX),
+        admissions: Arc::new(Admissions::new(
+            u32::try_from(config.exchange_connections).unwrap_or(u32::MAX),
+        )),
+        age_max: Some(config.exchange_age).filter(|age| !age.is_zero()),
+        shutdown_event: match config.exchange_shutdown_event {
+            Switch::On => ShutdownEvent::Sent,
+            Switch::Off => ShutdownEvent::Omitted,
+        },
+        symbol_case: match config.exchange_any_case {
+            Switch::On => SymbolCase::Any,
+            Switch::Off => SymbolCase::Lower,
+        },
+        trade_ids: match config.exchange_trade_ids {
+            Switch::On => LegacyTradeIds::Append,
+            Switch::Off => LegacyTradeIds::Omit,
+        },
+        errors: match config.exchange_flat_errors {
+            Switch::On => ErrorShape::Union,
+            Switch::Off => ErrorShape::Nested,
+        },
+    }
 }
 
 fn limits(config: &Config) -> Limits {

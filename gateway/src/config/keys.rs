@@ -178,6 +178,26 @@ keys! {
         /// How long a drain may take: connections are told and closed one after another over this time.
         drain_window "drain-window": Span<0, 3_600_000> = "10s";
     }
+    "Exchange" {
+        /// Whether `/ws` and `/stream` are served, in the protocol of Binance's spot market streams, so that its clients work by changing a URL.
+        exchange "exchange": Switch = "true";
+        /// The most streams of one connection there.
+        exchange_streams "exchange-streams": Count<1, 65_536> = "1024";
+        /// How many messages, pings and unasked pongs a second a client may send there before it is disconnected with code 1008; 0 is any number.
+        exchange_message_rate "exchange-message-rate": Count<0, 1_000_000> = "5";
+        /// How often one address may connect there in five minutes; more is refused with status 429. 0 is any number.
+        exchange_connections "exchange-connections": Count<0, 1_000_000> = "300";
+        /// How old a connection there may become, less up to a twenty-fourth; it is closed with code 1001 then. 0 is as old as it likes.
+        exchange_age "exchange-age": Span<0, 2_592_000_000> = "24h";
+        /// Whether clients there are told of a drain by `serverShutdown`, which old ones take for something else.
+        exchange_shutdown_event "exchange-shutdown-event": Switch = "true";
+        /// Whether symbols in upper case mean the same there; else their streams are acknowledged and silent, as at the exchange.
+        exchange_any_case "exchange-any-case": Switch = "false";
+        /// Whether trades there have the order ids `b` and `a`, always 0, without which clients from before June 2024 do not read them.
+        exchange_trade_ids "exchange-trade-ids": Switch = "false";
+        /// Whether errors there have code and message once more outside of `error`, where a few clients look for them.
+        exchange_flat_errors "exchange-flat-errors": Switch = "false";
+    }
     "Publishing" {
         /// Who may publish ticks of the instruments that clients write: nobody, whoever is connected, or whoever shows a key of `publish-keys-file` with `auth`. Needs a `bus`.
         publish "publish": Publish = "off";

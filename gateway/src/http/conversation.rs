@@ -17,6 +17,7 @@ use std::task::Poll;
 use bytes::Bytes;
 use fastwebsockets::upgrade::UpgradeFut;
 use http_body_util::Full;
+use hub::Format;
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
@@ -36,19 +37,21 @@ use super::forwarded::Remote;
 use super::front::Front;
 use super::proxy_header;
 use super::upgrade::{self, Refusal, Service};
+use crate::clock::monotonic_ns;
+use crate::exchange;
 use crate::proxies::{ClientAddress, ProxyProtocol};
-use crate::session::{Arrival, Face};
+use crate::session::{Arrival, Face, Opening};
 use crate::shard::counters::Counter;
 use crate::shard::limits::{HTTP_LIFE_MAX, REQUEST_BYTES_MAX, RESUME_PAUSE};
-use crate::sse::{self, Begin, Opening};
+use crate::sse::{self, Begin};
 use crate::tls::TlsSession;
 
 /// What a connection is to become instead of having its next request answered.
 enum Grant {
     /// A WebSocket: the upgrade is complete when hyper has sent the answer.
-    Upgrade(UpgradeFut, Face, Option<ClientAddress>),
+    Upgrade(UpgradeFut, Face, Option<Opening>, Option<ClientAddress>),
     /// An event stream, whose session writes the whole answer.
-    Stream(Box<Opening>, Option<ClientAddress>),
+    Stream(Box<sse::Opening>, Option<ClientAddress>),
 }
 
 type Granted = Rc<RefCell<Option<Grant>>>;
@@ -58,7 +61,7 @@ struct Taken<S> {
     stream: S,
     early: Bytes,
     face: Face,
-    opening: Option<Box<Opening>>,
+    opening: Option<Opening>,
     /// As the request's proxy has it.
     client: Option<ClientAddress>,
 }
@@ -160,12 +163,12 @@ where
     }
     let grant = granted.borrow_mut().take()?;
     match grant {
-        Grant::Upgrade(upgrade, face, client) => {
+        Grant::Upgrade(upgrade, face, opening, client) => {
             // fastwebsockets wraps what hyper hands out; from here on frames are the session's.
             let upgraded = upgrade.await.ok()?.into_inner().into_inner();
             let parts = upgraded.downcast::<TokioIo<S>>().ok()?;
             let (stream, early) = (parts.io.into_inner(), parts.read_buf);
-            Some(Taken { stream, early, face, opening: None, client })
+            Some(Taken { stream, early, face, opening, client })
         }
         Grant::Stream(opening, client) => {
             let parts = connection.into_parts()?;
@@ -173,7 +176,7 @@ where
                 sleep(RESUME_PAUSE).await;
             }
             let (stream, early) = (parts.io.into_inner(), parts.read_buf);
-            let opening = Some(opening);
+            let opening = Some(Opening::Events(opening));
             Some(Taken { stream, early, face: Face::EventStream, opening, client })
         }
     }
@@ -240,18 +243,45 @@ fn grant_upgrade(
         Some(_) if front.is_draining() => Err(Refusal::Draining),
         Some(service) => upgrade::negotiate(&request, service),
     };
-    let accepted = match accepted {
-        Ok(accepted) => accepted,
+    let client = remote.client(request.headers(), &front.settings.proxies);
+    let accepted = accepted.and_then(|accepted| match accepted.face {
+        Face::Exchange(_) => {
+            let (format, opening) = admit(front, &request, remote, client)?;
+            let opening = Some(Opening::Streams(Box::new(opening)));
+            Ok((accepted, Face::Exchange(format), opening))
+        }
+        face => Ok((accepted, face, None)),
+    });
+    let (accepted, face, opening) = match accepted {
+        Ok(granted) => granted,
         Err(refusal) => return refuse(front, refusal),
     };
-    let client = remote.client(request.headers(), &front.settings.proxies);
     let Ok((response, upgrade)) = fastwebsockets::upgrade::upgrade(&mut request) else {
         return refuse(front, Refusal::Key);
     };
-    *granted.borrow_mut() = Some(Grant::Upgrade(upgrade, accepted.face, client));
+    *granted.borrow_mut() = Some(Grant::Upgrade(upgrade, face, opening, client));
     let mut response = response.map(|_| Full::default());
     accepted.add_subprotocol(response.headers_mut());
     response
+}
+
+/// What a request for a connection of the exchange-compatible face asks for, if its client may have one.
+fn admit(
+    front: &Front,
+    request: &Request<Incoming>,
+    remote: Remote,
+    client: Option<ClientAddress>,
+) -> Result<(Format, exchange::Opening), Refusal> {
+    let settings = &front.settings.exchange;
+    let (uri, headers) = (request.uri(), request.headers());
+    let query = uri.query().unwrap_or_default();
+    let opening = exchange::parse(uri.path(), query, headers, settings)?;
+    let address = client.map_or(remote.peer.ip(), |client| client.ip);
+    if settings.admissions.admit(address, monotonic_ns()) {
+        Ok(opening)
+    } else {
+        Err(Refusal::TooManyConnections)
+    }
 }
 
 /// A request that is not about WebSockets.

@@ -5,6 +5,7 @@
 //! none gets JSON, as one that types a URL into a tool expects to read what comes. A client that
 //! offers only others is refused: it would not understand us.
 
+use hub::Format;
 use hyper::header::{
     CONNECTION, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
     SEC_WEBSOCKET_VERSION, UPGRADE,
@@ -12,6 +13,7 @@ use hyper::header::{
 use hyper::{Method, Request, StatusCode, Version};
 use wire::Encoding;
 
+use crate::exchange::{self, Endpoint, Served};
 use crate::session::Face;
 use crate::shard::settings::{Echo, ShardSettings};
 
@@ -19,6 +21,7 @@ use crate::shard::settings::{Echo, ShardSettings};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Service {
     Stream,
+    Exchange,
     Echo,
 }
 
@@ -27,6 +30,9 @@ pub(super) fn service_at(path: &str, settings: &ShardSettings) -> Option<Service
     match path {
         "/v1/stream" => Some(Service::Stream),
         "/v1/echo" if settings.echo == Echo::Served => Some(Service::Echo),
+        _ if settings.exchange.served == Served::Yes && Endpoint::at(path).is_some() => {
+            Some(Service::Exchange)
+        }
         _ => None,
     }
 }
@@ -53,7 +59,7 @@ impl Accepted {
 pub(super) enum Refusal {
     #[error("this is a WebSocket service; the request is not a WebSocket upgrade\n")]
     NotAnUpgrade,
-    #[error("there is no WebSocket service at this path; expected /v1/stream\n")]
+    #[error("there is no WebSocket service at this path; expected /v1/stream, /ws or /stream\n")]
     NoSuchService,
     #[error("a WebSocket upgrade is a GET request of HTTP/1.1\n")]
     Method,
@@ -65,6 +71,10 @@ pub(super) enum Refusal {
     Subprotocol,
     #[error("the gateway is draining; connect to another one or later\n")]
     Draining,
+    #[error("too many connections from this address; come back later\n")]
+    TooManyConnections,
+    #[error(transparent)]
+    Exchange(#[from] exchange::Refusal),
 }
 
 impl Refusal {
@@ -74,6 +84,8 @@ impl Refusal {
             Self::NoSuchService => StatusCode::NOT_FOUND,
             Self::Method | Self::Key | Self::Subprotocol => StatusCode::BAD_REQUEST,
             Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooManyConnections => StatusCode::TOO_MANY_REQUESTS,
+            Self::Exchange(refusal) => refusal.status(),
         }
     }
 
@@ -106,8 +118,14 @@ pub(super) fn negotiate<B>(request: &Request<B>, service: Service) -> Result<Acc
     if !sole(headers, &SEC_WEBSOCKET_KEY).is_some_and(is_key) {
         return Err(Refusal::Key);
     }
-    if service == Service::Echo {
-        return Ok(Accepted { face: Face::Echo, subprotocol: None });
+    match service {
+        Service::Echo => return Ok(Accepted { face: Face::Echo, subprotocol: None }),
+        // Which of its formats, the face says.
+        Service::Exchange => {
+            let face = Face::Exchange(Format::ExchangeMillis);
+            return Ok(Accepted { face, subprotocol: None });
+        }
+        Service::Stream => {}
     }
     let mut is_offered = false;
     for offer in headers.get_all(SEC_WEBSOCKET_PROTOCOL) {

@@ -23,13 +23,30 @@ pub(crate) enum Verdict {
 /// Rate and burst.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Allowance {
-    /// Tokens a second. The burst is twice as many; so is the debt that counts as a flood.
-    pub(crate) rate: u32,
+    /// Tokens a second.
+    rate: u32,
+    /// Tokens that a bucket holds; as many are the debt that counts as a flood.
+    burst: u32,
 }
 
 impl Allowance {
+    /// So many a second, in bursts of twice as many.
+    pub(crate) const fn of_rate(rate: u32) -> Self {
+        Self { rate, burst: rate.saturating_mul(2) }
+    }
+
+    /// So many a second, and no more of them at once.
+    pub(crate) const fn without_bursts(rate: u32) -> Self {
+        Self { rate, burst: rate }
+    }
+
+    /// Tokens a second.
+    pub(crate) const fn rate(self) -> u32 {
+        self.rate
+    }
+
     const fn burst_milli(self) -> i64 {
-        self.rate as i64 * 2000
+        self.burst as i64 * 1000
     }
 }
 
@@ -76,7 +93,7 @@ impl Bucket {
 mod tests {
     use super::*;
 
-    const ALLOWANCE: Allowance = Allowance { rate: 100 };
+    const ALLOWANCE: Allowance = Allowance::of_rate(100);
 
     #[test]
     fn a_thousand_commands_a_second_are_a_flood_within_the_first_second() {

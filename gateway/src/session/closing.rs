@@ -11,6 +11,7 @@ use wire::CloseCode;
 use super::sessions::{NO_SLOT, Sessions, to_ms};
 use super::{Face, Phase, frame};
 use crate::clock::saturating_ns;
+use crate::exchange::{self, Farewell};
 use crate::shard::counters::Counter;
 use crate::sse;
 
@@ -29,18 +30,39 @@ impl Sessions {
         if session.phase != Phase::Open {
             return;
         }
-        self.tally.counters.count(counter_of(code));
-        self.replies.clear();
-        let phase = match session.face {
+        let counter = counter_of(code);
+        match session.face {
             Face::EventStream => {
+                self.tally.counters.count(counter);
+                self.replies.clear();
                 sse::write_close(&mut self.replies, code);
-                Phase::Finishing
+                self.begin_close(slot, Phase::Finishing, hub, now_ns);
             }
             Face::Native(_) | Face::Echo => {
-                frame::append_close(&mut self.replies, code);
-                phase
+                let farewell = Farewell { code: code.code(), reason: code.reason(), counter };
+                self.part(slot, farewell, phase, hub, now_ns);
             }
-        };
+            Face::Exchange(_) => {
+                self.part(slot, exchange::farewell(code, counter), phase, hub, now_ns);
+            }
+        }
+    }
+
+    /// Closes a WebSocket session with a code and a reason.
+    pub(super) fn part(
+        &mut self,
+        slot: u32,
+        farewell: Farewell,
+        phase: Phase,
+        hub: &mut Hub,
+        now_ns: u64,
+    ) {
+        if self.table.get(slot).is_none_or(|session| session.phase != Phase::Open) {
+            return;
+        }
+        self.tally.counters.count(farewell.counter);
+        self.replies.clear();
+        frame::append_close(&mut self.replies, farewell.code, farewell.reason);
         self.begin_close(slot, phase, hub, now_ns);
     }
 

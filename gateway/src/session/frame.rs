@@ -4,9 +4,7 @@
 //! exists is one a client may send: masked, no reserved bits, control frames short and whole.
 
 use wire::CloseCode;
-
-/// The longest header that a server writes.
-pub(crate) const SERVER_HEADER_MAX: usize = 10;
+pub(crate) use wire::frame::SERVER_HEADER_MAX;
 
 /// The longest header that a client writes: the server's and a mask.
 pub(crate) const CLIENT_HEADER_MAX: usize = 14;
@@ -171,20 +169,7 @@ pub(crate) fn write_before(
     payload_bytes: usize,
 ) -> usize {
     let first = opcode as u8 | if fin == Fin::Last { 0x80 } else { 0 };
-    if let Ok(short) = u8::try_from(payload_bytes)
-        && short < 126
-    {
-        room[8..].copy_from_slice(&[first, short]);
-        8
-    } else if let Ok(length) = u16::try_from(payload_bytes) {
-        room[6..8].copy_from_slice(&[first, 126]);
-        room[8..].copy_from_slice(&length.to_be_bytes());
-        6
-    } else {
-        room[..2].copy_from_slice(&[first, 127]);
-        room[2..].copy_from_slice(&(payload_bytes as u64).to_be_bytes());
-        0
-    }
+    wire::frame::write_before(room, first, payload_bytes)
 }
 
 /// Appends a whole frame.
@@ -196,10 +181,10 @@ pub(crate) fn append(out: &mut Vec<u8>, opcode: Opcode, fin: Fin, payload: &[u8]
 }
 
 /// Appends a close frame.
-pub(crate) fn append_close(out: &mut Vec<u8>, code: CloseCode) {
+pub(crate) fn append_close(out: &mut Vec<u8>, code: u16, reason: &str) {
     let mut payload = [0; CONTROL_MAX];
-    let reason = code.reason().as_bytes();
-    payload[..2].copy_from_slice(&code.code().to_be_bytes());
+    let reason = reason.as_bytes();
+    payload[..2].copy_from_slice(&code.to_be_bytes());
     payload[2..2 + reason.len()].copy_from_slice(reason);
     append(out, Opcode::Close, Fin::Last, &payload[..2 + reason.len()]);
 }
@@ -261,19 +246,6 @@ mod tests {
             assert_eq!((header.payload_bytes, header.header_bytes), (length, bytes.len()));
             assert_eq!((header.opcode, header.fin), (Opcode::Binary, Fin::Last));
             assert_eq!(header.mask, [1, 2, 3, 4]);
-        }
-    }
-
-    #[test]
-    fn a_header_is_written_right_before_its_payload() {
-        for (length, expected) in [
-            (5usize, vec![0x82, 5]),
-            (126, vec![0x82, 126, 0, 126]),
-            (70_000, vec![0x82, 127, 0, 0, 0, 0, 0, 1, 0x11, 0x70]),
-        ] {
-            let mut room = [0; SERVER_HEADER_MAX];
-            let start = write_before(&mut room, Opcode::Binary, Fin::Last, length);
-            assert_eq!(&room[start..], expected);
         }
     }
 

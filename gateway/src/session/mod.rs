@@ -11,6 +11,7 @@
 mod bucket;
 mod closing;
 mod event_stream;
+mod exchange;
 mod frame;
 mod group;
 mod inbound;
@@ -28,7 +29,7 @@ mod wheel;
 use std::net::TcpStream;
 
 use bytes::Bytes;
-use hub::ConnId;
+use hub::{ConnId, Format};
 use wire::Encoding;
 
 pub(crate) use frame::{Fin, Opcode, SERVER_HEADER_MAX, append};
@@ -40,7 +41,7 @@ use outbound::Outbound;
 use transport::Transport;
 
 use crate::proxies::ClientAddress;
-use crate::sse::Opening;
+use crate::sse;
 use crate::tls::TlsSession;
 
 /// What a connection speaks.
@@ -50,8 +51,18 @@ pub(crate) enum Face {
     Native(Encoding),
     /// Events of the native protocol in an HTTP response that does not end; nothing is received.
     EventStream,
+    /// The exchange's protocol over WebSocket.
+    Exchange(Format),
     /// Nothing above WebSocket: messages are echoed.
     Echo,
+}
+
+/// What a session was asked for in its request; the others ask in messages.
+pub(crate) enum Opening {
+    /// An event stream.
+    Events(Box<sse::Opening>),
+    /// Streams of the exchange's protocol.
+    Streams(Box<crate::exchange::Opening>),
 }
 
 /// A connection whose handshake is complete.
@@ -59,8 +70,7 @@ pub(crate) struct Arrival {
     pub(crate) socket: TcpStream,
     pub(crate) tls: Option<Box<TlsSession>>,
     pub(crate) face: Face,
-    /// What an event stream was asked for with; the others ask in messages.
-    pub(crate) opening: Option<Box<Opening>>,
+    pub(crate) opening: Option<Opening>,
     /// What the client sent behind its handshake.
     pub(crate) early: Bytes,
     /// Where the client is, if a proxy said so.
@@ -87,6 +97,8 @@ pub(crate) struct Session {
     subscribed_ms: u32,
     /// When it is closed, answered or not: while it is closing.
     close_by_ms: u32,
+    /// When it will have lived long enough; only in the exchange's face.
+    ends_ms: u32,
     face: Face,
     phase: Phase,
     /// Whether it waits for the socket to take more: not visited, in the hub's list of blocked ones.

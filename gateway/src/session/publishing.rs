@@ -71,7 +71,7 @@ impl Publishers {
 }
 
 const fn allowance(settings: &PublishSettings) -> Allowance {
-    Allowance { rate: settings.ticks_per_second }
+    Allowance::of_rate(settings.ticks_per_second)
 }
 
 impl Sessions {
@@ -105,7 +105,7 @@ impl Sessions {
         } else {
             self.tally.counters.count(Counter::AuthRefused);
             // Guessing is as dear as talking nonsense.
-            let allowance = self.allowance();
+            let allowance = Allowance::of_rate(self.settings.command_rate);
             if let Some(session) = self.table.get_mut(slot) {
                 session.bucket.take(allowance, MALFORMED_COST, to_ms(now_ns));
             }

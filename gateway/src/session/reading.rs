@@ -13,23 +13,31 @@ use super::inbound::{Unit, Units};
 use super::sessions::{Sessions, to_ms};
 use super::transport::Received;
 use super::{Face, Fin, Opcode, Phase, append};
+use crate::exchange::Farewell;
 use crate::native;
 use crate::shard::counters::Counter;
 use crate::shard::limits::{ECHO_BYTES_MAX, MALFORMED_COST, OUTBOUND_BYTES_MAX};
 
 /// What is to be done with a session after a unit of its input.
-enum After {
+pub(super) enum After {
     /// The next one.
     Next,
     /// Close it.
     Close(CloseCode, Phase),
+    /// Close it with what its face says.
+    Part(Farewell),
     /// Answer its close frame.
     AnswerClose(Option<u16>),
 }
 
 impl Sessions {
-    pub(super) fn allowance(&self) -> Allowance {
-        Allowance { rate: self.settings.command_rate }
+    pub(super) fn allowance(&self, face: Face) -> Allowance {
+        match face {
+            Face::Exchange(_) => Allowance::without_bursts(self.settings.exchange.message_rate),
+            Face::Native(_) | Face::EventStream | Face::Echo => {
+                Allowance::of_rate(self.settings.command_rate)
+            }
+        }
     }
 
     /// Reads what a session's share of a turn allows.
@@ -51,7 +59,10 @@ impl Sessions {
                 }
             };
             if bytes > 0 {
-                session.heard_ms = to_ms(now_ns);
+                // Of a client of the exchange's protocol only a pong counts.
+                if !matches!(session.face, Face::Exchange(_)) {
+                    session.heard_ms = to_ms(now_ns);
+                }
                 self.tally.counters.add(Counter::BytesReceived, bytes);
                 self.take(slot, &mut buffer[..bytes], hub, now_ns);
             }
@@ -109,7 +120,9 @@ impl Sessions {
             let (units, message_max) = match session.face {
                 // It has said everything in its request.
                 Face::EventStream => return,
-                Face::Native(_) => (Units::Messages, wire::command::COMMAND_BYTES_MAX),
+                Face::Native(_) | Face::Exchange(_) => {
+                    (Units::Messages, wire::command::COMMAND_BYTES_MAX)
+                }
                 Face::Echo => (Units::Fragments, ECHO_BYTES_MAX),
             };
             if matches!(session.phase, Phase::Finishing | Phase::Finished) {
@@ -130,6 +143,11 @@ impl Sessions {
                 After::Close(code, phase) => {
                     self.push_replies(slot, hub, now_ns);
                     self.close(slot, code, phase, hub, now_ns);
+                    self.replies.clear();
+                }
+                After::Part(farewell) => {
+                    self.push_replies(slot, hub, now_ns);
+                    self.part(slot, farewell, Phase::AwaitingClose, hub, now_ns);
                     self.replies.clear();
                 }
                 After::AnswerClose(code) => {
@@ -155,9 +173,16 @@ impl Sessions {
         hub: &mut Hub,
         now_ns: u64,
     ) -> After {
-        let allowance = self.allowance();
-        let Some(session) = self.table.get_mut(slot) else { return After::Next };
+        let Some(session) = self.table.get(slot) else { return After::Next };
         let (face, phase) = (session.face, session.phase);
+        let allowance = self.allowance(face);
+        if let Face::Exchange(format) = face
+            && phase == Phase::Open
+            && unit.opcode != Opcode::Close
+        {
+            return self.handle_exchange(slot, unit, input, format, hub, now_ns);
+        }
+        let Some(session) = self.table.get_mut(slot) else { return After::Next };
         let publishers = match self.settings.publish.is_on() {
             true => native::Publishers::Some,
             false => native::Publishers::None,
@@ -204,7 +229,7 @@ impl Sessions {
                     }
                     Verdict::Refused => {
                         self.tally.counters.count(Counter::CommandsRefused);
-                        let rate = allowance.rate;
+                        let rate = allowance.rate();
                         let msg = format_args!("at most {rate} commands a second");
                         reply::error(&mut self.reply, None, ErrorCode::TooManyCommands, msg);
                     }
@@ -226,7 +251,7 @@ impl Sessions {
 
     /// Counts a command, and does what the hub does not do.
     fn finish_command(&mut self, slot: u32, handled: native::Handled, now_ns: u64) {
-        let allowance = self.allowance();
+        let allowance = Allowance::of_rate(self.settings.command_rate);
         match handled {
             native::Handled::Malformed => {
                 self.tally.counters.count(Counter::CommandsMalformed);

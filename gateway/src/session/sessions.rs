@@ -20,7 +20,7 @@ use super::publishing::Publishers;
 use super::table::Table;
 use super::transport::{Sent, Transport};
 use super::wheel::Wheel;
-use super::{Arrival, Face, Fin, Opcode, Phase, Session, append};
+use super::{Arrival, Face, Fin, Opcode, Opening, Phase, Session, append};
 use crate::native;
 use crate::proxies::ClientAddress;
 use crate::shard::counters::{Counter, Counters, Histograms};
@@ -168,6 +168,7 @@ impl Sessions {
         let conn = match face {
             Face::Native(encoding) => Some(hub.connect(encoding, now_ns)),
             Face::EventStream => Some(hub.connect(Encoding::Json, now_ns)),
+            Face::Exchange(format) => Some(hub.connect(format, now_ns)),
             Face::Echo => None,
         };
         let refused = matches!(conn, Some(Err(_)));
@@ -176,13 +177,14 @@ impl Sessions {
             transport: Transport::new(socket, tls),
             inbound: Inbound::default(),
             outbound: Outbound::default(),
-            bucket: Bucket::full(self.allowance(), now_ms),
+            bucket: Bucket::full(self.allowance(face), now_ms),
             conn,
             heard_ms: now_ms,
             sent_ms: now_ms,
             pinged_ms: now_ms,
             subscribed_ms: now_ms,
             close_by_ms: now_ms,
+            ends_ms: now_ms,
             face,
             phase: Phase::Open,
             is_blocked: false,
@@ -206,9 +208,13 @@ impl Sessions {
             self.lose(slot, hub);
             return slot;
         }
-        if let Some(opening) = opening {
-            self.begin_stream(slot, *opening, hub, now_ns);
-            return slot;
+        match opening {
+            Some(Opening::Events(opening)) => {
+                self.begin_stream(slot, *opening, hub, now_ns);
+                return slot;
+            }
+            Some(Opening::Streams(opening)) => self.begin_exchange(slot, *opening, hub, now_ns),
+            None => {}
         }
         if refused {
             self.close(slot, CloseCode::Overloaded, Phase::AwaitingClose, hub, now_ns);
@@ -337,7 +343,7 @@ impl Sessions {
             self.tally.counters.count(match session.face {
                 // It has no other way to end.
                 Face::EventStream => Counter::CloseByPeer,
-                Face::Native(_) | Face::Echo => Counter::ConnectionsLost,
+                Face::Native(_) | Face::Exchange(_) | Face::Echo => Counter::ConnectionsLost,
             });
         }
         self.remove(slot, hub);

@@ -3,6 +3,7 @@
 use hub::Hub;
 use wire::CloseCode;
 
+use super::exchange::left_ms;
 use super::sessions::{Sessions, to_ms};
 use super::{Face, Fin, Opcode, Phase, Session, append};
 use crate::clock::realtime_ns;
@@ -11,21 +12,24 @@ use crate::shard::counters::Counter;
 use crate::shard::settings::ShardSettings;
 
 /// The settings' spans in ms.
-struct Spans {
+pub(super) struct Spans {
     heartbeat: u32,
-    ping: u32,
-    pong: u32,
+    pub(super) ping: u32,
+    pub(super) pong: u32,
     idle: u32,
+    /// Whether sessions of the exchange's face are too old some day.
+    is_aging: bool,
 }
 
 impl Spans {
-    fn new(settings: &ShardSettings) -> Self {
+    pub(super) fn new(settings: &ShardSettings) -> Self {
         let ms = |span: std::time::Duration| u32::try_from(span.as_millis()).unwrap_or(u32::MAX);
         Self {
             heartbeat: ms(settings.heartbeat).max(1),
             ping: ms(settings.ping_interval).max(1),
             pong: ms(settings.pong_timeout).max(1),
             idle: ms(settings.idle_timeout).max(1),
+            is_aging: settings.exchange.age_max.is_some(),
         }
     }
 
@@ -38,6 +42,15 @@ impl Spans {
             return self.heartbeat.saturating_sub(due).max(1);
         }
         let mut next = self.pong.saturating_sub(since(session.heard_ms));
+        if matches!(session.face, Face::Exchange(_)) {
+            if !session.is_blocked {
+                next = next.min(self.ping.saturating_sub(since(session.pinged_ms)));
+            }
+            if self.is_aging {
+                next = next.min(left_ms(session.ends_ms, now_ms));
+            }
+            return next.max(1);
+        }
         // A ping is due an interval after the last sign of life, or after the last ping.
         let quiet = since(session.heard_ms).min(since(session.pinged_ms));
         next = next.min(self.ping.saturating_sub(quiet));
@@ -83,9 +96,8 @@ impl Sessions {
         let now_ms = to_ms(now_ns);
         let Some(session) = self.table.get_mut(slot) else { return };
         if session.phase != Phase::Open {
-            let left_ms = session.close_by_ms.wrapping_sub(now_ms);
-            // A deadline that has passed is a difference that wrapped.
-            if left_ms == 0 || left_ms > u32::MAX / 2 {
+            let left_ms = left_ms(session.close_by_ms, now_ms);
+            if left_ms == 0 {
                 self.cut(slot, hub);
             } else {
                 self.wheel.schedule(slot, now_ns / 1_000_000 + u64::from(left_ms));
@@ -94,6 +106,9 @@ impl Sessions {
         }
         if session.face == Face::EventStream {
             return self.look_at_stream(slot, spans.heartbeat, hub, now_ns);
+        }
+        if matches!(session.face, Face::Exchange(_)) {
+            return self.look_at_exchange(slot, spans, hub, now_ns);
         }
         let silent_ms = now_ms.wrapping_sub(session.heard_ms);
         if silent_ms >= spans.pong {

@@ -149,7 +149,9 @@ pub(super) fn gather(
             room + write_before(header, native::opcode(encoding), Fin::Last, payload_bytes)
         }
         Face::EventStream if payload_bytes > 0 => sse::frame(out, payload, conn, hub),
-        Face::Native(_) | Face::EventStream | Face::Echo => {
+        // Each of its events is a frame already.
+        Face::Exchange(_) if payload_bytes > 0 => payload,
+        Face::Native(_) | Face::EventStream | Face::Exchange(_) | Face::Echo => {
             out.truncate(room);
             room
         }

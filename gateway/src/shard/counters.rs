@@ -51,6 +51,7 @@ counters! {
     HttpErrors "http_errors" "HTTP connections that ended with a malformed request or an error.";
     UpgradesRefused "upgrades_refused" "WebSocket upgrades refused with an HTTP error.";
     SessionsOpened "sessions_opened" "Sessions opened, over WebSocket and as event streams.";
+    ExchangeSessions "exchange_sessions" "Sessions of the exchange-compatible face, opened.";
     EventStreams "event_streams" "Sessions that are event streams, opened.";
     EventStreamsRefused "event_streams_refused" "Event streams refused with an HTTP error.";
     SessionsClosed "sessions_closed" "Sessions ended, for whatever reason.";
@@ -59,9 +60,11 @@ counters! {
     CloseProtocol "closed_protocol" "Sessions closed with 1002 or 1003: frames against the protocol.";
     CloseInvalidText "closed_invalid_text" "Sessions closed with 1007: text that is not UTF-8.";
     CloseTooBig "closed_too_big" "Sessions closed with 1009: a message over the limit.";
-    CloseFlood "closed_flood" "Sessions closed with 4501: too many commands, control frames or errors.";
-    CloseSlow "closed_slow" "Sessions closed with 4000: too slow for too long.";
-    CloseTimeout "closed_timeout" "Sessions closed with 4004: neither pong nor command in time.";
+    CloseFlood "closed_flood" "Sessions closed with 4501, or 1008 in the exchange-compatible face: too many commands, control frames or errors.";
+    CloseInvalidRequest "closed_invalid_request" "Sessions of the exchange-compatible face closed with 1008: a message that is no request.";
+    CloseAged "closed_aged" "Sessions of the exchange-compatible face closed with 1001: as old as they may become.";
+    CloseSlow "closed_slow" "Sessions closed with 4000, or 1008 in the exchange-compatible face: too slow for too long.";
+    CloseTimeout "closed_timeout" "Sessions closed with 4004, or 1008 in the exchange-compatible face: no sign of life in time.";
     CloseIdle "closed_idle" "Sessions closed with 4005: without a subscription for too long.";
     CloseDrain "closed_drain" "Sessions closed with 4001 or 1001 because the gateway drains or stops.";
     CloseOther "closed_other" "Sessions closed by the gateway for another reason.";

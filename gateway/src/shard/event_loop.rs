@@ -76,7 +76,9 @@ impl EventLoop {
         let ShardSpec { index, settings, tls, routes, publish, .. } = spec;
         let poll = PollSet::new(EVENTS_PER_TURN)?;
         poll.add(&*link.waker, WAKER)?;
-        let hub = Rc::new(RefCell::new(Hub::new(settings.hub)));
+        let mut hub = Hub::new(settings.hub);
+        hub.use_trade_ids(settings.exchange.trade_ids);
+        let hub = Rc::new(RefCell::new(hub));
         let front = Front::new(index, Arc::clone(&settings), routes, Rc::clone(&hub), tls);
         let mut sessions = Sessions::new(Arc::clone(&settings), monotonic_ns());
         if let Some(port) = publish {
@@ -150,7 +152,7 @@ impl EventLoop {
         if let Some(table) = &self.interest {
             table.tell(std::iter::from_fn(|| hub.next_interest()));
         }
-        hub.handle_timers(now_ns);
+        let has_made = hub.handle_timers(now_ns);
         self.sessions.handle_time(hub, now_ns);
         self.sessions.close_slow(hub, now_ns);
         if let Some(draining) = self.draining.as_mut() {
@@ -164,7 +166,7 @@ impl EventLoop {
             sys::give_back();
         }
 
-        let is_waited_for = self.sessions.has_queue() || self.front.has_tls_waiting();
+        let is_waited_for = has_made || self.sessions.has_queue() || self.front.has_tls_waiting();
         if records + visits + events + arrivals == 0 && !is_waited_for {
             return Turn::Idle;
         }
@@ -248,7 +250,7 @@ impl EventLoop {
                 Control::Tls(config) => self.front.use_tls(config),
                 Control::Directory(directory) => self.sessions.use_directory(directory),
                 Control::Published(settlement) => self.sessions.settle(&settlement, hub, now_ns),
-                Control::Drain(window) => self.drain(window, now_ns),
+                Control::Drain(window) => self.drain(window, hub, now_ns),
                 Control::Report { top, reply } => {
                     // Whoever asked may have given up.
                     let _ = reply.send(self.report(top, hub));
@@ -259,13 +261,14 @@ impl EventLoop {
         Turn::Busy
     }
 
-    fn drain(&mut self, window: Duration, now_ns: u64) {
+    fn drain(&mut self, window: Duration, hub: &mut Hub, now_ns: u64) {
         if let Some(accepting) = self.accepting.take() {
             accepting.abort();
         }
         self.front.drain();
         if self.draining.is_none() {
             tracing::info!(shard = self.index, sessions = self.sessions.len(), "draining");
+            self.sessions.announce_shutdown(hub, now_ns);
             self.draining = Some(Draining::new(window, self.sessions.len(), now_ns));
         }
     }

@@ -51,9 +51,9 @@ pub(crate) const HANDSHAKES_MAX: usize = 1024;
 /// to 1 ms (RSA), which ticks wait for. The others wait for their turn, within their time-out.
 pub(crate) const TLS_HANDSHAKES_PER_TURN: usize = 4;
 
-/// The most bytes of a request's head, and of a connection's HTTP buffers. There: 431 or 400,
-/// `http_errors`.
-pub(crate) const REQUEST_BYTES_MAX: usize = 16 * 1024;
+/// The most bytes of a request's head, and of a connection's HTTP buffers: the exchange's clients name
+/// up to 1,024 streams in theirs, which is 25 KB. There: 431 or 400, `http_errors`.
+pub(crate) const REQUEST_BYTES_MAX: usize = 64 * 1024;
 
 /// The longest life of a connection that never upgrades: pages and snapshots are small.
 /// `handshakes_timed_out`.

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use sys::SocketOptions;
 
-use crate::publish::PublishSettings;
-
+use crate::exchange::ExchangeSettings;
 use crate::proxies::Proxies;
+use crate::publish::PublishSettings;
 
 /// Settings of one shard. All shards of a process have the same.
 #[derive(Clone, Debug)]
@@ -50,6 +50,8 @@ pub struct ShardSettings {
     pub echo: Echo,
     /// Who may publish, and how much.
     pub publish: PublishSettings,
+    /// The exchange-compatible face.
+    pub exchange: ExchangeSettings,
 }
 
 /// Origins (RFC 6454) other than our own whose pages browsers let read answers over plain HTTP.
@@ -120,6 +122,7 @@ impl Default for ShardSettings {
             proxies: Proxies::default(),
             echo: Echo::Absent,
             publish: PublishSettings::default(),
+            exchange: ExchangeSettings::default(),
         }
     }
 }

@@ -22,6 +22,12 @@ pub struct Subscriber {
     stream: TcpStream,
     inbox: Vec<u8>,
     fragments: Vec<u8>,
+    /// Whether pings are answered.
+    pub answers_pings: bool,
+    /// The payload of the last pong.
+    pub last_pong: Vec<u8>,
+    /// The reason in the close frame.
+    pub close_reason: String,
 }
 
 impl Subscriber {
@@ -64,7 +70,20 @@ impl Subscriber {
         // The accept value that RFC 6455, section 1.3, derives from the key above.
         assert!(head.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "wrong accept value: {head}");
         inbox.drain(..end);
-        Self { stream, inbox, fragments: Vec::new() }
+        Self {
+            stream,
+            inbox,
+            fragments: Vec::new(),
+            answers_pings: true,
+            last_pong: Vec::new(),
+            close_reason: String::new(),
+        }
+    }
+
+    /// The socket, for its options.
+    #[must_use]
+    pub const fn socket(&self) -> &TcpStream {
+        &self.stream
     }
 
     /// Sends a text message.
@@ -125,10 +144,13 @@ impl Subscriber {
                 match first & 0x0f {
                     0x8 => {
                         let code = payload.first_chunk().map_or(1005, |b| u16::from_be_bytes(*b));
+                        let reason = payload.get(2..).unwrap_or_default();
+                        self.close_reason = String::from_utf8_lossy(reason).into_owned();
                         return Some(Message::Close(code));
                     }
-                    0x9 => self.send_frame(0x8a, &payload),
-                    0xa => {}
+                    0x9 if self.answers_pings => self.send_frame(0x8a, &payload),
+                    0x9 => {}
+                    0xa => self.last_pong = payload,
                     _ => {
                         let whole = if self.fragments.is_empty() && first & 0x80 != 0 {
                             Some((first & 0x0f, payload))

@@ -13,6 +13,7 @@ pub mod decimal;
 mod encoding;
 mod event;
 pub mod exchange;
+pub mod frame;
 pub mod image;
 mod instrument;
 mod interval;

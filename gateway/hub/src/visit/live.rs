@@ -271,7 +271,8 @@ impl Collector<'_> {
                 None if has_wildcards => {
                     let known = self.market.topics.get(topic);
                     let wildcard = wildcards[usize::from(known.channel.code())];
-                    (wildcard != NO_WILDCARD).then(|| At::All(u32::from(wildcard), known.slot))
+                    let is_its_own = wildcard != NO_WILDCARD && !known.is_view();
+                    is_its_own.then(|| At::All(u32::from(wildcard), known.slot))
                 }
                 None => None,
             };

@@ -4,7 +4,7 @@
 //! book after the change set is the venue's after that group. Too many changes are not merged: a
 //! snapshot is shared between clients, a merge is made for one.
 
-use wire::{DepthHead, Encoding, GapReason, Side, Tick};
+use wire::{DepthHead, GapReason, Side, Tick};
 
 use super::state::At;
 use super::{Collector, Flow};
@@ -25,8 +25,8 @@ struct Change {
 pub(crate) struct Merge {
     bids: Vec<Change>,
     asks: Vec<Change>,
-    bid_levels: Vec<(i64, i64)>,
-    ask_levels: Vec<(i64, i64)>,
+    pub(crate) bid_levels: Vec<(i64, i64)>,
+    pub(crate) ask_levels: Vec<(i64, i64)>,
 }
 
 /// What became of a merge.
@@ -43,16 +43,17 @@ pub(super) enum Merged {
 }
 
 impl Merge {
-    fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.bids.clear();
         self.asks.clear();
     }
 
-    fn len(&self) -> usize {
+    /// Changes added.
+    pub(crate) fn len(&self) -> usize {
         self.bids.len() + self.asks.len()
     }
 
-    fn add(&mut self, ticks: &[Tick]) {
+    pub(crate) fn add(&mut self, ticks: &[Tick]) {
         for level in ticks.iter().flat_map(Tick::depth_levels) {
             let age = u32::try_from(self.len()).unwrap_or(u32::MAX);
             let change = Change { price: level.price, quantity: level.quantity, age };
@@ -64,7 +65,7 @@ impl Merge {
     }
 
     /// Keeps the newest change of each price, best prices first.
-    fn reduce(&mut self) {
+    pub(crate) fn reduce(&mut self) {
         self.bids.sort_unstable_by_key(|change| {
             (std::cmp::Reverse(change.price), std::cmp::Reverse(change.age))
         });
@@ -116,20 +117,21 @@ impl Collector<'_> {
     fn send_merged(&mut self, at: At, topic: u32, first: u64, newest: u64) -> Merged {
         let progress = self.progress(at);
         let levels = self.merge.bid_levels.len() + self.merge.ask_levels.len();
-        let per_level = if self.message.encoding == Encoding::Sbe { 16 } else { 48 };
+        let per_level = self.message.format.level_bytes();
         if self.room(256 + levels * per_level + self.message.gap_bytes()) == Flow::Full {
             return Merged::Full;
         }
         let (first_update_id, _) = self.market.log.ticks(first)[0].update_ids();
         let last = self.market.log.ticks(newest);
         let head = DepthHead { first_update_id, ..depth_head(&last[last.len() - 1]) };
-        let definition = *self.market.definition(topic);
         self.skip_to(topic, progress, head.seq, GapReason::Conflated);
         let (bids, asks) = (
             std::mem::take(&mut self.merge.bid_levels),
             std::mem::take(&mut self.merge.ask_levels),
         );
-        self.event(|out, encoding| encoding.merged_depth(out, &head, &bids, &asks, &definition));
+        self.deliver(at, topic, |out, format, market| {
+            format.merged_depth(out, &head, &bids, &asks, market.definition(topic));
+        });
         (self.merge.bid_levels, self.merge.ask_levels) = (bids, asks);
         self.tally.deliveries += 1;
         self.tally.merges += 1;

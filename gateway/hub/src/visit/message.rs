@@ -1,13 +1,15 @@
 //! The message that a visit gathers: events behind one another in the shell's buffer, within a budget
 //! of bytes, with the gap entries that must precede them.
 
-use wire::{Encoding, GapEntry, Symbol};
+use wire::{GapEntry, Symbol, frame};
 
-/// What a gap entry takes at most, its message's head included, by encoding.
-const GAP_BYTES: [usize; 2] = [44, 240];
+use crate::format::{FORMATS, Format};
 
-/// What a definition takes at most, by encoding: SBE has a fixed size, JSON names 24 channels.
-pub(super) const DEFINITION_BYTES: [usize; 2] = [128, 720];
+/// What a gap entry takes at most, its message's head included, by format; the exchange has none.
+const GAP_BYTES: [usize; FORMATS] = [44, 240, 0, 0, 0];
+
+/// What a definition takes at most, by format: SBE has a fixed size, JSON names 24 channels.
+pub(super) const DEFINITION_BYTES: [usize; FORMATS] = [128, 720, 0, 0, 0];
 
 /// See the module's header.
 #[derive(Debug)]
@@ -15,7 +17,7 @@ pub(super) struct Message<'a> {
     out: &'a mut Vec<u8>,
     /// Where the message begins in the buffer.
     start: usize,
-    pub(super) encoding: Encoding,
+    pub(super) format: Format,
     budget: usize,
     events: u32,
     /// Gap entries that are not written yet: they go before the next event, or end the message.
@@ -26,11 +28,11 @@ impl<'a> Message<'a> {
     pub(super) fn new(
         out: &'a mut Vec<u8>,
         gaps: &'a mut Vec<GapEntry>,
-        encoding: Encoding,
+        format: Format,
         budget: usize,
     ) -> Self {
         gaps.clear();
-        Self { start: out.len(), out, encoding, budget, events: 0, gaps }
+        Self { start: out.len(), out, format, budget, events: 0, gaps }
     }
 
     /// Whether an event of so many bytes may still be added. The first always may: what is longer
@@ -61,12 +63,15 @@ impl<'a> Message<'a> {
     }
 
     pub(super) const fn gap_bytes(&self) -> usize {
-        GAP_BYTES[self.encoding.index()]
+        GAP_BYTES[self.format.index()]
     }
 
-    /// Adds a gap entry; it is written before the next event.
+    /// Adds a gap entry; it is written before the next event. The exchange's protocol has none: there a
+    /// gap shows in the numbers of what comes next.
     pub(super) fn gap(&mut self, gap: GapEntry) {
-        self.gaps.push(gap);
+        if !self.format.is_exchange() {
+            self.gaps.push(gap);
+        }
     }
 
     /// Adds an event that `write` appends, behind the gap entries that wait.
@@ -74,26 +79,34 @@ impl<'a> Message<'a> {
         &mut self,
         clock_ns: u64,
         symbol_of: impl Fn(u32) -> Option<Symbol>,
-        write: impl FnOnce(&mut Vec<u8>, Encoding),
+        write: impl FnOnce(&mut Vec<u8>, Format),
     ) {
         self.flush_gaps(clock_ns, symbol_of);
         self.next_event();
-        write(self.out, self.encoding);
+        write(self.out, self.format);
+    }
+
+    /// Adds an event that is a frame of its own, of the pieces one behind the other.
+    pub(super) fn frame(&mut self, pieces: &[&[u8]]) {
+        self.events += 1;
+        let payload_bytes = pieces.iter().map(|piece| piece.len()).sum();
+        frame::append_header(self.out, self.format.frame_first(), payload_bytes);
+        pieces.iter().for_each(|piece| self.out.extend_from_slice(piece));
     }
 
     fn flush_gaps(&mut self, clock_ns: u64, symbol_of: impl Fn(u32) -> Option<Symbol>) {
         if !self.gaps.is_empty() {
             self.next_event();
-            self.encoding.gap(self.out, clock_ns, self.gaps, symbol_of);
+            self.format.gap(self.out, clock_ns, self.gaps, symbol_of);
             self.gaps.clear();
         }
     }
 
     fn next_event(&mut self) {
         if self.events == 0 {
-            self.encoding.open(self.out);
+            self.format.open(self.out);
         } else {
-            self.encoding.separator(self.out);
+            self.format.separator(self.out);
         }
         self.events += 1;
     }
@@ -106,7 +119,7 @@ impl<'a> Message<'a> {
     ) -> usize {
         self.flush_gaps(clock_ns, symbol_of);
         if self.events > 0 {
-            self.encoding.close(self.out);
+            self.format.close(self.out);
         }
         self.out.len() - self.start
     }
@@ -121,7 +134,7 @@ mod tests {
     #[test]
     fn gaps_go_before_the_next_event_and_events_are_separated() {
         let (mut out, mut gaps) = (b"kept ".to_vec(), Vec::new());
-        let mut message = Message::new(&mut out, &mut gaps, Encoding::Json, 10);
+        let mut message = Message::new(&mut out, &mut gaps, Format::Json, 10);
         assert!(message.fits(1000), "the first goes whatever its length");
         let none = |_| None;
         message.event(0, none, |out, _| out.extend_from_slice(b"1"));
@@ -144,7 +157,7 @@ mod tests {
     #[test]
     fn nothing_is_written_for_nothing() {
         let (mut out, mut gaps) = (Vec::new(), Vec::new());
-        let message = Message::new(&mut out, &mut gaps, Encoding::Json, 10);
+        let message = Message::new(&mut out, &mut gaps, Format::Json, 10);
         assert_eq!(message.finish(0, |_| None), 0);
         assert!(out.is_empty());
     }

@@ -15,6 +15,7 @@
 //! | file | what |
 //! |---|---|
 //! | `message.rs` | the message, its budget, gap entries |
+//! | `framing.rs` | frames and envelopes of the exchange's protocol |
 //! | `state.rs` | changes and how they are taken back |
 //! | `sweep.rs` | sweep and walk: introductions, what fell off the log |
 //! | `snapshot.rs` | present states: newest values and books |
@@ -23,6 +24,7 @@
 //! | `rules.rs` | what becomes of a due entry else: the channel rules |
 //! | `merge.rs` | depth groups merged into one change set |
 
+mod framing;
 mod live;
 mod merge;
 mod message;
@@ -36,19 +38,21 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::ops::Range;
 
-use wire::{GapEntry, GapReason, Symbol};
+use wire::{CloseCode, GapEntry, GapReason, Symbol};
 
 use crate::care::Cares;
 use crate::connection::{ConnId, Connection, NEVER};
 use crate::counters::Counters;
+use crate::format::Format;
 use crate::hub::Hub;
 use crate::instruments::Instruments;
 use crate::limits::Limits;
 use crate::log::NOWHERE;
 use crate::market::Market;
+use crate::streams::Envelope;
 use crate::subscription::{Class, Mark, Progress};
 use crate::transfers::{NO_TRANSFER, Target, Transfers};
-use merge::Merge;
+pub(crate) use merge::Merge;
 use message::{DEFINITION_BYTES, Message};
 use state::{At, Before, Tally};
 
@@ -77,6 +81,10 @@ pub(crate) struct Scratch {
     /// Due entries by position: the k-way merge.
     due: BinaryHeap<Reverse<(u64, At)>>,
     merge: Merge,
+    /// An event in the exchange's format that is written for one client, and what stands before one in an
+    /// envelope.
+    payload: Vec<u8>,
+    prefix: Vec<u8>,
     /// In no order.
     awaited: Vec<Awaited>,
 }
@@ -152,10 +160,15 @@ impl Hub {
             self.peers.ready.remove(conn.0);
             return Visit::default();
         };
-        let Scratch { notes, gaps, due, merge, awaited } = &mut self.scratch;
+        let Scratch { notes, gaps, due, merge, payload, prefix, awaited } = &mut self.scratch;
+        let envelope = match connection.format {
+            Format::ExchangeMillis | Format::ExchangeMicros => connection.streams_mut().settle(),
+            Format::Sbe | Format::Json | Format::ExchangeSbe => Envelope::Raw,
+        };
         let notes_from = notes.len();
         let mut collector = Collector {
-            message: Message::new(out, gaps, connection.encoding, self.limits.visit_bytes),
+            message: Message::new(out, gaps, connection.format, self.limits.visit_bytes),
+            envelope,
             market: &mut self.market,
             conn: connection,
             index: conn.0,
@@ -167,6 +180,8 @@ impl Hub {
             notes_from,
             due,
             merge,
+            payload,
+            prefix,
             tally: Tally::default(),
             now_ns,
             limit: 0,
@@ -176,10 +191,11 @@ impl Hub {
             stop: None,
             wants_memory: false,
             transfer_done: false,
+            is_lost: false,
         };
         collector.tell_status(status, status_number);
         collector.run();
-        let wants_memory = collector.wants_memory;
+        let (wants_memory, is_lost) = (collector.wants_memory, collector.is_lost);
         let (visit, tally, transfer_done) = collector.finish();
         let notes = notes_from..notes.len();
         awaited.push(Awaited { conn, visit, tally, transfer_done, now_ns, notes });
@@ -188,6 +204,9 @@ impl Hub {
         }
         if wants_memory {
             self.revoke_transfers();
+        }
+        if is_lost {
+            self.give_up(conn.0, CloseCode::SlowConsumer);
         }
         visit
     }
@@ -267,6 +286,8 @@ impl Hub {
 /// One visit at work.
 struct Collector<'a> {
     message: Message<'a>,
+    /// What stands around each event; nothing in the native formats.
+    envelope: Envelope,
     market: &'a mut Market,
     conn: &'a mut Connection,
     index: u32,
@@ -279,6 +300,8 @@ struct Collector<'a> {
     notes_from: usize,
     due: &'a mut BinaryHeap<Reverse<(u64, At)>>,
     merge: &'a mut Merge,
+    payload: &'a mut Vec<u8>,
+    prefix: &'a mut Vec<u8>,
     tally: Tally,
     now_ns: u64,
     /// Live entries from this position on are for later.
@@ -294,6 +317,8 @@ struct Collector<'a> {
     wants_memory: bool,
     /// The last part of the transfer is in the message.
     transfer_done: bool,
+    /// It did not get what it must get all of: it is to be closed.
+    is_lost: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -487,12 +512,16 @@ impl Collector<'_> {
             self.notes.push(Before::StatusTold(self.conn.status_told));
             self.conn.status_told = number;
             let (clock_ns, epoch) = (self.market.clock_ns, self.market.epoch);
-            self.event(|out, encoding| encoding.feed_status(out, clock_ns, epoch, status));
+            self.event(|out, format| format.feed_status(out, clock_ns, epoch, status));
         }
     }
 
-    /// Adds an event behind the gap entries that wait.
-    fn event(&mut self, write: impl FnOnce(&mut Vec<u8>, wire::Encoding)) {
+    /// Adds an event behind the gap entries that wait. What is no market data the exchange's protocol does
+    /// not have.
+    fn event(&mut self, write: impl FnOnce(&mut Vec<u8>, Format)) {
+        if self.is_exchange() {
+            return;
+        }
         let market = &*self.market;
         self.message.event(market.clock_ns, |id| symbol_of(&market.instruments, id), write);
     }
@@ -511,7 +540,7 @@ impl Collector<'_> {
         if progress.has(Mark::Introduced) {
             return Flow::Done;
         }
-        let bytes = DEFINITION_BYTES[self.message.encoding.index()] + self.message.gap_bytes();
+        let bytes = DEFINITION_BYTES[self.message.format.index()] + self.message.gap_bytes();
         if self.room(bytes) != Flow::Done {
             return Flow::Full;
         }
@@ -519,7 +548,7 @@ impl Collector<'_> {
         if self.defined != slot {
             self.defined = slot;
             let (definition, epoch) = (*self.market.definition(topic), self.market.epoch);
-            self.event(|out, encoding| encoding.definition(out, &definition, epoch));
+            self.event(|out, format| format.definition(out, &definition, epoch));
         }
         if progress.has(Mark::Reset) {
             self.gap(topic, progress.seq() + 1, 0, GapReason::Reset);

@@ -6,11 +6,11 @@
 //! is not plain is left to the channel rules ([`offer`](super::Collector::offer)), which would come to
 //! the same where it is.
 
-use wire::Encoding;
-
 use super::Collector;
 use super::state::At;
+use crate::format::Format;
 use crate::log::marks;
+use crate::streams::Envelope;
 
 /// What an entry must not be to be plain.
 const NOT_PLAIN: u8 = marks::HOLE | marks::BOOK_ONLY;
@@ -24,12 +24,13 @@ impl Collector<'_> {
         if !progress.is_plain() || self.message.has_gaps() {
             return first;
         }
-        let encoding = self.message.encoding;
+        let format = self.message.format;
         let left = self.limits.visit_entries - self.examined;
-        let longest = match encoding {
-            Encoding::Sbe => first + 1 + left as u64,
+        let longest = match format {
             // Its messages are separated.
-            _ => first + 1,
+            Format::Json => first + 1,
+            _ if self.envelope == Envelope::Combined => return first,
+            _ => first + 1 + left as u64,
         };
         let log = &self.market.log;
         let room = self.message.room();
@@ -40,10 +41,10 @@ impl Collector<'_> {
             if entry.topic != topic || entry.seq != seq + 1 || entry.marks & NOT_PLAIN != 0 {
                 break;
             }
-            let Some((begin, end)) = log.place(entry, encoding) else { break };
+            let Some((begin, end)) = log.place(position, entry, format) else { break };
             if position == first {
                 run_at = begin;
-            } else if begin != run_end || log.is_at_front(begin, encoding) {
+            } else if begin != run_end || log.is_at_front(begin, format) {
                 break;
             }
             if end - run_at > room {
@@ -56,7 +57,7 @@ impl Collector<'_> {
         if position == first {
             return first;
         }
-        let Some(bytes) = log.bytes(encoding, run_at, run_end) else { return first };
+        let Some(bytes) = log.bytes(format, run_at, run_end) else { return first };
         let count = u32::try_from(position - first).expect("limited by visit_entries");
         self.message.add(bytes, count);
         let taken_ns = log.entry(first).taken_ns;

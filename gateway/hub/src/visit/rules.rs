@@ -11,12 +11,16 @@
 //! depth it takes a snapshot too. Whatever is delivered, the numbers between it and the last one are
 //! announced before it in the same message.
 
+use wire::frame::payload;
 use wire::{Channel, GapEntry, GapReason};
 
+use super::framing::{self, Names};
 use super::merge::Merged;
 use super::state::At;
 use super::{Collector, Flow, symbol_of};
+use crate::format::Described;
 use crate::log::{NOWHERE, marks};
+use crate::streams::Envelope;
 use crate::subscription::{Mark, Progress};
 
 /// Whether of several entries of the channel only the newest counts.
@@ -54,7 +58,14 @@ impl Collector<'_> {
         let is_lapped = is_missing && marks & marks::HOLE != 0;
         let reason = reason(channel, self.progress(at), is_missing, is_lapped);
         match channel {
-            Channel::Depth if is_missing || marks & marks::BOOK_ONLY != 0 => {
+            _ if is_missing && !is_lapped && self.closes_at_loss(channel) => {
+                self.is_lost = true;
+                Flow::Done
+            }
+            // The exchange's clients see by the update ids that changes are missing.
+            Channel::Depth
+                if (is_missing || marks & marks::BOOK_ONLY != 0) && !self.is_exchange() =>
+            {
                 self.lose_thread(at, topic, is_lapped)
             }
             Channel::Depth if conflates && next != NOWHERE => self.merge(at, topic, position),
@@ -77,15 +88,17 @@ impl Collector<'_> {
     ) -> Flow {
         let progress = self.progress(at);
         let market = &mut *self.market;
-        let (channel, slot) = (market.topics.get(topic).channel, market.topics.get(topic).slot);
-        let definition = &market.instruments.get(slot).definition;
+        let described =
+            Described::new(topic, &market.topics, &market.instruments, market.trade_ids);
+        let (channel, definition) = (described.shows.channel(), described.instrument());
         let entry = market.log.entry(position);
         let (seq, taken_ns) = (entry.seq, entry.taken_ns);
         let count = seq - progress.seq() - 1;
-        let encoding = self.message.encoding;
-        let bytes = market.log.encoded(position, encoding, channel, definition, self.counters);
+        let format = self.message.format;
+        let bytes = market.log.encoded(position, format, &described, self.counters);
+        let bytes_max = bytes.len() + framing::overhead(self.envelope);
         let gap_bytes = if count > 0 { self.message.gap_bytes() } else { 0 };
-        if !self.message.fits(bytes.len() + gap_bytes) {
+        if !self.message.fits(bytes_max + gap_bytes) {
             self.stop.get_or_insert(super::Stop::Bytes);
             return Flow::Full;
         }
@@ -94,12 +107,16 @@ impl Collector<'_> {
             self.message.gap(GapEntry { instrument, channel, reason, first_seq, count });
             self.tally.skip(reason, count);
         }
-        let instruments = &market.instruments;
-        self.message.event(
-            market.clock_ns,
-            |id| symbol_of(instruments, id),
-            |out, _| out.extend_from_slice(bytes),
-        );
+        if self.envelope == Envelope::Combined {
+            let names = Names { streams: self.conn.streams(), topic, at };
+            framing::combine(&mut self.message, self.prefix, names, &described, payload(bytes));
+        } else {
+            self.message.event(
+                market.clock_ns,
+                |id| symbol_of(&market.instruments, id),
+                |out, _| out.extend_from_slice(bytes),
+            );
+        }
         self.tally.deliveries += 1;
         let oldest_ns = self.tally.taken_ns.get_or_insert(taken_ns);
         *oldest_ns = taken_ns.min(*oldest_ns);
@@ -177,6 +194,10 @@ impl Collector<'_> {
             Merged::Single => self.send_entry(at, topic, position, GapReason::Conflated),
             Merged::TooBig => {
                 self.counters.merges_refused += 1;
+                if self.is_exchange() {
+                    // It has no snapshots: the changes go one by one.
+                    return self.send_entry(at, topic, position, GapReason::Conflated);
+                }
                 self.lose_thread(at, topic, false)
             }
         }

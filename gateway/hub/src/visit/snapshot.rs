@@ -11,6 +11,7 @@ use wire::{Channel, GapReason, Side, Tick};
 use super::state::{At, Before, resolve};
 use super::{Collector, Flow};
 use crate::book::Snapshot;
+use crate::format::Format;
 use crate::hub::Hub;
 use crate::log::NOWHERE;
 use crate::subscription::{Mark, Progress};
@@ -40,7 +41,7 @@ impl Collector<'_> {
             // It is looked at again when it is in the stream.
             return Flow::Done;
         }
-        if progress.has(Mark::Silent) {
+        if progress.has(Mark::Silent) || self.is_exchange() {
             let newest = self.market.newest_seq(topic);
             self.set(at, settled(progress).with_seq(newest), head);
             return Flow::Done;
@@ -84,14 +85,20 @@ impl Collector<'_> {
     /// is rare and costs less than keeping it.
     pub(super) fn send_kept(&mut self, at: At, topic: u32, tick: &Tick, reason: GapReason) -> Flow {
         let progress = self.progress(at);
-        let definition = *self.market.definition(topic);
         // The longest event of one tick, a bar or ticker in JSON, is below half a kibibyte.
-        let bytes = if self.message.encoding == wire::Encoding::Sbe { 128 } else { 512 };
+        let bytes = match self.message.format {
+            Format::Sbe => 128,
+            Format::Json => 512,
+            _ => 768,
+        };
         if self.room(bytes + self.message.gap_bytes()) == Flow::Full {
             return Flow::Full;
         }
         self.skip_to(topic, progress, tick.seq, reason);
-        self.event(|out, encoding| encoding.entry(out, std::slice::from_ref(tick), &definition));
+        self.deliver(at, topic, |out, format, market| {
+            let described = market.described(topic);
+            format.entry(out, std::slice::from_ref(tick), &described, &market.log);
+        });
         self.tally.deliveries += 1;
         self.set(at, settled(progress).with_seq(tick.seq), NOWHERE);
         Flow::Done
@@ -108,33 +115,39 @@ impl Collector<'_> {
     /// Sends the best levels of a book, straight from the book.
     fn present_partial(&mut self, at: At, topic: u32) -> Flow {
         let progress = self.progress(at);
-        let known = self.market.topics.get(topic);
-        let (channel, slot, head) = (known.channel, known.slot, known.head);
-        let Some(levels) = channel.partial_levels() else { return Flow::Done };
-        let slot = self.market.instruments.get(slot);
-        let Some(book) = &slot.book else { return Flow::Done };
-        let definition = slot.definition;
+        let slot = self.market.topics.get(topic).slot;
+        let Some(book) = &self.market.instruments.get(slot).book else { return Flow::Done };
         let is_fresh = progress.has(Mark::Fresh);
         let Some(seq) = book.seq().filter(|&seq| is_fresh || seq > progress.seq()) else {
             return self.begin_empty(at, topic);
         };
+        self.send_levels(at, topic, seq)
+    }
+
+    /// Sends the best levels of a book, which is sound, under this number.
+    pub(super) fn send_levels(&mut self, at: At, topic: u32, seq: u64) -> Flow {
+        let progress = self.progress(at);
+        let known = self.market.topics.get(topic);
+        let (slot, head) = (known.slot, known.head);
+        let Some(levels) = known.channel.partial_levels() else { return Flow::Done };
+        let Some(book) = &self.market.instruments.get(slot).book else { return Flow::Done };
         let mut bids = [(0, 0); 20];
         let mut asks = [(0, 0); 20];
         let bids_len = fill(&mut bids[..levels], book.levels.levels(Side::Bid));
         let asks_len = fill(&mut asks[..levels], book.levels.levels(Side::Ask));
         let depth_head = book.head;
-        let per_level = if self.message.encoding == wire::Encoding::Sbe { 16 } else { 48 };
+        let per_level = self.message.format.level_bytes();
         if self.room(256 + (bids_len + asks_len) * per_level + self.message.gap_bytes())
             == Flow::Full
         {
             return Flow::Full;
         }
-        if !is_fresh {
+        if !progress.has(Mark::Fresh) {
             self.skip_to(topic, progress, seq, reason_of(progress));
         }
-        self.event(|out, encoding| {
+        self.deliver(at, topic, |out, format, market| {
             let (bids, asks) = (&bids[..bids_len], &asks[..asks_len]);
-            encoding.partial_depth(out, channel, &depth_head, bids, asks, &definition);
+            format.partial_depth(out, &depth_head, bids, asks, &market.described(topic));
         });
         self.tally.deliveries += 1;
         self.tally.snapshots += 1;
@@ -199,7 +212,7 @@ impl Collector<'_> {
 
     /// The encoded book, shared; `None` if there is no memory for it.
     fn snapshot_of(&mut self, slot: u32) -> Option<Rc<Snapshot>> {
-        let encoding = self.message.encoding;
+        let encoding = self.message.format.native()?;
         let market = &mut *self.market;
         if let Some(snapshot) = market.instruments.get(slot).book.as_ref()?.cached(encoding) {
             return Some(snapshot);

@@ -127,6 +127,10 @@ impl Collector<'_> {
             return Flow::Full;
         }
         let progress = self.progress(at);
+        if self.closes_at_loss(channel) {
+            self.is_lost = true;
+            return Flow::Done;
+        }
         let reason = match channel {
             _ if progress.has(Mark::Resumed) => GapReason::Resume,
             Channel::Trade | Channel::Bar(_) => GapReason::Lost,
@@ -148,12 +152,30 @@ impl Collector<'_> {
         }
     }
 
+    /// A view of a book, of which what the client misses left the log: it gets the best levels as they are
+    /// now. Changes go on with the next ones, whose update ids show the gap.
+    fn catch_up_view(&mut self, at: At, topic: u32) -> Flow {
+        let known = self.market.topics.get(topic);
+        let (channel, head_seq) = (known.channel, known.head_seq);
+        let book = self.market.instruments.get(known.slot).book.as_ref();
+        if channel.partial_levels().is_some() && book.is_some_and(|book| book.seq().is_some()) {
+            return self.send_levels(at, topic, head_seq);
+        }
+        let progress = self.progress(at);
+        self.tally.skip(GapReason::Conflated, head_seq - progress.seq());
+        self.set(at, progress.with_seq(head_seq), NOWHERE);
+        Flow::Done
+    }
+
     /// Depth and partial depth: if the groups that the client misses left the log, it needs the book.
     fn catch_up_book(&mut self, at: At, topic: u32) -> Flow {
         let progress = self.progress(at);
         let known = self.market.topics.get(topic);
         if known.head_seq <= progress.seq() || known.tail != NOWHERE {
             return Flow::Done;
+        }
+        if self.is_exchange() {
+            return self.catch_up_view(at, topic);
         }
         self.set(at, progress.with(Mark::NeedsBook), self.hint(at));
         self.present(at, topic)

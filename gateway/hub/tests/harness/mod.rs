@@ -2,8 +2,9 @@
 
 #![allow(dead_code, unreachable_pub, reason = "shared by tests, none of which uses all of it")]
 
-use tickcast_hub::{ConnId, Hub, Limits, Visit};
+use tickcast_hub::{ConnId, Envelope, Format, Hub, Limits, Visit};
 use wire::command::{Buffers, Command};
+use wire::exchange::{Grammar, Stream, SymbolCase};
 use wire::sbe::Message;
 use wire::{
     Channel, Encoding, GapReason, Instrument, Level, Position, Quote, Side, Symbol, Tick, Trade,
@@ -157,6 +158,47 @@ impl Bench {
         let reply = self.command(conn, &text);
         assert!(!reply.contains("\"ok\":false"), "{reply}");
         conn
+    }
+
+    /// A client of the exchange's protocol with these streams.
+    pub fn stream_client(&mut self, format: Format, envelope: Envelope, names: &[&str]) -> ConnId {
+        let conn = self.hub.connect(format, self.now_ns).expect("there is room");
+        self.hub.set_envelope(conn, envelope);
+        for name in names {
+            self.add_stream(conn, format, name);
+        }
+        conn
+    }
+
+    pub fn add_stream(&mut self, conn: ConnId, format: Format, name: &str) {
+        let grammar = Grammar { schema: format.schema(), case: SymbolCase::Lower };
+        let stream = Stream::parse(name, grammar).expect("a stream's name");
+        self.hub.add_stream(conn, name, stream, 1024).expect("there is room");
+    }
+
+    /// Visits until nobody's turn is left, and answers the frames' payloads that this connection got.
+    pub fn frames(&mut self, conn: ConnId) -> Vec<Vec<u8>> {
+        let mut frames = Vec::new();
+        while let Some((visited, _)) = self.visit() {
+            let mut rest = if visited == conn { &self.out[..] } else { &[] };
+            while let [first, short, ..] = *rest {
+                assert!(matches!(first, 0x81 | 0x82), "a whole frame begins with {first:#x}");
+                let (header, len) = match short {
+                    126 => (4, usize::from(u16::from_be_bytes([rest[2], rest[3]]))),
+                    127 => (10, u64::from_be_bytes(rest[2..10].try_into().unwrap()) as usize),
+                    short => (2, usize::from(short)),
+                };
+                frames.push(rest[header..header + len].to_vec());
+                rest = &rest[header + len..];
+            }
+        }
+        frames
+    }
+
+    /// The same as texts.
+    pub fn events(&mut self, conn: ConnId) -> Vec<String> {
+        let frames = self.frames(conn).into_iter();
+        frames.map(|frame| String::from_utf8(frame).expect("JSON is text")).collect()
     }
 
     /// A connection that goes on with this topic after a stream that ended there.

@@ -1,0 +1,75 @@
+//! How often one address may connect: so many connections in five minutes, over all shards.
+//!
+//! A bucket for each address that connected lately. Locked once for each upgrade, never for a tick.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+
+/// The time in which an address may connect so often.
+const WINDOW_NS: u64 = 300 * 1_000_000_000;
+
+/// Addresses that are remembered. There: those that could connect as often as any other are forgotten;
+/// if all are busy, new ones are let in unseen. Memory: 32 B each.
+const ADDRESSES_MAX: usize = 65_536;
+
+/// See the module's header.
+#[derive(Debug)]
+pub struct Admissions {
+    /// 0: any number.
+    most: u32,
+    /// By address, when its bucket was empty, ns of the shards' clock: a bucket fills from that time on,
+    /// in the window's length.
+    empty_ns: Mutex<HashMap<IpAddr, u64>>,
+}
+
+impl Admissions {
+    /// So many connections an address; 0: any number.
+    #[must_use]
+    pub fn new(most: u32) -> Self {
+        Self { most, empty_ns: Mutex::default() }
+    }
+
+    /// Whether the address may connect now, and takes it for done if so.
+    pub(crate) fn admit(&self, address: IpAddr, now_ns: u64) -> bool {
+        let Some(cost_ns) = WINDOW_NS.checked_div(u64::from(self.most)) else { return true };
+        // The clock starts with the machine; a bucket must be able to have been empty before.
+        let now_ns = now_ns.saturating_add(WINDOW_NS);
+        let full_ns = now_ns - WINDOW_NS;
+        let mut known = self.empty_ns.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= ADDRESSES_MAX {
+            known.retain(|_, empty_ns| *empty_ns > full_ns);
+            if known.len() >= ADDRESSES_MAX {
+                return true;
+            }
+        }
+        let empty_ns = known.entry(address).or_insert(full_ns);
+        let after_ns = (*empty_ns).max(full_ns).saturating_add(cost_ns);
+        let is_admitted = after_ns <= now_ns;
+        if is_admitted {
+            *empty_ns = after_ns;
+        }
+        is_admitted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    #[test]
+    fn an_address_connects_so_often_and_again_when_its_bucket_fills() {
+        let (one, other) = (IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), IpAddr::from([10, 0, 0, 2]));
+        let admissions = Admissions::new(300);
+        let admitted = (0..400).filter(|_| admissions.admit(one, 7)).count();
+        assert_eq!(admitted, 300);
+        assert!(admissions.admit(other, 7));
+        let second_ns = 1_000_000_000;
+        assert!(!admissions.admit(one, 7 + second_ns / 2));
+        assert!(admissions.admit(one, 7 + second_ns));
+        assert!(!admissions.admit(one, 7 + second_ns));
+        assert!((0..1000).all(|_| Admissions::new(0).admit(one, 7)));
+    }
+}
