@@ -97,6 +97,10 @@ pub(crate) struct BusArgs {
     /// How long the bus keeps ticks, for gateways that come or come back.
     #[arg(long, value_name = "SPAN", default_value = "60s", value_parser = retention)]
     pub(crate) retention: Duration,
+    /// Renew images when one part in so many of what the bus keeps was appended behind them: gateways that
+    /// come read the log from the oldest image of a bucket on.
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(2..=1000))]
+    pub(crate) image_part: u32,
     /// Where NATS keeps them; at Redis the server's own settings decide.
     #[arg(long, value_name = "memory|file", default_value = "memory")]
     pub(crate) storage: StorageArg,
@@ -335,11 +339,11 @@ mod tests {
     #[test]
     fn a_bus_is_read_with_what_it_is_told() {
         let line = "feed-sim --out redis://u:p@h:7/t --bus-bucket 1 --batch-age 250us --retention 5m \
-                    --storage file --published 3";
+                    --storage file --published 3 --image-part 10";
         let args = parse(&line.split_whitespace().collect::<Vec<_>>().join(" ")).unwrap();
         let Some(Out::Bus(url)) = args.out else { panic!("{:?}", args.out) };
         assert!(!url.to_string().contains('p') || !url.to_string().contains("u:p"), "{url}");
-        assert_eq!((args.bus.bus_bucket, args.bus.published), (1, 3));
+        assert_eq!((args.bus.bus_bucket, args.bus.published, args.bus.image_part), (1, 3, 10));
         assert_eq!(args.bus.batch_age, Duration::from_micros(250));
         assert_eq!(args.bus.retention, Duration::from_secs(300));
         assert_eq!(Storage::from(args.bus.storage), Storage::File);
@@ -364,6 +368,7 @@ mod tests {
             ("--out nats://h --retention 10", "expected a span such as 500us"),
             ("--out nats://h --retention 10ms", "expected a span of at least 1s"),
             ("--out nats://h --batch-bytes 0", "expected 1024 to 500000"),
+            ("--out nats://h --image-part 1", "'1' for '--image-part <N>'"),
             ("--out nats://h --bus-bucket 0", "'0' for '--bus-bucket <N>'"),
             ("--out shm:t --source market", "'market' for '--source <SOURCE>': expected sim"),
             ("--out shm:t --source replay:a,,b", "expected sim, pulse or replay:FILE"),

@@ -147,6 +147,7 @@ fn writer_options(args: &BusArgs) -> WriterOptions {
         batch_bytes: args.batch_bytes,
         batch_age: args.batch_age,
         held_bytes: args.held_bytes,
+        image_part: args.image_part,
         store: StoreOptions {
             storage: args.storage.into(),
             max_age: args.retention,

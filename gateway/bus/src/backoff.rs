@@ -8,7 +8,7 @@ use crate::limits::{BACKOFF_MAX, BACKOFF_MIN};
 /// with each attempt. Drawing from the whole of it, not around it, spreads thousands of nodes best that all
 /// lost the bus in the same moment.
 #[must_use]
-pub(crate) fn backoff(attempt: usize, draw: f64) -> Duration {
+pub fn backoff(attempt: usize, draw: f64) -> Duration {
     let doublings = u32::try_from(attempt.saturating_sub(1)).unwrap_or(u32::MAX);
     let bound = BACKOFF_MIN.saturating_mul(1u32.checked_shl(doublings).unwrap_or(u32::MAX));
     bound.min(BACKOFF_MAX).mul_f64(draw.clamp(0.0, 1.0))

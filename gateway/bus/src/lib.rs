@@ -15,10 +15,12 @@
 //! | [`Publisher`] | numbers and appends what clients publish |
 //! | [`Inbox`](inbox) | what a bus sends unasked, in one bounded queue |
 //! | [`Reader`], [`Event`] | one node's view of the buckets it wants, without holes |
-//! | [`assembly`] | the reader's core: a state machine without I/O |
+//! | [`assembly`], [`agenda`] | the reader's core: a state machine without I/O, and the pace of its requests |
+//! | [`outbox`], [`sequencer`] | the writer's and the publisher's core, likewise |
 
 #![forbid(unsafe_code)]
 
+pub mod agenda;
 pub mod assembly;
 mod backend;
 mod backoff;
@@ -43,15 +45,18 @@ pub use assembly::Counters;
 pub use backend::{
     AppendError, Backend, BusError, Cause, ConnectOptions, Storage, StoreOptions, keys,
 };
+pub use backoff::backoff;
 pub use batch::{Batch, BatchError};
 pub use bridge::{Bridge, BridgeError, BridgeOptions, BridgeProgress, Overflow};
 pub use catalog::{Catalog, CatalogError, WriterKind};
 pub use entry::{Entry, Offset, Slice};
 pub use event::Event;
 pub use nats::Nats;
+pub use publisher::sequencer;
 pub use publisher::{PublishError, Published, Publisher, PublisherCounters, PublisherOptions};
 pub use reader::{Reader, ReaderOptions};
 pub use sparse::SparseError;
 pub use stored_image::{StoredImage, StoredImageError};
 pub use url::{BusUrl, Host, Scheme, Topology, UrlError};
+pub use writer::outbox;
 pub use writer::{THRONE_BUCKET, Writer, WriterCounters, WriterError, WriterOptions};

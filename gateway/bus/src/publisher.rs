@@ -8,7 +8,7 @@
 //! the catalog. It is driven by [`Publisher::next`], in one task. It does not read the stream for subscribers: that is
 //! the reader's.
 
-mod sequencer;
+pub mod sequencer;
 #[cfg(test)]
 mod simulation;
 

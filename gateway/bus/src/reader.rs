@@ -5,25 +5,19 @@
 //! own beside the backend's; everything happens in [`Reader::next`]. While the caller does not ask for the
 //! next event, live entries collect in the inbox up to its bound; what it drops is read from the log.
 
-use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 
+use crate::agenda::{Agenda, Answer, Due};
 use crate::assembly::{Assembly, Counters, Request};
 use crate::backend::{Backend, BusError, ConnectOptions, keys};
-use crate::backoff::backoff;
-use crate::entry::{Offset, Slice};
 use crate::event::Event;
 use crate::inbox::{Inbox, Signal, inbox};
-use crate::limits::{REQUEST_TIMEOUT, REQUESTS_AT_ONCE, SLICE_BYTES};
+use crate::limits::{REQUEST_TIMEOUT, SLICE_BYTES};
 use crate::url::BusUrl;
-
-/// How long a bucket's log is left alone after it was read and had nothing, yet must be read again.
-const PAUSE: Duration = Duration::from_millis(10);
 
 /// What a reader may choose.
 #[derive(Clone, Debug)]
@@ -54,31 +48,18 @@ impl Default for ReaderOptions {
 pub struct Reader<B> {
     backend: B,
     assembly: Assembly,
+    agenda: Agenda,
     inbox: Inbox,
     history: Duration,
-    /// Not yet begun, in order.
-    queue: VecDeque<Request>,
-    /// Subscribing: nothing else begins before it is done.
+    /// Not given up when the connection is lost: it is made again with what was subscribed.
     subscribing: FuturesUnordered<BoxFuture<'static, Done>>,
     asking: FuturesUnordered<BoxFuture<'static, Done>>,
-    /// Buckets whose log had nothing when it was read last.
-    empty: BTreeSet<u32>,
-    failures: u64,
 }
 
 /// A request that came to its end.
 struct Done {
-    request: Request,
-    attempt: usize,
+    due: Due,
     outcome: Result<Answer, BusError>,
-}
-
-enum Answer {
-    Done,
-    Catalog(Option<Bytes>),
-    Images(Vec<Option<Bytes>>),
-    Located(Offset),
-    Slice(Slice),
 }
 
 /// What woke the reader.
@@ -100,13 +81,11 @@ impl<B: Backend> Reader<B> {
         Ok(Self {
             backend: B::connect(url, connect).await?,
             assembly: Assembly::new(buffer_bytes),
+            agenda: Agenda::default(),
             inbox,
             history,
-            queue: VecDeque::new(),
             subscribing: FuturesUnordered::new(),
             asking: FuturesUnordered::new(),
-            empty: BTreeSet::new(),
-            failures: 0,
         })
     }
 
@@ -127,10 +106,9 @@ impl<B: Backend> Reader<B> {
             if let Some(event) = self.assembly.poll_event() {
                 return event;
             }
-            while let Some(request) = self.assembly.poll_request() {
-                self.queue.push_back(request);
+            while let Some(due) = self.agenda.next(&mut self.assembly) {
+                self.begin(due);
             }
-            self.begin_requests();
             let woken = tokio::select! {
                 signal = self.inbox.next() => Woken::Signal(signal),
                 Some(done) = self.subscribing.next() => Woken::Done(done),
@@ -148,7 +126,7 @@ impl<B: Backend> Reader<B> {
     pub fn counters(&self) -> Counters {
         Counters {
             overflowed: self.inbox.dropped(),
-            failures: self.failures,
+            failures: self.agenda.failures(),
             ..self.assembly.counters()
         }
     }
@@ -173,12 +151,11 @@ impl<B: Backend> Reader<B> {
     fn hear(&mut self, signal: Signal) {
         match signal {
             Signal::Connected => {
-                // Answers on their way went with the connection; waiting for them would only cost time.
-                self.asking.clear();
+                self.forget();
                 self.assembly.connected();
             }
             Signal::Disconnected(reason) => {
-                self.asking.clear();
+                self.forget();
                 self.assembly.disconnected(reason);
             }
             Signal::CatalogChanged => self.assembly.catalog_changed(),
@@ -188,64 +165,34 @@ impl<B: Backend> Reader<B> {
         }
     }
 
-    fn begin_requests(&mut self) {
-        while self.subscribing.is_empty() && self.asking.len() < REQUESTS_AT_ONCE {
-            let Some(request) = self.queue.pop_front() else { return };
-            if self.assembly.stands(&request) {
-                let pause = match &request {
-                    Request::Read { bucket, .. } if self.empty.remove(bucket) => PAUSE,
-                    _ => Duration::ZERO,
-                };
-                self.begin(request, 1, pause);
-            }
-        }
+    fn forget(&mut self) {
+        self.asking.clear();
+        self.agenda.forget();
     }
 
-    fn begin(&mut self, request: Request, attempt: usize, pause: Duration) {
+    fn begin(&mut self, due: Due) {
         let (backend, history) = (self.backend.clone(), self.history);
-        let order = matches!(request, Request::Subscribe(_) | Request::Unsubscribe(_));
+        let order = matches!(due.request, Request::Subscribe(_) | Request::Unsubscribe(_));
         let future = async move {
-            if !pause.is_zero() {
-                tokio::time::sleep(pause).await;
+            if !due.pause.is_zero() {
+                tokio::time::sleep(due.pause).await;
             }
-            let outcome = ask(&backend, &request, history).await;
-            Done { request, attempt, outcome }
+            let outcome = ask(&backend, &due.request, history).await;
+            Done { due, outcome }
         };
         if order { &mut self.subscribing } else { &mut self.asking }.push(Box::pin(future));
     }
 
     fn finish(&mut self, done: Done) {
-        let Done { request, attempt, outcome } = done;
-        let answer = match outcome {
-            Ok(answer) => answer,
+        let Done { due, outcome } = done;
+        match outcome {
+            Ok(answer) => self.agenda.answer(&mut self.assembly, due.request, answer),
             Err(error) => {
-                self.failures += 1;
-                if self.assembly.stands(&request) {
-                    tracing::debug!(?request, attempt, %error, "asking the bus again");
-                    let pause = backoff(attempt, rand::random());
-                    self.begin(request, attempt + 1, pause);
+                if let Some(due) = self.agenda.fail(&self.assembly, due, rand::random()) {
+                    tracing::debug!(request = ?due.request, attempt = due.attempt, %error, "asking the bus again");
+                    self.begin(due);
                 }
-                return;
             }
-        };
-        match (request, answer) {
-            (_, Answer::Done) => {}
-            (_, Answer::Catalog(value)) => self.assembly.catalog(value.as_deref()),
-            (Request::Images { bucket, ticket, .. }, Answer::Images(values)) => {
-                self.assembly.images(bucket, ticket, &values);
-            }
-            (Request::Locate { bucket, ticket }, Answer::Located(offset)) => {
-                self.assembly.located(bucket, ticket, offset);
-            }
-            (Request::Read { bucket, ticket, .. }, Answer::Slice(slice)) => {
-                if slice.entries.is_empty() {
-                    self.empty.insert(bucket);
-                } else {
-                    self.empty.remove(&bucket);
-                }
-                self.assembly.slice(bucket, ticket, &slice);
-            }
-            (request, _) => unreachable!("{request:?} was answered as another request"),
         }
     }
 }

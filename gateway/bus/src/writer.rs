@@ -15,7 +15,7 @@ mod counters;
 mod lane;
 mod ledger;
 mod options;
-mod outbox;
+pub mod outbox;
 mod renewal;
 mod throne;
 
@@ -393,9 +393,8 @@ fn limits(options: &WriterOptions) -> Limits {
         },
         held: options.held_bytes / size_of::<Tick>(),
         beat_ns: ns(options.beat),
-        // A quarter of what is kept: an image is always there long before its log is not.
-        image_age_ns: ns(options.store.max_age / 4),
-        image_bytes: options.store.max_bytes / 4,
+        image_age_ns: ns(options.store.max_age / options.image_part.max(2)),
+        image_bytes: options.store.max_bytes / u64::from(options.image_part.max(2)),
         bucket_image_bytes: options.bucket_image_bytes,
     }
 }

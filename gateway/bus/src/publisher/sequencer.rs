@@ -24,31 +24,31 @@ const FRESH_NS: u64 = 100_000_000;
 
 /// The present, by two clocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Now {
+pub struct Now {
     /// For waiting.
-    pub(crate) monotonic_ns: u64,
+    pub monotonic_ns: u64,
     /// For saying when, ns since the Unix epoch.
-    pub(crate) unix_ns: u64,
+    pub unix_ns: u64,
 }
 
 /// The caller's name for ticks that it offered together.
-pub(crate) type Ticket = u64;
+pub type Ticket = u64;
 
 /// Bounds of a sequencer's work.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Terms {
+pub struct Terms {
     /// Ticks of one batch; what is offered together is not divided for it.
-    pub(crate) batch_ticks: usize,
+    pub batch_ticks: usize,
     /// How long ticks wait for the bus before they are given up.
-    pub(crate) patience_ns: u64,
+    pub patience_ns: u64,
     /// How often a batch is numbered again because somebody else was faster.
-    pub(crate) attempts_max: u32,
+    pub attempts_max: u32,
     /// Images are renewed after so many batches, whoever appended them.
-    pub(crate) image_batches: u32,
+    pub image_batches: u32,
     /// And so long after the first batch that is not in them, ns.
-    pub(crate) image_delay_ns: u64,
+    pub image_delay_ns: u64,
     /// The pause after the bus could not be asked, ns; doubled each time up to 16 times as long.
-    pub(crate) pause_ns: u64,
+    pub pause_ns: u64,
 }
 
 /// Why ticks are not in the log, or not known to be.
@@ -71,20 +71,31 @@ pub enum PublishError {
 
 /// What to ask the bus.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Request {
+pub enum Request {
     /// The images of the bucket's instruments.
     Images,
     /// The log behind this offset.
-    Read { after: Offset },
-    /// To append, if this is still the newest offset.
-    Append { expected: Offset, payload: Bytes },
-    /// To keep these images, by instrument.
-    Store { images: Vec<(u32, Bytes)> },
+    Read {
+        /// Which.
+        after: Offset,
+    },
+    /// To append, if the newest offset is still as expected.
+    Append {
+        /// The newest offset.
+        expected: Offset,
+        /// A batch.
+        payload: Bytes,
+    },
+    /// To keep images.
+    Store {
+        /// By instrument.
+        images: Vec<(u32, Bytes)>,
+    },
 }
 
 /// What became of an append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Appended {
+pub enum Appended {
     /// It is in the log, at this offset.
     At(Offset),
     /// It is not: somebody else has appended.
@@ -128,18 +139,24 @@ enum Knowledge {
 
 /// What a sequencer has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tally {
-    pub(crate) batches: u64,
-    pub(crate) ticks: u64,
-    pub(crate) conflicts: u64,
-    pub(crate) unknown: u64,
-    pub(crate) foreign: u64,
-    pub(crate) images: u64,
+pub struct Tally {
+    /// Batches appended.
+    pub batches: u64,
+    /// Ticks appended.
+    pub ticks: u64,
+    /// Appends that somebody else was faster than.
+    pub conflicts: u64,
+    /// Appends without an answer.
+    pub unknown: u64,
+    /// Entries that are no batches.
+    pub foreign: u64,
+    /// Images kept.
+    pub images: u64,
 }
 
 /// See the module's header.
 #[derive(Debug)]
-pub(crate) struct Sequencer {
+pub struct Sequencer {
     terms: Terms,
     writer: u64,
     epoch: u64,
@@ -169,7 +186,8 @@ pub(crate) struct Sequencer {
 impl Sequencer {
     /// A sequencer of a bucket of these instruments, which knows nothing yet. Its batches are numbered
     /// from `first` on: no other of this writer has numbers near them.
-    pub(crate) fn new(
+    #[must_use]
+    pub fn new(
         terms: Terms,
         writer: u64,
         first: u64,
@@ -201,28 +219,29 @@ impl Sequencer {
     }
 
     /// The bucket's instruments.
-    pub(crate) fn instruments(&self) -> &[Instrument] {
+    #[must_use]
+    pub fn instruments(&self) -> &[Instrument] {
         &self.instruments
     }
 
     /// What was done since this was last asked.
-    pub(crate) fn take_tally(&mut self) -> Tally {
+    pub fn take_tally(&mut self) -> Tally {
         std::mem::take(&mut self.tally)
     }
 
     /// Ticks to be published, in this order and behind those offered before.
-    pub(crate) fn offer(&mut self, ticket: Ticket, ticks: Vec<Tick>, now: Now) {
+    pub fn offer(&mut self, ticket: Ticket, ticks: Vec<Tick>, now: Now) {
         let deadline_ns = now.monotonic_ns.saturating_add(self.terms.patience_ns);
         self.waiting.push_back(Part { ticket, ticks, deadline_ns });
     }
 
     /// What became of ticks: their numbers, in order, or why there are none.
-    pub(crate) fn settled(&mut self) -> Option<(Ticket, Result<Vec<u64>, PublishError>)> {
+    pub fn settled(&mut self) -> Option<(Ticket, Result<Vec<u64>, PublishError>)> {
         self.settled.pop_front()
     }
 
     /// What is to be asked now, if anything.
-    pub(crate) fn poll(&mut self, now: Now) -> Option<Request> {
+    pub fn poll(&mut self, now: Now) -> Option<Request> {
         self.expire(now);
         if self.is_asking || now.monotonic_ns < self.rest_until_ns {
             return None;
@@ -266,7 +285,8 @@ impl Sequencer {
     }
 
     /// When to poll again, if nothing is answered or offered before, ns of the monotonic clock.
-    pub(crate) fn deadline_ns(&self) -> Option<u64> {
+    #[must_use]
+    pub fn deadline_ns(&self) -> Option<u64> {
         let waiting = self.waiting.front().map(|part| part.deadline_ns);
         if self.is_asking {
             return waiting;
@@ -282,7 +302,7 @@ impl Sequencer {
     }
 
     /// Ends it: nothing that waits is published any more.
-    pub(crate) fn end(&mut self) {
+    pub fn end(&mut self) {
         for part in self.waiting.drain(..) {
             self.settled.push_back((part.ticket, Err(PublishError::NoEpoch)));
         }
@@ -295,13 +315,13 @@ impl Sequencer {
     }
 
     /// The bus could not be asked.
-    pub(crate) fn handle_failed(&mut self, now: Now) {
+    pub fn handle_failed(&mut self, now: Now) {
         self.is_asking = false;
         self.rest(now);
     }
 
     /// The images of the bucket's instruments, as far as there are any.
-    pub(crate) fn handle_images(&mut self, images: &[StoredImage]) {
+    pub fn handle_images(&mut self, images: &[StoredImage]) {
         self.is_asking = false;
         self.failures = 0;
         let mut from = None;
@@ -322,7 +342,7 @@ impl Sequencer {
     }
 
     /// A piece of the log behind `tail`.
-    pub(crate) fn handle_read(&mut self, slice: &Slice, now: Now) {
+    pub fn handle_read(&mut self, slice: &Slice, now: Now) {
         self.is_asking = false;
         self.failures = 0;
         if slice.tail < self.tail {
@@ -351,7 +371,7 @@ impl Sequencer {
     }
 
     /// What became of the append.
-    pub(crate) fn handle_appended(&mut self, appended: Appended, now: Now) {
+    pub fn handle_appended(&mut self, appended: Appended, now: Now) {
         self.is_asking = false;
         let Some(flight) = self.flight.as_mut() else { return };
         match appended {
@@ -382,7 +402,7 @@ impl Sequencer {
     }
 
     /// The images are kept.
-    pub(crate) fn handle_stored(&mut self) {
+    pub fn handle_stored(&mut self) {
         self.is_asking = false;
         self.failures = 0;
         self.tally.images += self.stale.len() as u64;
@@ -524,26 +544,27 @@ impl Sequencer {
                 || age_ns >= self.terms.image_delay_ns)
     }
 
-    /// The images of all instruments whose images are stale.
+    /// The images of all instruments whose images are stale; after many batches of all there are, because a
+    /// reader reads the log from the oldest image on.
     fn images(&self) -> Vec<(u32, Bytes)> {
-        let stale = self.instruments.iter().filter(|it| self.stale.contains(&it.id));
-        stale
-            .map(|instrument| {
-                let topics = self.newest.range((instrument.id, 0)..=(instrument.id, u8::MAX));
-                let image = InstrumentImage {
-                    epoch: self.epoch,
-                    definition: *instrument,
-                    presence: Presence::Attached,
-                    last: topics.map(|(_, tick)| *tick).collect(),
-                    depth_seq: 0,
-                    update_id: 0,
-                    ts_event_ns: 0,
-                    bids: Vec::new(),
-                    asks: Vec::new(),
-                };
-                (instrument.id, StoredImage { offset: self.tail, image }.encode())
-            })
-            .collect()
+        let is_whole = self.stale_batches >= self.terms.image_batches;
+        let due = self.instruments.iter().filter(|it| is_whole || self.stale.contains(&it.id));
+        due.map(|instrument| {
+            let topics = self.newest.range((instrument.id, 0)..=(instrument.id, u8::MAX));
+            let image = InstrumentImage {
+                epoch: self.epoch,
+                definition: *instrument,
+                presence: Presence::Attached,
+                last: topics.map(|(_, tick)| *tick).collect(),
+                depth_seq: 0,
+                update_id: 0,
+                ts_event_ns: 0,
+                bids: Vec::new(),
+                asks: Vec::new(),
+            };
+            (instrument.id, StoredImage { offset: self.tail, image }.encode())
+        })
+        .collect()
     }
 
     /// Leaves the bus alone for a while.

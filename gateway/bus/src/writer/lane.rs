@@ -13,13 +13,13 @@ use crate::entry::Offset;
 
 /// How large batches become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct BatchLimits {
+pub struct BatchLimits {
     /// Encoded bytes of ticks after which a batch takes no further group.
-    pub(super) bytes: usize,
+    pub bytes: usize,
     /// Ticks after which it takes no further group.
-    pub(super) ticks: usize,
+    pub ticks: usize,
     /// How old the oldest tick is when a batch is sent though it is not full, ns.
-    pub(super) age_ns: u64,
+    pub age_ns: u64,
 }
 
 /// A batch that was sent.
@@ -61,6 +61,8 @@ pub(super) struct Lane {
     pub(super) hint: Option<Offset>,
     /// Bytes appended since the bucket's images were renewed.
     pub(super) bytes_since_images: u64,
+    /// When the first of them were appended.
+    pub(super) since_images_ns: u64,
     held: VecDeque<Tick>,
     /// When the oldest held tick came.
     since_ns: u64,

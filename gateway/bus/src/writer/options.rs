@@ -26,6 +26,10 @@ pub struct WriterOptions {
     /// A bucket's images are renewed when so many bytes of it were appended, or four times as many as
     /// they take themselves: a reader that joins reads no more than that behind them.
     pub bucket_image_bytes: u64,
+    /// All images of a bucket, of its quiet instruments too, are renewed at latest when this part of what the
+    /// bus keeps, one in so many, was appended behind them, by time or by bytes: a reader that joins reads the
+    /// log from the oldest of them on.
+    pub image_part: u32,
     /// How long to wait for the first connection.
     pub connect_timeout: Duration,
     /// When the outcome of a request counts as unknown, and is asked for.
@@ -44,6 +48,8 @@ impl Default for WriterOptions {
             held_bytes: 128 << 20,
             beat: Duration::from_secs(1),
             bucket_image_bytes: 1 << 20,
+            // An image is there long before its log is not.
+            image_part: 4,
             connect_timeout: Duration::from_secs(10),
             request_timeout: limits::REQUEST_TIMEOUT,
             store: StoreOptions::default(),

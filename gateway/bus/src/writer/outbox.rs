@@ -28,10 +28,12 @@ use bytes::Bytes;
 use wire::{Instrument, InstrumentImage, Tick};
 
 use super::counters::WriterCounters;
-use super::lane::{BatchLimits, Lane, Sent, Stage};
+pub use super::lane::BatchLimits;
+use super::lane::{Lane, Sent, Stage};
 use super::ledger::{Entered, Ledger};
 use super::renewal::Renewal;
-use super::throne::{Ask, Mark, THRONE_BUCKET, Throne};
+use super::throne::{Ask, THRONE_BUCKET, Throne};
+pub use super::throne::{Deposed, Mark};
 use crate::batch::Batch;
 use crate::catalog::{Catalog, WriterKind};
 use crate::entry::Offset;
@@ -46,39 +48,50 @@ const RETRY_NS: u64 = 50_000_000;
 
 /// What an outbox keeps to.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
-    pub(super) batch: BatchLimits,
+pub struct Limits {
+    /// How large batches become.
+    pub batch: BatchLimits,
     /// Ticks that may wait or be in flight.
-    pub(super) held: usize,
+    pub held: usize,
     /// Between two beats on the throne, ns.
-    pub(super) beat_ns: u64,
+    pub beat_ns: u64,
     /// How old an image may become while something is missing in it, ns.
-    pub(super) image_age_ns: u64,
+    pub image_age_ns: u64,
     /// How many bytes may be appended to all logs meanwhile.
-    pub(super) image_bytes: u64,
+    pub image_bytes: u64,
     /// How many bytes may be appended to a bucket until its images are renewed, if they are small.
-    pub(super) bucket_image_bytes: u64,
+    pub bucket_image_bytes: u64,
 }
 
 /// The time, by two clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Now {
-    pub(super) monotonic_ns: u64,
-    pub(super) realtime_ns: u64,
+pub struct Now {
+    /// For waiting.
+    pub monotonic_ns: u64,
+    /// For saying when, ns since the Unix epoch.
+    pub realtime_ns: u64,
 }
 
 /// What is to be asked of the bus.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Request {
+pub enum Request {
+    /// The newest entry of this log.
     Tail {
+        /// Whose log.
         bucket: u32,
     },
+    /// To append, if the newest offset is as expected.
     Append {
+        /// Whose log.
         bucket: u32,
+        /// The newest offset.
         expected: Offset,
+        /// A batch.
         payload: Bytes,
     },
+    /// To keep the catalog.
     PutCatalog(Arc<Catalog>),
+    /// To keep an image.
     PutImage(Box<StoredImage>),
     /// Tells readers that the writer lives. Not answered.
     Pulse(Bytes),
@@ -86,28 +99,43 @@ pub(super) enum Request {
 
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+pub enum Answer {
+    /// What the newest entry is, if there is one.
     Tail {
+        /// Whose log.
         bucket: u32,
+        /// The entry.
         tail: Option<Mark>,
     },
+    /// It was appended.
     Appended {
+        /// To which log.
         bucket: u32,
+        /// Its offset.
         offset: Offset,
     },
+    /// It was not: the newest offset is another.
     Conflict {
+        /// Of which log.
         bucket: u32,
+        /// The newest offset.
         actual: Offset,
     },
     /// A tail or an append whose outcome is not known, or that certainly was not done.
     Doubt {
+        /// Of which log.
         bucket: u32,
     },
+    /// What became of the catalog.
     CatalogPut {
+        /// Whether it is known to be kept.
         is_stored: bool,
     },
+    /// What became of an image.
     ImagePut {
+        /// Whose.
         instrument: u32,
+        /// Whether it is known to be kept.
         is_stored: bool,
     },
 }
@@ -128,7 +156,7 @@ enum Announcement {
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Outbox {
+pub struct Outbox {
     limits: Limits,
     writer: u64,
     is_connected: bool,
@@ -159,11 +187,13 @@ pub(super) struct Outbox {
     /// Where shedding goes on.
     shed_at: usize,
     is_closing: bool,
-    pub(super) counters: WriterCounters,
+    pub(in crate::writer) counters: WriterCounters,
 }
 
 impl Outbox {
-    pub(super) fn new(writer: u64, limits: Limits) -> Self {
+    /// An outbox without a connection. `writer` is a number that no other writer has.
+    #[must_use]
+    pub fn new(writer: u64, limits: Limits) -> Self {
         Self {
             limits,
             writer,
@@ -191,7 +221,7 @@ impl Outbox {
     }
 
     /// Begins an epoch. What is held of the one before is appended first.
-    pub(super) fn begin(&mut self, catalog: Arc<Catalog>, now: Now) {
+    pub fn begin(&mut self, catalog: Arc<Catalog>, now: Now) {
         if self.old.is_empty() {
             for bucket in (0..self.lanes.len()).map(number) {
                 self.replace_books(bucket, now);
@@ -219,7 +249,7 @@ impl Outbox {
 
     /// Takes ticks of the epoch that was begun last: numbered, in order, whole groups. Ticks whose numbers
     /// it has seen are left out.
-    pub(super) fn push(&mut self, ticks: &[Tick], now_ns: u64) {
+    pub fn push(&mut self, ticks: &[Tick], now_ns: u64) {
         let mut rest = ticks;
         while let Some(end) = rest.iter().position(Tick::ends) {
             let (group, behind) = rest.split_at(end + 1);
@@ -235,7 +265,7 @@ impl Outbox {
     }
 
     /// Takes what an image has that is newer than what was pushed, after ticks were lost on their way here.
-    pub(super) fn push_image(&mut self, image: &InstrumentImage, now_ns: u64) {
+    pub fn push_image(&mut self, image: &InstrumentImage, now_ns: u64) {
         let mut news = Vec::new();
         let has_book = self.known.enter_image(image, &mut news);
         for tick in &news {
@@ -249,7 +279,7 @@ impl Outbox {
     }
 
     /// The connection was made, or lost. What is in flight is answered all the same.
-    pub(super) fn set_connected(&mut self, is_connected: bool) {
+    pub fn set_connected(&mut self, is_connected: bool) {
         self.is_connected = is_connected;
         if is_connected {
             // It may be another server, or the same one without its memory.
@@ -258,7 +288,7 @@ impl Outbox {
     }
 
     /// Sends what is held without waiting for more, renews all images, gives up the throne.
-    pub(super) fn close(&mut self) {
+    pub fn close(&mut self) {
         self.is_closing = true;
         self.limits.batch.age_ns = 0;
         for bucket in 0..self.current().len() {
@@ -267,35 +297,47 @@ impl Outbox {
     }
 
     /// Whether all that was pushed is appended.
-    pub(super) fn is_empty(&self) -> bool {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
         self.old.is_empty()
             && self.announcement == Announcement::Made
             && self.lanes.iter().all(Lane::is_quiet)
     }
 
     /// Whether nothing is left to do after [`Outbox::close`].
-    pub(super) const fn is_closed(&self) -> bool {
+    #[must_use]
+    pub const fn is_closed(&self) -> bool {
         self.throne.has_left()
     }
 
     /// Whether the throne was taken.
-    pub(super) const fn is_enthroned(&self) -> bool {
+    #[must_use]
+    pub const fn is_enthroned(&self) -> bool {
         self.throne.is_held()
     }
 
     /// Ticks that wait or are in flight.
-    pub(super) const fn held(&self) -> usize {
+    #[must_use]
+    pub const fn held(&self) -> usize {
         self.held
     }
 
+    /// What was done so far.
+    #[must_use]
+    pub const fn counters(&self) -> WriterCounters {
+        self.counters
+    }
+
     /// How many may.
-    pub(super) fn held_max(&self) -> usize {
+    #[must_use]
+    pub fn held_max(&self) -> usize {
         // Lanes that were shed keep a tick of each topic, and that must not fill them.
         self.limits.held.max(4 * self.known.topics())
     }
 
     /// When to poll again, if no answer comes and nothing is pushed before.
-    pub(super) fn wake_at_ns(&self) -> Option<u64> {
+    #[must_use]
+    pub fn wake_at_ns(&self) -> Option<u64> {
         if !self.is_connected {
             return None;
         }
@@ -313,7 +355,7 @@ impl Outbox {
     }
 
     /// The next request, if there is one now.
-    pub(super) fn poll(&mut self, now: Now) -> Option<Request> {
+    pub fn poll(&mut self, now: Now) -> Option<Request> {
         if !self.is_connected {
             return None;
         }

@@ -63,6 +63,14 @@ impl Renewal {
         self.hurried.extend(instruments.filter(|id| dirty[*id as usize].is_some()));
     }
 
+    /// Makes these due though nothing may be missing in them: readers read the log from the oldest image on.
+    pub(super) fn renew(&mut self, instruments: impl Iterator<Item = u32>, ns: u64, bytes: u64) {
+        for instrument in instruments {
+            self.touch(instrument, ns, bytes);
+            self.hurried.push_back(instrument);
+        }
+    }
+
     /// Makes everything dirty due, now and from now on.
     pub(super) const fn close(&mut self) {
         self.is_closing = true;

@@ -22,19 +22,28 @@ const PATIENCE_BEATS: u64 = 3;
 
 /// Who appended an entry, and as which of its batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Mark {
-    pub(super) offset: Offset,
-    pub(super) writer: u64,
-    pub(super) number: u64,
+pub struct Mark {
+    /// The entry's place.
+    pub offset: Offset,
+    /// Whose.
+    pub writer: u64,
+    /// Its number among the writer's.
+    pub number: u64,
 }
 
 /// Why a writer may not write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Deposed {
+pub enum Deposed {
     /// Somebody else holds the throne and lives.
-    Occupied { writer: u64 },
+    Occupied {
+        /// Who.
+        writer: u64,
+    },
     /// Somebody else has taken it.
-    Succeeded { writer: u64 },
+    Succeeded {
+        /// Who.
+        writer: u64,
+    },
 }
 
 /// What the throne wants to be done.

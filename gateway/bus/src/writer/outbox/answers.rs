@@ -12,7 +12,7 @@ impl Outbox {
     ///
     /// # Errors
     /// If it shows that somebody else writes this stream: nothing is to be asked any more.
-    pub(in crate::writer) fn handle(&mut self, answer: Answer, now_ns: u64) -> Result<(), Deposed> {
+    pub fn handle(&mut self, answer: Answer, now_ns: u64) -> Result<(), Deposed> {
         match answer {
             Answer::Tail { bucket: THRONE_BUCKET, tail } => {
                 self.throne.handle_tail(tail, now_ns)?;
@@ -120,8 +120,10 @@ impl Outbox {
         lane.stage = Stage::Idle;
         lane.newest = Some(offset);
         lane.hint = None;
+        if lane.bytes_since_images == 0 {
+            lane.since_images_ns = now_ns;
+        }
         lane.bytes_since_images += bytes;
-        let since_images = lane.bytes_since_images;
         if lane.has_ticks() {
             self.ready.push_back(bucket);
         }
@@ -133,25 +135,30 @@ impl Outbox {
             self.logged.enter(group);
             self.renewal.touch(group[0].instrument, now_ns, self.counters.appended_bytes);
         }
-        self.hurry_images(bucket, since_images);
+        self.renew_images(bucket, now_ns);
     }
 
-    /// Renews a bucket's images if much was appended since.
-    fn hurry_images(&mut self, bucket: u32, since: u64) {
+    /// Renews a bucket's images if much was appended since they were, or the first of that long ago. Quiet
+    /// instruments are no exception, also those that have nothing to say yet: a reader reads the log from the
+    /// oldest image on, and all of it while one is missing.
+    fn renew_images(&mut self, bucket: u32, now_ns: u64) {
         let limits = &self.limits;
         let Some(catalog) = self.catalog.as_ref().filter(|_| self.old.is_empty()) else { return };
         // At Redis each bucket has its share of what is kept.
         let share = (limits.image_bytes / self.lanes.len().max(1) as u64).max(1);
-        if since < limits.bucket_image_bytes.min(share) {
+        let lane = &self.lanes[bucket as usize];
+        let since = lane.bytes_since_images;
+        let is_old = now_ns.saturating_sub(lane.since_images_ns) >= limits.image_age_ns;
+        if !is_old && since < limits.bucket_image_bytes.min(share) {
             return;
         }
         let instruments = catalog.instruments_of(bucket);
         let images = instruments.clone().map(|id| u64::from(self.image_bytes[id as usize]));
         // Images cost the bus no more than a quarter of what batches do.
         let worthwhile = limits.bucket_image_bytes.max(4 * images.sum::<u64>());
-        if since >= worthwhile.min(share) {
+        if is_old || since >= worthwhile.min(share) {
             self.lanes[bucket as usize].bytes_since_images = 0;
-            self.renewal.hurry(instruments);
+            self.renewal.renew(instruments, now_ns, self.counters.appended_bytes);
         }
     }
 

@@ -501,3 +501,30 @@ proptest! {
         assert_eq!(world.read(), world.feed);
     }
 }
+
+/// Readers read the log from the oldest image of their bucket on, and all of it while one is missing.
+#[test]
+fn images_of_quiet_instruments_move_on_with_the_log() {
+    let mut world = World::new(100_000);
+    world.push(1, 1, 3);
+    for _ in 0..200 {
+        world.push(0, 1, 3);
+        world.push(2, 0, 3);
+        // Images are due after 300 ms.
+        for step in [Step::Pass { ms: 10 }, Step::Deliver(0), Step::Deliver(0), Step::Deliver(0)] {
+            world.run(&step);
+        }
+    }
+    while !world.wire.is_empty() {
+        world.run(&Step::Deliver(0));
+    }
+    let newest = world.bus.newest(0).0;
+    assert!(newest > 150, "{newest}");
+    for instrument in 0..2 {
+        let image = &world.bus.images[&instrument];
+        assert!(image.offset.0 > newest - 60, "{} of {newest}", image.offset);
+    }
+    let silent = &world.bus.images[&3];
+    assert!(silent.offset.0 > 0 && silent.image.last.is_empty());
+    assert!(!world.bus.images.contains_key(&4), "nothing was appended to its bucket");
+}
