@@ -1,0 +1,113 @@
+//! The feed: numbered trades and quotes, of which popular instruments have more.
+
+use std::collections::BTreeMap;
+
+use wire::{Channel, Instrument, Quote, Symbol, Tick, Trade};
+
+use crate::chance::Chance;
+
+/// The epoch of all simulations.
+pub(crate) const EPOCH: u64 = 7;
+
+/// Draws instruments by their popularity.
+#[derive(Debug)]
+pub(crate) struct Urn(Vec<f64>);
+
+impl Urn {
+    pub(crate) fn new(popularity: &[f64]) -> Self {
+        let sums = popularity.iter().scan(0.0, |sum, part| {
+            *sum += part;
+            Some(*sum)
+        });
+        Self(sums.collect())
+    }
+
+    pub(crate) fn draw(&self, chance: &mut Chance) -> u32 {
+        let at = self.0.partition_point(|sum| *sum <= chance.share());
+        u32::try_from(at.min(self.0.len() - 1)).expect("instruments are counted in u32")
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Feed {
+    chance: Chance,
+    urn: Urn,
+    seqs: BTreeMap<(u32, u8), u64>,
+    rate: u64,
+    /// Ticks that are due and were not made, in parts of a second.
+    due: u64,
+}
+
+impl Feed {
+    pub(crate) fn new(seed: u64, popularity: &[f64], rate: u64) -> Self {
+        Self {
+            chance: Chance::new(seed),
+            urn: Urn::new(popularity),
+            seqs: BTreeMap::new(),
+            rate,
+            due: 0,
+        }
+    }
+
+    /// The ticks of so much time.
+    pub(crate) fn pass(&mut self, ns: u64, now_ns: u64) -> Vec<Tick> {
+        self.due += self.rate * ns;
+        let count = self.due / 1_000_000_000;
+        self.due %= 1_000_000_000;
+        (0..count).map(|_| self.tick(now_ns)).collect()
+    }
+
+    fn tick(&mut self, now_ns: u64) -> Tick {
+        let instrument = self.urn.draw(&mut self.chance);
+        let is_trade = self.chance.happens(0.2);
+        let mut tick = if is_trade {
+            trade(instrument, now_ns, self.chance.below(1 << 20))
+        } else {
+            quote(instrument, now_ns, self.chance.below(1 << 20))
+        };
+        let seq = self.seqs.entry((instrument, tick.kind)).or_default();
+        *seq += 1;
+        tick.seq = *seq;
+        tick.ts_ring_ns = now_ns;
+        tick
+    }
+}
+
+/// A trade without a number.
+pub(crate) fn trade(instrument: u32, now_ns: u64, id: u64) -> Tick {
+    let trade = Trade {
+        price: 6_183_763,
+        quantity: 378_826,
+        trade_id: id,
+        ts_trade_ns: now_ns,
+        buyer_is_maker: false,
+    };
+    Tick::from_trade(instrument, now_ns, &trade)
+}
+
+fn quote(instrument: u32, now_ns: u64, id: u64) -> Tick {
+    let quote = Quote {
+        bid_price: 6_183_763,
+        bid_quantity: 378_826,
+        ask_price: 6_183_764,
+        ask_quantity: 61_000,
+        update_id: id,
+    };
+    Tick::from_quote(instrument, now_ns, &quote)
+}
+
+/// So many instruments from `first` on.
+pub(crate) fn instruments(first: u32, count: u32) -> Vec<Instrument> {
+    let instrument = |id| Instrument {
+        id,
+        symbol: Symbol::new(&format!("S{id}")).expect("a letter and digits"),
+        base_len: 0,
+        price_exponent: -2,
+        quantity_exponent: -5,
+        tick_size: 1,
+        lot_size: 1,
+        channels: Channel::Trade.bit() | Channel::Quote.bit(),
+    };
+    (first..first + count).map(instrument).collect()
+}
