@@ -38,6 +38,7 @@ export class Link {
    * Connects, and waits for the server's hello.
    *
    * @throws ConnectError
+   * @internal
    */
   static open(url: string, settings: Settings, signal: AbortSignal): Promise<Link> {
     return new Promise((resolve, reject) => {

@@ -1,6 +1,7 @@
 // The client against the real gateway: order, acks, errors in types, books, both encodings.
 
 import { createServer } from 'node:http';
+import { resolve } from 'node:path';
 import WebSocket, { WebSocketServer } from 'ws';
 import { expect, it, onTestFinished } from 'vitest';
 
@@ -10,6 +11,7 @@ import { CommandError, ConnectError, EndedError, LostError, RefusedError } from 
 import { owned, type Trade } from '../src/event.ts';
 import { isExact } from '../src/ledger.ts';
 import { open, Witness } from './support/client.ts';
+import { run } from './support/command.ts';
 import { Gateway, freePort, sleep, until } from './support/process.ts';
 
 it('delivers quotes in order and exactly accounted', async () => {
@@ -176,4 +178,18 @@ it('begins behind a stored position', async () => {
     expect(numbers).toEqual(numbers.map((_, i) => numbers[0]! + i));
   }
   expect(after.gaps).toEqual([]);
+});
+
+it("runs on Node's own WebSocket", async () => {
+  const gateway = await Gateway.start(['--source', 'pulse', '--symbols', '2', '--rate', '100']);
+  const script = `
+    import { Client } from '@tickcast/client';
+    const client = await Client.connect(process.argv.at(-1));
+    const { value } = await client.stream('*.quote').next();
+    console.log(value.type, value.seq > 0, Math.abs(Date.now() - value.tsEventMs) < 60_000);
+    client.close();
+  `;
+  // Global from version 22 on; in 20 it has to be asked for.
+  const args = ['--experimental-websocket', '--input-type=module', '--eval', script, gateway.url];
+  expect(await run(process.execPath, args, resolve(import.meta.dirname, '..'))).toBe('quote true true\n');
 });
