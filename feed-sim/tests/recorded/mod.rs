@@ -8,7 +8,7 @@ use std::env;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use wire::decimal::write_decimal;
+use wire::exchange::{Schema, Speed, Stream, Style, View, json};
 use wire::{Channel, Instrument, Kind, Side, Tick, flags};
 
 pub(crate) const BTC: &str = "spot_btcusdt_20240808.gz";
@@ -87,60 +87,23 @@ pub(crate) fn frames(ticks: &[Tick], instrument: &Instrument) -> Frames {
 }
 
 fn frame(entry: &[Tick], instrument: &Instrument) -> String {
-    let tick = &entry[0];
-    let price = |mantissa| decimal(mantissa, instrument.price_exponent);
-    let quantity = |mantissa| decimal(mantissa, instrument.quantity_exponent);
-    let symbol = instrument.symbol.as_str();
-    let lower = symbol.to_lowercase();
-    let ms = |ns: u64| ns / 1_000_000;
-    match tick.kind().unwrap() {
-        Kind::Data(Channel::Trade) => {
-            let t = tick.trade();
-            format!(
-                r#"{{"stream":"{lower}@trade","data":{{"e":"trade","E":{},"s":"{symbol}","t":{},"p":"{}","q":"{}","T":{},"m":{},"M":true}}}}"#,
-                ms(tick.ts_event_ns),
-                t.trade_id,
-                price(t.price),
-                quantity(t.quantity),
-                ms(t.ts_trade_ns),
-                t.buyer_is_maker
-            )
-        }
-        Kind::Data(Channel::Quote) => {
-            let q = tick.quote();
-            format!(
-                r#"{{"stream":"{lower}@bookTicker","data":{{"u":{},"s":"{symbol}","b":"{}","B":"{}","a":"{}","A":"{}"}}}}"#,
-                q.update_id,
-                price(q.bid_price),
-                quantity(q.bid_quantity),
-                price(q.ask_price),
-                quantity(q.ask_quantity)
-            )
-        }
-        Kind::Data(Channel::Depth) => {
-            let side = |side| {
+    let first = &entry[0];
+    let mut out = Vec::new();
+    let view = match first.kind().unwrap() {
+        Kind::Data(Channel::Depth) if first.flags & flags::REPLACES_BOOK != 0 => {
+            let side = |side| -> Vec<(i64, i64)> {
                 let levels = entry.iter().flat_map(Tick::depth_levels).filter(|l| l.side == side);
-                let levels: Vec<String> = levels
-                    .map(|l| format!(r#"["{}","{}"]"#, price(l.price), quantity(l.quantity)))
-                    .collect();
-                levels.join(",")
+                levels.map(|level| (level.price, level.quantity)).collect()
             };
             let (bids, asks) = (side(Side::Bid), side(Side::Ask));
-            let (first, last) = tick.update_ids();
-            if tick.flags & flags::REPLACES_BOOK != 0 {
-                return format!(r#"{{"lastUpdateId":{last},"bids":[{bids}],"asks":[{asks}]}}"#);
-            }
-            format!(
-                r#"{{"stream":"{lower}@depth@100ms","data":{{"e":"depthUpdate","E":{},"s":"{symbol}","U":{first},"u":{last},"b":[{bids}],"a":[{asks}]}}}}"#,
-                ms(tick.ts_event_ns)
-            )
+            json::partial_depth(&mut out, first.update_ids().1, &bids, &asks, instrument);
+            return String::from_utf8(out).unwrap();
         }
+        Kind::Data(Channel::Depth) => View::Depth(Speed::Fast),
+        Kind::Data(channel) => View::Channel(channel),
         other => panic!("no frame of {other:?}"),
-    }
-}
-
-fn decimal(mantissa: i64, exponent: i8) -> String {
-    let mut out = Vec::new();
-    write_decimal(&mut out, mantissa, exponent);
-    String::from_utf8(out).unwrap()
+    };
+    json::entry(&mut out, entry, instrument, None, Style::default());
+    let name = Stream::One(instrument.symbol, view).name(Schema::Json);
+    format!(r#"{{"stream":"{name}","data":{}}}"#, String::from_utf8(out).unwrap())
 }

@@ -4,8 +4,8 @@ use std::mem::{align_of, offset_of, size_of};
 
 use proptest::prelude::*;
 use tickcast_wire::{
-    Channel, GROUP_LEVELS_MAX, Instrument, Kind, LEVELS_PER_TICK, Level, Presence, Side, Symbol,
-    TICK_WORDS, Tick, TickError, TradingStatus, flags,
+    CHANNEL_COUNT, Channel, GROUP_LEVELS_MAX, Instrument, Kind, LEVELS_PER_TICK, Level, Presence,
+    Side, Symbol, TICK_WORDS, Tick, TickError, TradingStatus, flags,
 };
 
 #[test]
@@ -81,7 +81,11 @@ fn definitions_survive_and_are_validated() {
     assert_eq!(broken(&|tick| bytes(tick, 1, 8)), malformed, "a base longer than the symbol");
     assert_eq!(broken(&|tick| bytes(tick, 2, 1)), malformed, "exponent 1");
     assert_eq!(broken(&|tick| bytes(tick, 3, 0xED)), malformed, "exponent -19");
-    assert_eq!(broken(&|tick| tick.body[7] = 1 << 24), malformed, "a channel that is none");
+    assert_eq!(
+        broken(&|tick| tick.body[7] = 1 << CHANNEL_COUNT),
+        malformed,
+        "a channel that is none"
+    );
     assert_eq!(broken(&|tick| tick.body[7] = 1 << 40), malformed, "beyond 32 bits");
 }
 
@@ -91,8 +95,8 @@ fn records_that_mean_nothing_are_named() {
     tick.levels = 5;
     assert_eq!(tick.validate(), Err(TickError::Levels(5)));
     assert_eq!(tick.depth_levels().count(), LEVELS_PER_TICK, "reading stays within the body");
-    tick.kind = 24;
-    assert_eq!(tick.validate(), Err(TickError::Kind(24)));
+    tick.kind = 29;
+    assert_eq!(tick.validate(), Err(TickError::Kind(29)));
     tick.kind = Channel::Depth5.code();
     assert_eq!(tick.validate(), Err(TickError::Derived(Channel::Depth5)));
     let mut tick = Tick::from_status(0, 0, TradingStatus::Halted);

@@ -71,6 +71,6 @@ fn an_independent_decoder_reads_our_schema_and_vectors() {
         "The independent decoder does not agree",
     );
     let said = String::from_utf8(output.stdout).unwrap();
-    let expected = format!("13 templates in {} vectors agree", vectors.len());
+    let expected = format!("16 templates in {} vectors agree", vectors.len());
     assert!(said.contains(&expected), "{said}");
 }
