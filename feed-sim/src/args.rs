@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use bus::{BusUrl, Storage, UrlError};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use wire::{INTERVALS, Interval};
+use feed_sim::derive::OTHERS;
+use wire::{Channel, INTERVALS, Interval};
 
 /// A venue in a box: writes a feed into a ring in shared memory, or to a bus.
 #[derive(Debug, Parser)]
@@ -62,11 +63,15 @@ pub(crate) struct RunArgs {
     #[arg(long = "loop")]
     pub(crate) repeat: bool,
     /// Intervals of the bars derived from trades: a list such as 1s,1m,1h; all; or none.
-    #[arg(long, value_name = "LIST", default_value = "1s,1m,5m,15m,1h,4h,1d")]
+    #[arg(long, value_name = "LIST", default_value = "all")]
     pub(crate) bars: Bars,
     /// Whether 24-hour tickers are derived from trades.
     #[arg(long, value_name = "on|off", default_value = "on")]
     pub(crate) ticker: Switch,
+    /// What else is derived from trades: a list of agg_trade, ticker_1h, ticker_4h, ticker_1d, average; all;
+    /// or none.
+    #[arg(long, value_name = "LIST", default_value = "all")]
+    pub(crate) derive: Others,
     /// Records that the ring holds; a power of two. Each takes 128 bytes.
     #[arg(long, value_name = "RECORDS", default_value_t = 262_144, value_parser = capacity)]
     pub(crate) ring_capacity: usize,
@@ -166,6 +171,10 @@ pub(crate) enum Switch {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Bars(pub(crate) Vec<Interval>);
 
+/// Derived channels other than bars and the ticker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Others(pub(crate) Vec<Channel>);
+
 /// What was expected of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Expected {
@@ -187,6 +196,8 @@ pub(crate) enum Expected {
     Positive,
     #[error("expected all, none, or a list of {}", INTERVALS.join(","))]
     Bars,
+    #[error("expected all, none, or a list of agg_trade,ticker_1h,ticker_4h,ticker_1d,average")]
+    Others,
     #[error("expected a power of two from 1024 to 67108864")]
     Capacity,
     #[error("expected a whole number above 0")]
@@ -252,6 +263,25 @@ impl FromStr for Bars {
             }
         }
         Ok(Self(intervals))
+    }
+}
+
+impl FromStr for Others {
+    type Err = Expected;
+
+    fn from_str(text: &str) -> Result<Self, Expected> {
+        let mut channels = match text {
+            "none" => return Ok(Self(Vec::new())),
+            "all" => return Ok(Self(OTHERS.to_vec())),
+            list => list
+                .split(',')
+                .map(|name| Channel::parse(name).filter(|channel| OTHERS.contains(channel)))
+                .collect::<Option<Vec<Channel>>>()
+                .ok_or(Expected::Others)?,
+        };
+        channels.sort_unstable();
+        channels.dedup();
+        Ok(Self(channels))
     }
 }
 
@@ -328,12 +358,15 @@ mod tests {
             let args = parse(line).unwrap();
             assert_eq!(args.out, Some(Out::Shm(PathBuf::from("/dev/shm/t"))));
             assert_eq!((args.source, args.symbols, args.repeat), (Source::Sim, 20, false));
-            assert_eq!((args.bars.0.len(), args.ring_capacity), (7, 262_144));
+            assert_eq!((args.bars.0.len(), args.ring_capacity), (16, 262_144));
+            assert_eq!(args.derive.0, OTHERS);
         }
-        let line = "feed-sim --source replay:a.gz,b --speed max --loop --bars all --out shm:x";
-        let args = parse(line).unwrap();
+        let line = "feed-sim --source replay:a.gz,b --speed max --loop --bars 1m,1M --derive average \
+                    --out shm:x";
+        let args = parse(&line.split_whitespace().collect::<Vec<_>>().join(" ")).unwrap();
         assert_eq!(args.source, Source::Replay(vec!["a.gz".into(), "b".into()]));
-        assert_eq!((args.speed, args.repeat, args.bars.0.len()), (SpeedArg::Max, true, 16));
+        assert_eq!((args.speed, args.repeat, args.bars.0.len()), (SpeedArg::Max, true, 2));
+        assert_eq!(args.derive.0, [Channel::Average]);
     }
 
     #[test]
@@ -376,6 +409,7 @@ mod tests {
             ("--out shm:t --rate NaN", "'NaN' for '--rate <RATE>': expected a number above 0"),
             ("--out shm:t --speed fast", "'fast' for '--speed <N|max>': expected a number"),
             ("--out shm:t --bars 7m", "'7m' for '--bars <LIST>': expected all, none, or a list"),
+            ("--out shm:t --derive trade", "'trade' for '--derive <LIST>': expected all, none"),
             ("--out shm:t --ring-capacity 1000", "expected a power of two from 1024"),
             ("--out shm:t --symbols many", "'many' for '--symbols <N>'"),
             ("--out shm:t --epoch 0", "'0' for '--epoch <EPOCH>': expected a whole number above"),

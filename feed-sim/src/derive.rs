@@ -1,4 +1,4 @@
-//! Derived channels: bars and the 24-hour ticker, from the trades of any feed.
+//! Derived channels: bars, tickers, average prices and aggregate trades, from the trades of any feed.
 //!
 //! [`Derived`] wraps a feed and adds ticks behind its batches; hubs and buses see ordinary topics, and
 //! every node numbers them alike. Depth groups stay whole: additions come at a batch's end.
@@ -10,20 +10,24 @@
 //! - A bar is *final* as soon as a trade of its instrument lies behind it, or now is
 //!   [`Options::grace_ns`] past its end. It is told once, and never opened again: a trade that comes
 //!   still later counts in the bar that is open then ([`Derived::late_trades`]).
-//! - Running bars and the ticker are told when they have changed, at most once per
+//! - An aggregate trade is told when a trade follows that is not of it, or at the end of the first batch that
+//!   is [`Options::aggregate_wait_ns`] later than its last trade.
+//! - Running bars, tickers and averages are told when they have changed, at most once per
 //!   [`Options::cadence_ns`] and instrument, each instrument at its own phase so that thousands of them
 //!   do not come at once. When the feed ends, the last state is told.
 //! - No trade, no bar: intervals without trades have none. The first bar of each interval, and the
-//!   ticker of the first day, know only the trades since the epoch began.
+//!   tickers of the first day, know only the trades since the epoch began.
 
+mod aggregate;
 mod bars;
 mod window;
 
 use wire::{Channel, Instrument, Interval, Kind, Tick, Trade};
 
 use crate::feed::{Feed, Next};
+use aggregate::Aggregates;
 use bars::OpenBar;
-use window::Window;
+use window::{Span, Window};
 
 /// Phases in a cadence: a sixteenth of the instruments is told at a time.
 const PHASES: u64 = 16;
@@ -35,11 +39,29 @@ pub struct Options {
     pub intervals: Vec<Interval>,
     /// Whether there is a ticker.
     pub ticker: TickerPolicy,
+    /// Which of [`OTHERS`] there are.
+    pub others: Vec<Channel>,
     /// Running bars and the ticker are told at most this often for each instrument, ns.
     pub cadence_ns: u64,
     /// How long after its end a bar waits for trades that are told late, ns.
     pub grace_ns: u64,
+    /// How long an aggregate trade waits for trades of the same order, by the feed's time, ns. 0: a feed
+    /// hands out all trades of an order in one batch.
+    pub aggregate_wait_ns: u64,
 }
+
+/// What can be derived besides bars and the 24-hour ticker.
+pub const OTHERS: [Channel; 5] = [
+    Channel::AggTrade,
+    Channel::Rolling(wire::Window::Hour),
+    Channel::Rolling(wire::Window::FourHours),
+    Channel::Rolling(wire::Window::Day),
+    Channel::Average,
+];
+
+/// How far apart a recording's trades of one order are at most: each has a frame of its own, and those of an
+/// order come within a millisecond unless the recorder's network held them up.
+pub const RECORDED_WAIT_NS: u64 = 5_000_000;
 
 /// Whether a 24-hour ticker is derived.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,26 +74,53 @@ pub enum TickerPolicy {
 }
 
 impl Default for Options {
-    /// The intervals that charts open with, once a second, and 200 ms of grace: twice the time that
-    /// the venue gathers depth events, the latest of its streams.
+    /// Everything, once a second, and 200 ms of grace: twice the time that the venue gathers depth events,
+    /// the latest of its streams.
     fn default() -> Self {
-        let intervals = ["1s", "1m", "5m", "15m", "1h", "4h", "1d"];
         Self {
-            intervals: intervals.iter().filter_map(|name| Interval::parse(name)).collect(),
+            intervals: Interval::all().collect(),
             ticker: TickerPolicy::Derived,
+            others: OTHERS.to_vec(),
             cadence_ns: 1_000_000_000,
             grace_ns: 200_000_000,
+            aggregate_wait_ns: 0,
         }
     }
 }
 
-/// A feed with bars and tickers of its trades.
+impl Options {
+    /// The intervals that charts open with, and the ticker.
+    #[must_use]
+    pub fn charts() -> Self {
+        let intervals = ["1s", "1m", "5m", "15m", "1h", "4h", "1d"];
+        Self {
+            intervals: intervals.iter().filter_map(|name| Interval::parse(name)).collect(),
+            others: Vec::new(),
+            ..Self::default()
+        }
+    }
+
+    /// Nothing at all.
+    #[must_use]
+    pub fn nothing() -> Self {
+        Self {
+            intervals: Vec::new(),
+            ticker: TickerPolicy::Off,
+            others: Vec::new(),
+            ..Self::default()
+        }
+    }
+}
+
+/// A feed with what is derived from its trades.
 pub struct Derived<F> {
     inner: F,
     options: Options,
     instruments: Vec<Instrument>,
     states: Vec<State>,
     series: Vec<Series>,
+    /// Instruments with an open aggregate trade.
+    aggregating: Vec<u32>,
     /// Instruments with changes to tell, by phase.
     changed: Vec<Vec<u32>>,
     now_ns: u64,
@@ -90,6 +139,10 @@ struct State {
     /// The open bar of each series.
     bars: Vec<Option<OpenBar>>,
     window: Window,
+    /// Of each channel in [`Options::others`] that has one.
+    others: Vec<(Channel, Window)>,
+    /// `None`: they are not derived.
+    aggregates: Option<Aggregates>,
     is_changed: bool,
 }
 
@@ -103,7 +156,7 @@ struct Series {
 }
 
 impl<F: Feed> Derived<F> {
-    /// Adds the usual bars and the ticker to a feed.
+    /// Adds everything that can be derived to a feed.
     #[must_use]
     pub fn new(inner: F) -> Self {
         Self::with(inner, Options::default())
@@ -123,6 +176,7 @@ impl<F: Feed> Derived<F> {
             options,
             instruments: Vec::new(),
             states: Vec::new(),
+            aggregating: Vec::new(),
             changed: Vec::new(),
             now_ns: 0,
             flush_at_ns: 0,
@@ -151,6 +205,7 @@ impl<F: Feed> Derived<F> {
         if self.options.ticker == TickerPolicy::Derived {
             derived |= Channel::Ticker.bit();
         }
+        derived = self.options.others.iter().fold(derived, |set, channel| set | channel.bit());
         self.instruments.clear();
         for instrument in self.inner.instruments() {
             let mut instrument = *instrument;
@@ -159,8 +214,9 @@ impl<F: Feed> Derived<F> {
             }
             self.instruments.push(instrument);
         }
-        let series = self.series.len();
-        self.states = self.instruments.iter().map(|each| State::new(each, series)).collect();
+        let options = &self.options;
+        self.states = self.instruments.iter().map(|each| State::new(each, options)).collect();
+        self.aggregating.clear();
         self.series.iter_mut().for_each(|series| series.open.clear());
         self.changed = vec![Vec::new(); usize::try_from(PHASES).expect("few")];
         (self.now_ns, self.flush_at_ns, self.close_at_ns) = (0, 0, u64::MAX);
@@ -168,11 +224,13 @@ impl<F: Feed> Derived<F> {
 
     /// Takes one of the feed's ticks.
     #[inline]
-    fn take(&mut self, tick: &Tick, out: &mut Vec<Tick>) {
+    fn take(&mut self, tick: &Tick, at_ns: u64, out: &mut Vec<Tick>) {
         match tick.kind() {
             Ok(Kind::Data(Channel::Trade)) => {
                 self.now_ns = self.now_ns.max(tick.ts_event_ns);
-                self.handle_trade(tick.instrument, &tick.trade(), out);
+                let trade = tick.trade();
+                self.handle_trade(tick.instrument, &trade, out);
+                self.aggregate(tick, &trade, at_ns, out);
             }
             Ok(Kind::Data(Channel::Depth)) => self.now_ns = self.now_ns.max(tick.ts_event_ns),
             _ => {}
@@ -211,10 +269,35 @@ impl<F: Feed> Derived<F> {
         }
         self.late_trades += u64::from(is_late);
         state.window.add(trade);
+        state.others.iter_mut().for_each(|(_, window)| window.add(trade));
         if !state.is_changed {
             state.is_changed = true;
             self.changed[phase_of(instrument)].push(instrument);
         }
+    }
+
+    fn aggregate(&mut self, tick: &Tick, trade: &Trade, at_ns: u64, out: &mut Vec<Tick>) {
+        let Some(state) = self.states.get_mut(tick.instrument as usize) else { return };
+        let Some(aggregates) = &mut state.aggregates else { return };
+        let (complete, is_first) = aggregates.add(tick.instrument, tick.ts_event_ns, trade, at_ns);
+        out.extend(complete);
+        if is_first {
+            self.aggregating.push(tick.instrument);
+        }
+    }
+
+    /// Tells the aggregate trades whose last trade lies before this moment of the feed, or at it.
+    fn tell_aggregates(&mut self, before_ns: u64, out: &mut Vec<Tick>) {
+        self.aggregating.retain(|&instrument| {
+            let Some(aggregates) = &mut self.states[instrument as usize].aggregates else {
+                return false;
+            };
+            let is_complete = aggregates.open_at_ns().is_some_and(|at_ns| at_ns <= before_ns);
+            if is_complete {
+                out.extend(aggregates.take(instrument));
+            }
+            !is_complete
+        });
     }
 
     /// Tells what is due by now.
@@ -269,6 +352,17 @@ impl<F: Feed> Derived<F> {
             {
                 out.push(Tick::from_ticker(instrument, self.now_ns, &ticker));
             }
+            let (now_ns, unit) = (self.now_ns, state.quantity_unit);
+            out.extend(state.others.iter_mut().filter_map(|(channel, window)| {
+                match *channel {
+                    Channel::Rolling(of) => window
+                        .rolling(now_ns, unit)
+                        .map(|ticker| Tick::from_rolling(of, instrument, now_ns, &ticker)),
+                    _ => window
+                        .average(now_ns)
+                        .map(|average| Tick::from_average(instrument, now_ns, &average)),
+                }
+            }));
         }
     }
 }
@@ -281,13 +375,20 @@ impl<F: Feed> Feed for Derived<F> {
     fn next(&mut self, out: &mut Vec<Tick>) -> Next {
         let start = out.len();
         let next = self.inner.next(out);
+        let at_ns = if let Next::At(at_ns) = next { at_ns } else { u64::MAX };
         for at in start..out.len() {
             let tick = out[at];
-            self.take(&tick, out);
+            self.take(&tick, at_ns, out);
         }
         match next {
-            Next::At(_) => self.tell(out),
+            Next::At(_) => {
+                if let Some(before_ns) = at_ns.checked_sub(self.options.aggregate_wait_ns) {
+                    self.tell_aggregates(before_ns, out);
+                }
+                self.tell(out);
+            }
             Next::End | Next::Restart | Next::Failed(_) => {
+                self.tell_aggregates(u64::MAX, out);
                 (0..self.changed.len()).for_each(|phase| self.flush(phase, out));
             }
         }
@@ -303,11 +404,18 @@ impl<F: Feed> Feed for Derived<F> {
 }
 
 impl State {
-    fn new(instrument: &Instrument, series: usize) -> Self {
+    fn new(instrument: &Instrument, options: &Options) -> Self {
+        let window = |channel: &Channel| match *channel {
+            Channel::Rolling(of) => Some((*channel, Window::new(Span::rolling(of)))),
+            Channel::Average => Some((*channel, Window::new(Span::AVERAGE))),
+            _ => None,
+        };
         Self {
             quantity_unit: 10i128.pow(u32::from(instrument.quantity_exponent.unsigned_abs())),
-            bars: vec![None; series],
-            window: Window::default(),
+            bars: vec![None; options.intervals.len()],
+            window: Window::new(Span::TICKER),
+            others: options.others.iter().filter_map(window).collect(),
+            aggregates: options.others.contains(&Channel::AggTrade).then(Aggregates::default),
             is_changed: false,
         }
     }
@@ -380,7 +488,8 @@ mod tests {
         let script =
             Script { instruments: (0..2).map(instrument).collect(), batches: batches.into_iter() };
         let intervals = intervals.iter().filter_map(|name| Interval::parse(name)).collect();
-        let mut derived = Derived::with(script, Options { intervals, ..Options::default() });
+        let mut derived =
+            Derived::with(script, Options { intervals, others: Vec::new(), ..Options::default() });
         let mut result = Vec::new();
         loop {
             let mut out = Vec::new();

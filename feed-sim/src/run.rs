@@ -15,7 +15,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use bus::{BusUrl, Overflow};
-use feed_sim::derive::{Derived, Options, TickerPolicy};
+use feed_sim::derive::{Derived, Options, RECORDED_WAIT_NS, TickerPolicy};
 use feed_sim::market::{Market, MarketConfig, MarketError};
 use feed_sim::pulse::{Pulse, PulseError};
 use feed_sim::replay::{Repeat, Replay, ReplayError};
@@ -183,7 +183,17 @@ fn options(args: &RunArgs) -> Options {
         Switch::On => TickerPolicy::Derived,
         Switch::Off => TickerPolicy::Off,
     };
-    Options { intervals: args.bars.0.clone(), ticker, ..Options::default() }
+    let aggregate_wait_ns = match args.source {
+        Source::Replay(_) => RECORDED_WAIT_NS,
+        Source::Sim | Source::Pulse => 0,
+    };
+    Options {
+        intervals: args.bars.0.clone(),
+        ticker,
+        others: args.derive.0.clone(),
+        aggregate_wait_ns,
+        ..Options::default()
+    }
 }
 
 fn speed(args: &RunArgs, backpressure: Option<Backpressure>) -> Speed {

@@ -1,29 +1,73 @@
-//! The window: an instrument's last 24 hours, for its ticker.
+//! The window: an instrument's last hours or minutes, for its tickers and its average price.
 //!
-//! Trades are gathered in buckets of [`BUCKET_NS`], and the window moves by whole buckets: it covers
-//! between 23 h 55 min and 24 h. Exact to the trade it would have to keep every trade of a day. A
-//! bucket takes 112 bytes, a day of them 32 KB an instrument; only those with trades exist.
+//! Trades are gathered in buckets, and the window moves by whole ones. Exact to the trade it would have to
+//! keep every trade of a day. A bucket takes 112 bytes, a day of five minutes each 32 KB an instrument;
+//! only those with trades exist.
+//!
+//! The ticker's window is at most as long as it is called, between 23 h 55 min and 24 h. Rolling windows
+//! begin at a whole minute and are at least as long: by up to a bucket longer, as the venue's are.
 
 use std::collections::VecDeque;
 
-use wire::{Ticker, Trade};
+use wire::{Average, RollingTicker, Ticker, Trade};
 
 use super::bars::{to_price_exponent, value_of};
 
-const DAY_NS: u64 = 86_400_000_000_000;
+const SECOND_NS: u64 = 1_000_000_000;
+const MINUTE_NS: u64 = 60 * SECOND_NS;
+const DAY_NS: u64 = 24 * 60 * MINUTE_NS;
 
-/// Five minutes.
-const BUCKET_NS: u64 = 300_000_000_000;
+/// How many minutes average prices are of.
+const AVERAGE_MINUTES: u32 = 5;
 
-/// Trades of the last 24 hours.
-#[derive(Clone, Debug, Default)]
+/// How long a window is, and how finely it moves.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span {
+    length_ns: u64,
+    bucket_ns: u64,
+    /// Windows begin at multiples of this.
+    step_ns: u64,
+}
+
+impl Span {
+    /// Of the 24-hour ticker.
+    pub(super) const TICKER: Self =
+        Self { length_ns: DAY_NS, bucket_ns: 5 * MINUTE_NS, step_ns: 1 };
+
+    /// Of the average price.
+    pub(super) const AVERAGE: Self = Self {
+        length_ns: AVERAGE_MINUTES as u64 * MINUTE_NS,
+        bucket_ns: 5 * SECOND_NS,
+        step_ns: 5 * SECOND_NS,
+    };
+
+    /// Of a rolling ticker: buckets of a minute for an hour, of five minutes for longer.
+    pub(super) const fn rolling(window: wire::Window) -> Self {
+        let bucket_ns = match window {
+            wire::Window::Hour => MINUTE_NS,
+            wire::Window::FourHours | wire::Window::Day => 5 * MINUTE_NS,
+        };
+        Self { length_ns: window.length_ns(), bucket_ns, step_ns: bucket_ns }
+    }
+
+    /// Where the window begins.
+    const fn open_ns(self, now_ns: u64) -> u64 {
+        let open_ns = now_ns.saturating_sub(self.length_ns);
+        open_ns - open_ns % self.step_ns
+    }
+}
+
+/// Trades of a span until now.
+#[derive(Clone, Debug)]
 pub(super) struct Window {
+    span: Span,
     /// Buckets with trades, all but the newest, oldest first.
     closed: VecDeque<Bucket>,
     /// What the closed ones are together; `None`: there are none.
     summary: Option<Bucket>,
     newest: Option<Bucket>,
     last_quantity: i64,
+    last_trade_ns: u64,
     previous_close: i64,
 }
 
@@ -42,11 +86,24 @@ struct Bucket {
 }
 
 impl Window {
+    pub(super) const fn new(span: Span) -> Self {
+        Self {
+            span,
+            closed: VecDeque::new(),
+            summary: None,
+            newest: None,
+            last_quantity: 0,
+            last_trade_ns: 0,
+            previous_close: 0,
+        }
+    }
+
     /// Adds a trade. One that is older than the newest bucket counts as being of it.
     #[inline]
     pub(super) fn add(&mut self, trade: &Trade) {
-        let bucket = Bucket::of(trade);
+        let bucket = Bucket::of(trade, self.span.bucket_ns);
         self.last_quantity = trade.quantity;
+        self.last_trade_ns = trade.ts_trade_ns;
         match &mut self.newest {
             Some(newest) if bucket.start_ns <= newest.start_ns => newest.join(&bucket),
             newest => {
@@ -62,17 +119,50 @@ impl Window {
         }
     }
 
-    /// The ticker at this moment; `None`: no trade in the window.
-    pub(super) fn ticker(&mut self, now_ns: u64, quantity_unit: i128) -> Option<Ticker> {
+    /// All trades in the window at this moment; `None`: there are none.
+    fn all(&mut self, now_ns: u64) -> Option<Bucket> {
         self.move_to(now_ns);
         let newest = self.newest.as_ref()?;
-        let all = match self.summary {
+        Some(match self.summary {
             Some(mut summary) => {
                 summary.join(newest);
                 summary
             }
             None => *newest,
-        };
+        })
+    }
+
+    /// The rolling ticker at this moment; `None`: no trade in the window.
+    pub(super) fn rolling(&mut self, now_ns: u64, quantity_unit: i128) -> Option<RollingTicker> {
+        let all = self.all(now_ns)?;
+        Some(RollingTicker {
+            ts_open_ns: self.span.open_ns(now_ns),
+            open: all.open,
+            high: all.high,
+            low: all.low,
+            last: all.close,
+            volume: all.volume,
+            quote_volume: to_price_exponent(all.value, quantity_unit),
+            first_trade_id: all.first_trade_id,
+            last_trade_id: all.last_trade_id,
+            trades: all.trades,
+        })
+    }
+
+    /// The average price at this moment; `None`: nothing traded in the window.
+    pub(super) fn average(&mut self, now_ns: u64) -> Option<Average> {
+        let all = self.all(now_ns)?;
+        let price = all.value.checked_div(i128::from(all.volume))?;
+        Some(Average {
+            price: i64::try_from(price).unwrap_or(i64::MAX),
+            minutes: AVERAGE_MINUTES,
+            ts_trade_ns: self.last_trade_ns,
+        })
+    }
+
+    /// The ticker at this moment; `None`: no trade in the window.
+    pub(super) fn ticker(&mut self, now_ns: u64, quantity_unit: i128) -> Option<Ticker> {
+        let all = self.all(now_ns)?;
         Some(Ticker {
             open: all.open,
             high: all.high,
@@ -88,9 +178,9 @@ impl Window {
         })
     }
 
-    /// Lets go of what is older than 24 hours.
+    /// Lets go of what is older than the span.
     fn move_to(&mut self, now_ns: u64) {
-        let start_ns = now_ns.saturating_sub(DAY_NS);
+        let start_ns = self.span.open_ns(now_ns);
         let mut has_changed = false;
         while let Some(old) = self.closed.pop_front_if(|bucket| bucket.start_ns < start_ns) {
             self.previous_close = old.close;
@@ -110,13 +200,9 @@ impl Window {
 }
 
 impl Bucket {
-    const fn of_start(trade: &Trade) -> u64 {
-        trade.ts_trade_ns - trade.ts_trade_ns % BUCKET_NS
-    }
-
-    fn of(trade: &Trade) -> Self {
+    fn of(trade: &Trade, bucket_ns: u64) -> Self {
         Self {
-            start_ns: Self::of_start(trade),
+            start_ns: trade.ts_trade_ns - trade.ts_trade_ns % bucket_ns,
             open: trade.price,
             high: trade.price,
             low: trade.price,
@@ -154,7 +240,7 @@ mod tests {
 
     #[test]
     fn the_window_forgets_after_a_day_and_remembers_the_last_price_before() {
-        let mut window = Window::default();
+        let mut window = Window::new(Span::TICKER);
         let start = 1_000 * DAY_NS;
         assert_eq!(window.ticker(start, 1), None);
         for hour in 0..30 {
@@ -173,5 +259,35 @@ mod tests {
         window.add(&trade(now + 2 * DAY_NS, 7));
         let again = window.ticker(now + 2 * DAY_NS, 1).unwrap();
         assert_eq!((again.open, again.previous_close, again.trades), (7, 129, 1));
+    }
+
+    #[test]
+    fn a_rolling_window_begins_at_a_whole_minute_and_is_at_least_as_long_as_it_is_called() {
+        let mut window = Window::new(Span::rolling(wire::Window::Hour));
+        let start = 1_000 * DAY_NS;
+        for minute in 0..90 {
+            window.add(&trade(start + minute * MINUTE_NS + 1, 100 + minute.cast_signed()));
+        }
+        let now = start + 89 * MINUTE_NS + 30 * SECOND_NS;
+        let ticker = window.rolling(now, 1).unwrap();
+        assert_eq!(ticker.ts_open_ns, start + 29 * MINUTE_NS);
+        assert_eq!((ticker.open, ticker.last, ticker.trades), (129, 189, 61));
+        assert_eq!((ticker.low, ticker.high, ticker.volume), (129, 189, 610));
+        assert_eq!((ticker.first_trade_id, ticker.last_trade_id), (129, 189));
+        assert_eq!(ticker.quote_volume, (129..=189).sum::<i64>() * 10);
+        assert_eq!(window.rolling(now + 2 * HOUR_NS, 1), None);
+    }
+
+    #[test]
+    fn an_average_is_weighted_by_quantity_and_forgets() {
+        let mut window = Window::new(Span::AVERAGE);
+        let start = 1_000 * DAY_NS;
+        window.add(&trade(start, 1_000));
+        window.add(&Trade { quantity: 30, ..trade(start + 4 * MINUTE_NS, 100) });
+        let average = window.average(start + 5 * MINUTE_NS).unwrap();
+        assert_eq!((average.price, average.minutes), ((10_000 + 3_000) / 40, 5));
+        assert_eq!(average.ts_trade_ns, start + 4 * MINUTE_NS);
+        assert_eq!(window.average(start + 6 * MINUTE_NS).unwrap().price, 100);
+        assert_eq!(window.average(start + 10 * MINUTE_NS), None);
     }
 }

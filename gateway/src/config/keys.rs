@@ -8,9 +8,9 @@ use crate::config::error::ConfigError;
 use crate::config::layers::Layers;
 use crate::config::proxy::NetworkList;
 use crate::config::setting::{
-    Address, AutoCount, BusInterest, BusUrl, Bytes, Count, DescriptorTables, LogFilter, LogFormat,
-    OptionalPath, OriginList, PublicStatus, Publish, ReplaySpeed, ReplayStart, SendBackend,
-    Setting, ShardCount, Span, Spin, Switch,
+    Address, AutoCount, BusInterest, BusUrl, Bytes, Count, Derivations, DescriptorTables,
+    LogFilter, LogFormat, OptionalPath, OriginList, PublicStatus, Publish, ReplaySpeed,
+    ReplayStart, SendBackend, Setting, ShardCount, Span, Spin, Switch,
 };
 use crate::config::sources::SourceList;
 use crate::proxies::{ForwardedHeader, ProxyProtocol};
@@ -143,6 +143,8 @@ keys! {
         rate "rate": Count<1, 100_000_000> = "2000";
         /// The simulator's seed: the same seed gives the same market.
         seed "seed": Count<0, { u64::MAX }> = "1";
+        /// What is derived from the trades of `sim` and of replays: `all` (bars of all intervals, tickers, rolling tickers, average prices, aggregate trades), `charts` (bars of 1s, 1m, 5m, 15m, 1h, 4h and 1d, and the 24-hour ticker) or `none`. Where less is derived, the exchange's streams of what is not are silent.
+        derive "derive": Derivations = "all";
         /// How fast a replay goes; at `max` the source waits for shards and subscribers.
         speed "speed": ReplaySpeed = "1";
         /// Whether a replay begins again at its end; each turn is a new epoch.

@@ -20,8 +20,8 @@ pub use error::{ConfigError, Origin};
 pub use keys::{Config, ENV_PREFIX, KEYS, Key};
 pub use reference::reference;
 pub use setting::{
-    Bus, BusInterest, DescriptorTables, LogFormat, PublicStatus, Publish, ReplayStart, SendBackend,
-    Speed, Spin, Switch,
+    Bus, BusInterest, Derivations, DescriptorTables, LogFormat, PublicStatus, Publish, ReplayStart,
+    SendBackend, Speed, Spin, Switch,
 };
 pub use source::Source;
 pub use sources::{Sources, UpstreamUrl};

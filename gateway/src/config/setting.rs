@@ -387,6 +387,18 @@ words! {
 }
 
 words! {
+    /// What an embedded feed derives from its trades.
+    Derivations {
+        /// Everything that can be.
+        All = "all",
+        /// What charts open with: bars of seven intervals, and the 24-hour ticker.
+        Charts = "charts",
+        /// Nothing.
+        None = "none",
+    }
+}
+
+words! {
     /// When a replay begins.
     ReplayStart {
         /// At once.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use feed_sim::derive::Derived;
+use feed_sim::derive::{self, Derived, RECORDED_WAIT_NS};
 use feed_sim::market::{Market, MarketConfig};
 use feed_sim::pulse::Pulse;
 use feed_sim::replay::{Repeat, Replay};
@@ -11,7 +11,7 @@ use ring::Ring;
 use wire::FeedState;
 
 use crate::clock::realtime_ns;
-use crate::config::{self, Config, ReplayStart, Source, Switch};
+use crate::config::{self, Config, Derivations, ReplayStart, Source, Switch};
 use crate::fleet::Fleet;
 use crate::shard::Order;
 use crate::source::readers::{Everybody, FirstSubscriber, wait_for_shards};
@@ -62,7 +62,11 @@ fn feed(config: &Config, now_ns: u64) -> Result<Box<dyn Feed>, SourceError> {
                 Switch::On => Repeat::Forever,
                 Switch::Off => Repeat::Once,
             };
-            Box::new(Derived::new(Replay::open(files, repeat)?))
+            let options = derive::Options {
+                aggregate_wait_ns: RECORDED_WAIT_NS,
+                ..derivations(config.derive)
+            };
+            Box::new(Derived::with(Replay::open(files, repeat)?, options))
         }
         Source::Sim | Source::Shm(_) | Source::Bus(_) | Source::Upstream(_) => {
             let market = MarketConfig {
@@ -72,9 +76,18 @@ fn feed(config: &Config, now_ns: u64) -> Result<Box<dyn Feed>, SourceError> {
                 ..MarketConfig::default()
             };
             // From now on, as if it had run since the start of its schedule: event times are the present.
-            Box::new(Derived::new(Market::join(&market, now_ns)?))
+            let market = Market::join(&market, now_ns)?;
+            Box::new(Derived::with(market, derivations(config.derive)))
         }
     })
+}
+
+fn derivations(of: Derivations) -> derive::Options {
+    match of {
+        Derivations::All => derive::Options::default(),
+        Derivations::Charts => derive::Options::charts(),
+        Derivations::None => derive::Options::nothing(),
+    }
 }
 
 fn pacing(config: &Config, opened_ns: u64, fleet: &Arc<Fleet>, ring: &Ring) -> Pacing {

@@ -8,8 +8,8 @@ use crate::format::{FORMATS, Format};
 /// What a gap entry takes at most, its message's head included, by format; the exchange has none.
 const GAP_BYTES: [usize; FORMATS] = [44, 240, 0, 0, 0];
 
-/// What a definition takes at most, by format: SBE has a fixed size, JSON names 24 channels.
-pub(super) const DEFINITION_BYTES: [usize; FORMATS] = [128, 720, 0, 0, 0];
+/// What a definition takes at most, by format: SBE has a fixed size, JSON names 29 channels.
+pub(super) const DEFINITION_BYTES: [usize; FORMATS] = [128, 784, 0, 0, 0];
 
 /// See the module's header.
 #[derive(Debug)]
