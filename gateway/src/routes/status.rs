@@ -56,11 +56,8 @@ impl StatusBoard {
         if !body.is_empty() {
             return reply::json(StatusCode::OK, body.to_vec());
         }
-        let mut response = refusal(&Refusal {
-            status: StatusCode::SERVICE_UNAVAILABLE,
-            code: "not_present",
-            msg: "the status is being gathered; ask again in a second",
-        });
+        // No failure: it is gathered because it was asked for.
+        let mut response = reply::json(StatusCode::ACCEPTED, b"{\"gathering\":true}\n".to_vec());
         response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
         response
     }
@@ -87,7 +84,7 @@ mod tests {
     fn an_answer_is_there_after_a_first_question() {
         let board = StatusBoard::default();
         assert!(!board.is_wanted());
-        assert_eq!(board.response().status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(board.response().status(), StatusCode::ACCEPTED);
         assert!(board.is_wanted());
         board.write(Bytes::from_static(b"{}"));
         assert_eq!(board.response().status(), StatusCode::OK);
@@ -98,6 +95,6 @@ mod tests {
         let board = StatusBoard::default();
         board.write(Bytes::from_static(b"{}"));
         assert!(!board.is_wanted());
-        assert_eq!(board.response().status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(board.response().status(), StatusCode::ACCEPTED);
     }
 }

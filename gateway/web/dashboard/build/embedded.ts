@@ -1,6 +1,6 @@
 /** Makes of a build what `gateway/src/routes/asset.rs` includes: compressed forms of each file, and `files.rs`, the list. */
 import { readFileSync, readdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 import type { Plugin } from "vite";
 
@@ -20,7 +20,7 @@ export function embedded(): Plugin {
     name: "tickcast-embedded",
     apply: "build",
     configResolved(config) {
-      folder = join(config.root, config.build.outDir);
+      folder = resolve(config.root, config.build.outDir);
     },
     closeBundle() {
       const paths = readdirSync(folder, { recursive: true, withFileTypes: true })

@@ -53,7 +53,10 @@ const panels = new Map([
   ["list", list.root], ["chart", chart.root], ["book", ladder.root], ["tape", tape.root], ["depth", depth.root],
   ["connection", connection.root], ["gateway", gateway.root],
 ]);
-const layout: Layout = new Layout(settings, panels, () => save(settings));
+const layout: Layout = new Layout(settings, panels, () => {
+  save(settings);
+  gateway.look();
+});
 const settingsActions = {
   changed() {
     save(settings);

@@ -3,7 +3,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { extname, resolve } from 'node:path';
-import { chromium, type Page } from 'playwright-core';
+import { chromium, type Browser, type Page } from 'playwright-core';
 import { onTestFinished } from 'vitest';
 
 const DIST = resolve(import.meta.dirname, '../../dist');
@@ -17,6 +17,15 @@ const FLAGS = [
 const TYPES: Record<string, string> = { '.js': 'text/javascript', '.html': 'text/html; charset=utf-8' };
 
 const POLICY = "default-src 'none'; script-src 'self'; worker-src 'self'; connect-src *; base-uri 'none'";
+
+/** Starts one. */
+export function launch(): Promise<Browser> {
+  const executablePath = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
+  if (!existsSync(executablePath)) {
+    throw new Error(`${executablePath} is missing: install Chromium (Debian: chromium), or set CHROMIUM to its path`);
+  }
+  return chromium.launch({ executablePath, args: FLAGS });
+}
 
 /** Opens a page that runs this module. `/dist/` is the built package, `files` are served beside it. */
 export async function openPage(script: string, files: Record<string, string> = {}): Promise<Page> {
@@ -40,11 +49,7 @@ export async function openPage(script: string, files: Record<string, string> = {
   await new Promise<void>((done) => { server.listen(0, '127.0.0.1', done); });
   onTestFinished(() => { server.close(); });
 
-  const executablePath = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
-  if (!existsSync(executablePath)) {
-    throw new Error(`${executablePath} is missing: install Chromium (Debian: chromium), or set CHROMIUM to its path`);
-  }
-  const browser = await chromium.launch({ executablePath, args: FLAGS });
+  const browser = await launch();
   onTestFinished(() => browser.close());
   const page = await browser.newPage();
   page.on('pageerror', (error) => { throw error; });

@@ -144,7 +144,7 @@ export class Engine {
   }
 
   private gap(gap: Gap): void {
-    this.traffic.gaps += 1;
+    this.traffic.gap(gap);
     if (gap.symbol !== this.view.focus) return;
     // Of another epoch: a snapshot follows.
     if (gap.channel === "depth" && gap.reason === "reset") this.book.clear();

@@ -40,11 +40,14 @@ export function basisPoints(bid: Integer, ask: Integer): string {
 
 const UNITS = ["", "K", "M", "B", "T", "Q"];
 
-/** A long decimal cut, not rounded, to three digits or more and a unit: `25123.45678` is `25.1K`. */
+/** A long decimal cut, not rounded, to three digits that count, and a unit: `25123.45678` is `25.1K`. */
 export function short(decimal: string): string {
   const [whole = "0", fraction = ""] = decimal.split(".");
   const group = Math.min(Math.floor((whole.length - 1) / 3), UNITS.length - 1);
-  if (group === 0) return fraction === "" ? whole : `${whole}.${fraction.slice(0, Math.max(1, 4 - whole.length))}`;
+  if (group === 0) {
+    const zeros = whole === "0" ? Math.max(0, fraction.search(/[1-9]/)) : 1 - whole.length;
+    return fraction === "" ? whole : `${whole}.${fraction.slice(0, Math.max(1, zeros + 3))}`;
+  }
   const lead = whole.slice(0, whole.length - 3 * group);
   const rest = whole.slice(lead.length, lead.length + Math.max(0, 3 - lead.length));
   return `${lead}${rest === "" ? "" : `.${rest}`}${UNITS[group] ?? ""}`;

@@ -73,10 +73,10 @@ export class Values {
     const row: Row = {
       symbol: instrument.symbol,
       bid: side(this.bid, this.bidSize),
-      bidSize: this.hasQuote ? instrument.quantityText(this.bidSize) : "",
+      bidSize: this.hasQuote ? short(instrument.quantityText(this.bidSize)) : "",
       bidMove: this.shownBid === 0 ? 0 : compare(this.bid, this.shownBid),
       ask: side(this.ask, this.askSize),
-      askSize: this.hasQuote ? instrument.quantityText(this.askSize) : "",
+      askSize: this.hasQuote ? short(instrument.quantityText(this.askSize)) : "",
       askMove: this.shownAsk === 0 ? 0 : compare(this.ask, this.shownAsk),
       last: last === null ? "–" : instrument.priceText(last),
       lastMove: last === null || this.shownLast === null ? 0 : compare(last, this.shownLast),

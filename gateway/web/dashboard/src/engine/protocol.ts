@@ -163,7 +163,11 @@ export interface Figures {
   readonly bytesPerS: number;
   readonly conflated: string;
   readonly lost: string;
+  /** Numbers before the newest value after an outage. */
+  readonly skipped: string;
   readonly gaps: number;
+  /** What was lost last, where and why; empty: nothing. */
+  readonly lastLost: string;
   readonly resets: number;
   readonly reconnects: number;
   readonly resumed: string;

@@ -1,5 +1,5 @@
 /** What has passed, and how fast: the connection panel's figures. */
-import type { Client } from "@tickcast/client";
+import type { Client, Gap } from "@tickcast/client";
 import { LatencyWindow, quantileMs } from "./latency.ts";
 import type { Figures } from "./protocol.ts";
 
@@ -7,6 +7,9 @@ import type { Figures } from "./protocol.ts";
 const WINDOW_MS = 1000;
 const SAMPLE_MS = 100;
 const PING_EVERY_MS = 5000;
+
+/** Channels of which each event counts, and not only the newest. */
+const LISTS = /^(trade|bar_)/;
 
 interface Sample {
   readonly atMs: number;
@@ -17,7 +20,10 @@ interface Sample {
 
 export class Traffic {
   readonly latency = new LatencyWindow();
-  gaps = 0;
+  private gaps = 0;
+  private lastLost = "";
+  private lost = 0;
+  private skipped = 0;
   resumed = 0;
   private samples: Sample[] = [];
   private rttMs: number | null = null;
@@ -26,6 +32,18 @@ export class Traffic {
   private messages = 0;
 
   constructor(private readonly client: Client) {}
+
+  gap({ topic, channel, reason, count }: Gap): void {
+    this.gaps += 1;
+    if (reason === "conflated" || count === 0) return;
+    // After an outage a channel of values goes on with its newest, or with a book: nothing of it is missing.
+    if (reason === "resume" && !LISTS.test(channel)) {
+      this.skipped += count;
+      return;
+    }
+    this.lost += count;
+    this.lastLost = `${topic}: ${count} (${reason})`;
+  }
 
   /** For how long nothing has arrived. */
   quietMs(nowMs: number): number {
@@ -45,7 +63,7 @@ export class Traffic {
   figures(nowMs: number, topics: number, instruments: number): Figures | null {
     const before = this.samples.at(-1);
     if (before && nowMs - before.atMs < SAMPLE_MS) return null;
-    const { events, messages, bytes, conflated, lost, resets, reconnects } = this.client.statistics;
+    const { events, messages, bytes, conflated, resets, reconnects } = this.client.statistics;
     this.samples.push({ atMs: nowMs, events, messages, bytes });
     while (this.samples.length > 2 && nowMs - (this.samples[1]?.atMs ?? nowMs) >= WINDOW_MS) this.samples.shift();
     this.ping(nowMs);
@@ -56,8 +74,10 @@ export class Traffic {
       messagesPerS: this.messagesPerS,
       bytesPerS: this.rate((sample) => sample.bytes),
       conflated: conflated.toLocaleString("en"),
-      lost: lost.toLocaleString("en"),
+      lost: this.lost.toLocaleString("en"),
+      skipped: this.skipped.toLocaleString("en"),
       gaps: this.gaps,
+      lastLost: this.lastLost,
       resumed: this.resumed.toLocaleString("en"),
       rttMs: this.rttMs,
       latencyP50Ms: quantileMs(latency, 0.5),

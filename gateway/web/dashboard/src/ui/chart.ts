@@ -12,6 +12,9 @@ import type { Bar, Interval } from "../engine/protocol.ts";
 import { element } from "./element.ts";
 import { colour, onColours } from "./palette.ts";
 
+/** Bars on the screen at first. */
+const SHOWN = 110;
+
 export interface Exponents {
   readonly price: number;
   readonly quantity: number;
@@ -68,8 +71,8 @@ export class CandleChart {
     this.chart.applyOptions({ timeScale: { secondsVisible: interval === "1s" } });
     this.candles.setData(bars.map((bar) => this.candle(bar)));
     this.volumes.setData(bars.map((bar) => this.volume(bar)));
-    const shown = Math.min(bars.length, 120);
-    if (shown > 0) this.chart.timeScale().setVisibleLogicalRange({ from: bars.length - shown, to: bars.length + 3 });
+    // As wide with few bars as with many.
+    this.chart.timeScale().setVisibleLogicalRange({ from: bars.length - SHOWN, to: bars.length + 3 });
     this.writeLegend();
   }
 

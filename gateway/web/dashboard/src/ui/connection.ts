@@ -17,7 +17,9 @@ const ENTRIES: readonly Entry[] = [
   ["Bytes a second", "", (f) => `${bytes(f.bytesPerS)}/s`],
   ["Messages a second", "", (f) => rate(f.messagesPerS)],
   ["Conflated", "Numbers that a newer or merged event stood for: nothing is missing", (f) => f.conflated],
+  ["Skipped", "Values before the newest one, after an outage: nothing is missing", (f) => f.skipped],
   ["Lost", "Numbers that did not come and will not", (f) => f.lost],
+  ["Lost last", "Which topic, how many and why", (f) => f.lastLost || "–"],
   ["Gaps announced", "", (f) => count(f.gaps)],
   ["Reconnects", "", (f) => count(f.reconnects)],
   ["Resumed", "Trades that came by resuming after an outage", (f) => f.resumed],
@@ -61,7 +63,7 @@ export class ConnectionPanel {
     this.sketch.paint();
     // For those who measure: exact, where the panel rounds.
     Object.assign(this.root.dataset, { events: String(figures.events), bytes: String(figures.bytes), lost: figures.lost,
-      conflated: figures.conflated, fps: String(framesPerS), resumed: figures.resumed, perSecond: String(figures.eventsPerS) });
+      conflated: figures.conflated, fps: String(framesPerS), resumed: figures.resumed, lastLost: figures.lastLost, perSecond: String(figures.eventsPerS) });
   }
 
   private figure(title: string, why: string, text: Text): HTMLElement {

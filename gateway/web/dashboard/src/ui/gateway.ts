@@ -89,13 +89,19 @@ export class GatewayPanel {
     this.timer = window.setTimeout(() => void this.ask());
   }
 
+  /** Somebody may look now. */
+  look(): void {
+    void this.ask();
+  }
+
   private async ask(): Promise<void> {
     clearTimeout(this.timer);
     let againMs = EVERY_MS;
     if (document.visibilityState === "visible" && this.isLookedAt()) {
       try {
         const answer = await fetch("/v1/status", { cache: "no-store" });
-        if (answer.ok) this.show((await answer.json()) as Status);
+        // 202: it is being gathered, because it was asked for.
+        if (answer.status === 200) this.show((await answer.json()) as Status);
         else if (answer.status === 404) {
           this.say("This gateway does not show its status here. Its operator can let it: public-status = on.");
           againMs = 60_000;

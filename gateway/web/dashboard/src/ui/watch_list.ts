@@ -79,10 +79,10 @@ class Line {
   private readonly nameMark: Mark;
   private readonly mark: Mark;
 
-  constructor(id: string) {
+  constructor() {
     this.nameCell = element("div", { role: "rowheader", class: "symbol" }, this.name.node);
     this.nameMark = new Mark(this.nameCell);
-    this.node = element("div", { class: "row", role: "row", id }, this.nameCell, ...this.cells.map((cell) => cell.node));
+    this.node = element("div", { class: "row", role: "row" }, this.nameCell, ...this.cells.map((cell) => cell.node));
     this.mark = new Mark(this.node);
   }
 
@@ -163,12 +163,12 @@ export class WatchList {
     this.search.value = first.query;
     const head = element("div", { class: "row head", role: "row", "aria-rowindex": "1" },
       this.headCell("Symbol", "", "symbol"), ...COLUMNS.map((column) => this.headCell(column.title, column.wide, column.sort)));
-    this.viewport = element("div", { class: "rows", role: "rowgroup" }, this.reach);
+    this.viewport = element("div", { class: "rows", role: "rowgroup", tabindex: "0" }, this.reach);
     this.viewport.addEventListener("scroll", () => this.place(), { passive: true });
     this.viewport.addEventListener("click", (event) => this.click(event));
     this.viewport.addEventListener("dblclick", () => this.focused && this.togglePin(this.focused));
     this.grid = element("div", {
-      role: "grid", "aria-label": "Instruments", tabindex: "0", "data-keys": "list", "aria-rowcount": "1",
+      role: "grid", "aria-label": "Instruments", "aria-rowcount": "1",
       class: "watch", onkeydown: (event) => this.key(event as KeyboardEvent),
     }, head, this.viewport);
     const frame = panel("list", "Watch list", this.grid, this.empty);
@@ -303,9 +303,6 @@ export class WatchList {
       line.take("", -1, this.rowPx, false, false);
       line.node.hidden = true;
     }
-    const active = this.focused === null ? undefined : this.bySymbol.get(this.focused);
-    if (active) this.grid.setAttribute("aria-activedescendant", active.node.id);
-    else this.grid.removeAttribute("aria-activedescendant");
     const key = wanted.join();
     if (key !== this.reported) {
       this.reported = key;
@@ -314,7 +311,7 @@ export class WatchList {
   }
 
   private newLine(): Line {
-    const line = new Line(`row-${this.pool.length}`);
+    const line = new Line();
     for (const cell of line.cells) this.lineOf.set(cell, line);
     this.pool.push(line);
     this.viewport.append(line.node);
@@ -342,14 +339,14 @@ export class WatchList {
   private searchKey(event: KeyboardEvent): void {
     if (event.key === "Enter" && this.symbols[0] !== undefined) {
       this.actions.focus(this.symbols[0]);
-      this.grid.focus();
+      this.viewport.focus();
     } else if (event.key === "Escape") {
       this.search.value = "";
       this.wish();
-      this.grid.focus();
+      this.viewport.focus();
     } else if (event.key === "ArrowDown") {
       event.preventDefault();
-      this.grid.focus();
+      this.viewport.focus();
       this.step(1);
     }
   }

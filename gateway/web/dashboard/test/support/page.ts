@@ -1,0 +1,106 @@
+/** The dashboard in a real Chromium, as a gateway serves it, with ears for what a page should never say. */
+import type { Browser, BrowserContextOptions, Page } from "playwright-core";
+import { expect, onTestFinished } from "vitest";
+
+import { launch } from "../../../client/test/support/chromium.ts";
+import { until } from "../../../client/test/support/process.ts";
+
+export interface Opened {
+  readonly page: Page;
+  /** Errors and violations of the policy, as they come. */
+  readonly complaints: string[];
+}
+
+let browser: Browser | undefined;
+
+/** Opens a page in a context of its own. */
+export async function openPage(url: string, options: BrowserContextOptions = {}): Promise<Opened> {
+  browser ??= await launch();
+  const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, colorScheme: "dark", ...options });
+  onTestFinished(() => context.close());
+  const page = await context.newPage();
+  const complaints: string[] = [];
+  page.on("pageerror", (error) => complaints.push(String(error.stack)));
+  page.on("console", (message) => {
+    // A connection that fails is said by the browser itself; outages are what some tests make.
+    if (message.type() === "error" && !/WebSocket connection|Failed to load resource|ERR_/.test(message.text())) complaints.push(message.text());
+  });
+  await page.goto(url);
+  return { page, complaints };
+}
+
+export async function closeBrowser(): Promise<void> {
+  await browser?.close();
+  browser = undefined;
+}
+
+/** What the page shows of an instrument in its list. */
+export function rowText(page: Page, symbol: string): Promise<string[] | null> {
+  return page.evaluate((wanted) => {
+    const rows = [...document.querySelectorAll(".rows .row:not([hidden])")];
+    const row = rows.find((one) => one.querySelector(".symbol")?.textContent === wanted);
+    return row ? [...row.children].map((cell) => cell.textContent ?? "") : null;
+  }, symbol);
+}
+
+/** The first quote is on the screen. */
+export async function quoted(page: Page): Promise<void> {
+  await page.waitForFunction(() => [...document.querySelectorAll(".rows [role=gridcell]")].some((cell) => /\d/.test(cell.textContent ?? "")), null, { timeout: 60_000 });
+}
+
+/** Figures as the page keeps them for those who measure. */
+export function figures(page: Page, panel: string): Promise<Record<string, string>> {
+  return page.evaluate((name) => ({ ...document.querySelector<HTMLElement>(`.panel.${name}`)?.dataset }) as Record<string, string>, panel);
+}
+
+export function alarm(page: Page): Promise<string> {
+  return page.evaluate(() => document.querySelector(".stale-note:not([hidden])")?.textContent ?? "");
+}
+
+/** Stops the processes of all pages, workers and all, as a machine that sleeps does; what is returned wakes them. */
+export async function putToSleep(): Promise<() => void> {
+  const devtools = await browser?.newBrowserCDPSession();
+  const answer = await devtools?.send("SystemInfo.getProcessInfo");
+  const pids = (answer?.processInfo ?? []).filter(({ type }) => type === "renderer").map(({ id }) => id);
+  expect(pids.length).toBeGreaterThan(0);
+  for (const pid of pids) process.kill(pid, "SIGSTOP");
+  return () => pids.forEach((pid) => process.kill(pid, "SIGCONT"));
+}
+
+interface Snapshot {
+  readonly last: readonly Record<string, string>[];
+  readonly book: { readonly seq: string; readonly bids: string[][]; readonly asks: string[][] };
+}
+
+/**
+ * What the page shows of the focused instrument becomes what the gateway says of it: quote, book and trade number. The
+ * feed has to stand still.
+ */
+export async function equalsSnapshot(page: Page, base: string, symbol: string): Promise<void> {
+  const differences = async (): Promise<object> => {
+    const snapshot = (await (await fetch(`${base}/v1/snapshot/${symbol}?levels=20`)).json()) as Snapshot;
+    const quote = snapshot.last.find((event) => event["e"] === "quote");
+    const trade = snapshot.last.find((event) => event["e"] === "trade");
+    const shown = await page.evaluate(() => {
+      const side = (name: string) => [...document.querySelectorAll(`.${name} .level:not([hidden])`)].slice(0, 10)
+        .map((level) => [...level.querySelectorAll("span")].slice(0, 2).map((cell) => cell.textContent));
+      return { bids: side("bids"), asks: side("asks") };
+    });
+    const row = await rowText(page, symbol);
+    return {
+      page: { quote: row && [row[2], row[3]], bookSeq: (await figures(page, "book"))["seq"], ...shown, tradeSeq: (await figures(page, "tape"))["seq"] },
+      gateway: {
+        quote: quote && [quote["bid"], quote["ask"]], bookSeq: snapshot.book.seq, bids: snapshot.book.bids.slice(0, shown.bids.length),
+        asks: snapshot.book.asks.slice(0, shown.asks.length), tradeSeq: trade?.["seq"],
+      },
+    };
+  };
+  type Both = { page: object; gateway: object };
+  const isSame = async () => {
+    const both = (await differences()) as Both;
+    return JSON.stringify(both.page) === JSON.stringify(both.gateway);
+  };
+  await until("the page to show what the gateway has", isSame).catch(() => {});
+  const both = (await differences()) as Both;
+  expect(both.page).toEqual(both.gateway);
+}
