@@ -4,7 +4,7 @@ import { Books, type BookHandler } from './books.ts';
 import { CommandError, EndedError } from './error.ts';
 import { Delivery, type Statistics } from './delivery.ts';
 import { Driver, type ClientState, type DriverOwner } from './driver.ts';
-import { Emitter, type MessageEnd } from './emitter.ts';
+import { call, Emitter, type MessageEnd } from './emitter.ts';
 import type { EventOf, EventType, Gap, MarketEvent, TickcastEvent } from './event.ts';
 import type { Instrument } from './instrument.ts';
 import { settings, type ClientOptions, type Settings } from './options.ts';
@@ -296,7 +296,7 @@ export class Client {
       messageEnd: (bytes) => {
         statistics.messages += 1;
         statistics.bytes += bytes;
-        for (const handler of this.#messageHandlers) handler({ bytes });
+        for (const handler of this.#messageHandlers) call(handler, { bytes });
       },
       connected: (session) => {
         this.#subscriptions.begin(session);

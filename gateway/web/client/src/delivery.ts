@@ -25,8 +25,8 @@ export interface Statistics {
 
 /** Who watches a topic. */
 export interface Watcher {
-  /** Whether the present state is still to come, though others may have it. */
-  needsState: boolean;
+  /** The instruments whose present state others have and this one is still to get. */
+  missing: Set<Track> | undefined;
   readonly handler: (event: MarketEvent | Gap) => void;
 }
 
@@ -55,8 +55,8 @@ export class Delivery implements Sink {
     if (event.type === 'depth' && event.replacesBook) track.needsBook = false;
     this.statistics.events += 1;
     this.#emitter.emit(event);
-    if (this.#watchers.size > 0) this.#watch(this.#watchers.get(track)?.[code], event);
-    this.#watch(this.#wildcards[code], event);
+    if (this.#watchers.size > 0) this.#watch(this.#watchers.get(track)?.[code], track, event);
+    this.#watch(this.#wildcards[code], track, event);
   }
 
   gap(track: Track, code: number, reason: GapReason, firstSeq: number, count: number): void {
@@ -88,14 +88,14 @@ export class Delivery implements Sink {
     else if (gap.reason === 'reset') statistics.resets += 1;
     else statistics.lost += gap.count;
     this.#emitter.emit(gap);
-    this.#watch(this.#watchers.get(track)?.[code], gap);
-    this.#watch(this.#wildcards[code], gap);
+    this.#watch(this.#watchers.get(track)?.[code], track, gap);
+    this.#watch(this.#wildcards[code], track, gap);
   }
 
-  #watch(watchers: readonly Watcher[] | undefined, event: MarketEvent | Gap): void {
+  #watch(watchers: readonly Watcher[] | undefined, track: Track, event: MarketEvent | Gap): void {
     if (watchers === undefined) return;
     for (const watcher of watchers) {
-      if (isState(event)) watcher.needsState = false;
+      if (watcher.missing !== undefined) settle(watcher, track, event);
       call(watcher.handler, event);
     }
   }
@@ -103,12 +103,21 @@ export class Delivery implements Sink {
   /** What was received before is news to who came later. */
   #repeat(track: Track, code: number, event: MarketEvent): void {
     this.statistics.repeats += 1;
-    for (const watcher of this.#watchers.get(track)?.[code] ?? []) {
-      if (!watcher.needsState) continue;
-      if (isState(event)) watcher.needsState = false;
-      call(watcher.handler, event);
+    for (const watchers of [this.#watchers.get(track)?.[code], this.#wildcards[code]]) {
+      for (const watcher of watchers ?? []) {
+        if (!watcher.missing?.has(track)) continue;
+        settle(watcher, track, event);
+        call(watcher.handler, event);
+      }
     }
   }
+}
+
+/** Notes that a watcher has got the present state of an instrument, if this is it. */
+function settle(watcher: Watcher, track: Track, event: MarketEvent | Gap): void {
+  if (!isState(event)) return;
+  watcher.missing!.delete(track);
+  if (watcher.missing!.size === 0) watcher.missing = undefined;
 }
 
 /** Whether who has got this has the present state. */

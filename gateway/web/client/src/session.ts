@@ -35,6 +35,8 @@ export class Session implements Receiver {
   #heardAt = now();
   #dueAt = Infinity;
   #watchdog: ReturnType<typeof setTimeout> | undefined;
+  /** Whether the peer was asked, and nothing was heard since. */
+  #isProbing = false;
   #isOver = false;
 
   constructor(link: Link, tracks: Tracks, sink: Sink, owner: SessionOwner, silenceMaxMs: number | undefined) {
@@ -76,6 +78,7 @@ export class Session implements Receiver {
    */
   probe(): void {
     if (this.#isOver) return;
+    this.#isProbing = true;
     const within = Math.min(this.#silenceMaxMs, PROBE_MS);
     this.ask((id) => JSON.stringify({ op: 'ping', id })).catch(() => {});
     this.#heardAt = now() - (this.#silenceMaxMs - within);
@@ -89,6 +92,7 @@ export class Session implements Receiver {
 
   message(data: string | ArrayBuffer): void {
     this.#heardAt = now();
+    this.#isProbing = false;
     try {
       if (typeof data === 'string') this.#text(data);
       else this.#sbe.decode(data);
@@ -145,7 +149,7 @@ export class Session implements Receiver {
     const silent = now() - this.#heardAt;
     if (silent < this.#silenceMaxMs) return this.#listen(this.#silenceMaxMs - silent);
     // A page that was frozen, or a laptop that slept, has not listened: what arrived meanwhile waits behind this timer.
-    if (late > PROBE_MS) return this.probe();
+    if (late > PROBE_MS && !this.#isProbing) return this.probe();
     this.#link.close();
     this.lost(new LostError('silent', 'the server went silent'));
   }

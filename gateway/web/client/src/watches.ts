@@ -82,9 +82,9 @@ export class Watches {
     ready.catch(() => {});
     // A member for each topic: each waits for its own present state.
     const members = distinct.map((topic): [string, Member] => (
-      [topic, { handler, needsState: needsState === 'needs-state', terms: terms(options), waiting, ...settle }]
+      [topic, { handler, missing: undefined, terms: terms(options), waiting, ...settle }]
     ));
-    for (const [topic, member] of members) this.#join(topic, member);
+    for (const [topic, member] of members) this.#join(topic, member, needsState);
     if (waiting.size === 0) settle.resolve();
     let isOpen = true;
     const close = () => {
@@ -117,7 +117,7 @@ export class Watches {
     for (const topic of this.#shared.keys()) this.refused(topic, error);
   }
 
-  #join(topic: string, member: Member): void {
+  #join(topic: string, member: Member, needsState: 'needs-state' | 'has-state'): void {
     const shared = this.#shared.get(topic) ?? { members: [], isAccepted: false };
     this.#shared.set(topic, shared);
     shared.members = [...shared.members, member];
@@ -129,7 +129,7 @@ export class Watches {
       if (more.mode !== known.mode || more.maxRate !== known.maxRate) this.#change(topic);
       if (shared.isAccepted) {
         member.waiting.delete(topic);
-        if (member.needsState) this.#wantState(topic);
+        if (needsState === 'needs-state') this.#wantState(topic, member);
       }
     }
     this.#publish(topic, shared);
@@ -153,7 +153,11 @@ export class Watches {
     this.#flushSoon();
   }
 
-  #wantState(topic: string): void {
+  #wantState(topic: string, member: Member): void {
+    const received = [...this.#tracks.covered(topic)].filter(([track, code]) => track.last[code]! >= 0);
+    // What nobody has received yet will come to all.
+    if (received.length === 0) return;
+    member.missing = new Set(received.map(([track]) => track));
     this.#stateWanted.add(topic);
     this.#flushSoon();
   }

@@ -60,6 +60,25 @@ it('give who comes later the present state, and nobody else', async () => {
   expect(witness.faults()).toEqual(Witness.NO_FAULTS);
 });
 
+it('give who comes later to a wildcard the state of every instrument', async () => {
+  const gateway = await Gateway.start(['--source', 'pulse', '--symbols', '50', '--rate', '50']);
+  const client = open(gateway.url);
+  const witness = new Witness(client);
+  const last = new Map<string, number>();
+  client.watch('*.quote', (event) => { if (event.type === 'quote') last.set(event.symbol, event.seq); });
+  await until('all instruments', () => last.size === 50);
+  const atJoin = new Map(last);
+  const numbers = new Map<string, number[]>();
+  client.watch('*.quote', (event) => {
+    if (event.type === 'quote') numbers.set(event.symbol, [...(numbers.get(event.symbol) ?? []), event.seq]);
+  });
+  await until('all instruments again', () => numbers.size === 50);
+  for (const seqs of numbers.values()) expect(seqs).toEqual(seqs.map((_, i) => seqs[0]! + i));
+  const again = [...numbers].filter(([symbol, [first]]) => first === atJoin.get(symbol));
+  expect(again.length, 'what the first watcher had got already came once more').toBeGreaterThan(0);
+  expect(witness.faults()).toEqual(Witness.NO_FAULTS);
+});
+
 it('keep one book for all, which is right', async () => {
   const gateway = await Gateway.start(SIM);
   const client = open(gateway.url);
