@@ -55,8 +55,8 @@ export class Client {
       if (feed.epoch !== 0n) this.#subscriptions.feedLive();
     });
     this.#deafen = listen(this.#settings.hidden, {
-      hidden: ({ maxRate }) => this.#subscriptions.limitRate(maxRate),
-      shown: () => this.#subscriptions.limitRate(undefined),
+      hidden: ({ maxRate }) => this.limitRate(maxRate),
+      shown: () => this.limitRate(),
       woken: () => this.#driver.wake(),
     });
     queueMicrotask(() => {
@@ -222,6 +222,14 @@ export class Client {
    */
   async publish(ticks: readonly Draft[]): Promise<readonly TopicResult[]> {
     return results(await this.#ask((id) => publishText(id, ticks)));
+  }
+
+  /**
+   * From now on at most so many deliveries a second of each topic; without a number as many as was asked for. Hidden pages do so
+   * by themselves, workers have to be told.
+   */
+  limitRate(perSecond?: number): void {
+    this.#subscriptions.limitRate(perSecond);
   }
 
   /** What the server has subscribed for this connection. */

@@ -1,6 +1,7 @@
 // Subscriptions: keeps the server's idea of what this client is subscribed to equal to the registry's, over reconnects,
 // changes of terms and refusals that will not last.
 
+import { CHANNELS } from './channel.ts';
 import { ERROR_CODES, RefusedError } from './error.ts';
 import type { Position, Tracks } from './position.ts';
 import { subscribeText, type Registry, type Subscribe } from './registry.ts';
@@ -28,6 +29,8 @@ export class Subscriptions {
   #hasFeed = false;
   /** Refused for the moment. */
   readonly #later = new Set<string>();
+  /** Unsubscribed, and not answered yet: what still comes of them is not what a new subscription goes on from. */
+  readonly #leaving = new Set<string>();
   #retryMs = RETRY_MIN_MS;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -45,6 +48,7 @@ export class Subscriptions {
     this.#session = session;
     this.#hasFeed = session.hello.epoch !== 0n;
     this.#later.clear();
+    this.#leaving.clear();
     if (this.#hasFeed) this.send(this.registry.topics());
   }
 
@@ -94,15 +98,26 @@ export class Subscriptions {
     const limit = session.hello.limits.topicsPerCommand;
     for (let i = 0; i < topics.length; i += limit) {
       const chunk = topics.slice(i, i + limit);
-      const forget = () => this.forget(chunk.filter((topic) => this.registry.get(topic) === undefined));
-      session.ask((id) => JSON.stringify({ op: 'unsubscribe', id, topics: chunk }), forget).catch(ignore);
+      for (const topic of chunk) this.#leaving.add(topic);
+      const gone = () => {
+        for (const topic of chunk) this.#leaving.delete(topic);
+        this.forget(chunk);
+      };
+      session.ask((id) => JSON.stringify({ op: 'unsubscribe', id, topics: chunk }), gone).catch(ignore);
     }
   }
 
-  /** Forgets how far these topics have come: they are not received any more, or begin anew. */
+  /**
+   * Forgets how far these topics have come: they are not received any more, or begin anew. An instrument that is received by
+   * name and by a wildcard goes on by the other.
+   */
   forget(topics: Iterable<string>): void {
     for (const topic of topics) {
-      for (const [track, code] of this.#tracks.covered(topic)) track.forget(code);
+      const isWildcard = topic.startsWith('*.');
+      for (const [track, code] of this.#tracks.covered(topic)) {
+        const other = `${isWildcard ? track.symbol : '*'}.${CHANNELS[code]!}`;
+        if (this.registry.get(other) === undefined) track.forget(code);
+      }
     }
   }
 
@@ -110,7 +125,9 @@ export class Subscriptions {
     const session = this.#session;
     if (session === undefined || !this.#hasFeed) return;
     const limit = session.hello.limits.topicsPerCommand;
-    const commands = this.registry.commands(topics, limit, (chunk) => resume(chunk, limit));
+    const commands = this.registry.commands(topics, limit, (chunk) => (
+      resume(chunk.filter((topic) => !this.#leaving.has(topic)), limit)
+    ));
     for (const command of commands) this.#subscribe(session, command);
   }
 

@@ -25,7 +25,7 @@ export function listen(options: Required<HiddenOptions> | 'keep', owner: Visibil
   const look = () => {
     clearTimeout(timer);
     if (document?.visibilityState !== 'hidden') {
-      owner.shown();
+      if (options !== 'keep') owner.shown();
       owner.woken();
     } else if (options !== 'keep') {
       timer = setTimeout(() => owner.hidden(options), options.afterMs);

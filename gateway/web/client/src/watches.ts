@@ -122,16 +122,10 @@ export class Watches {
     this.#shared.set(topic, shared);
     shared.members = [...shared.members, member];
     const known = this.#subscriptions.registry.get(topic);
-    if (known === undefined || shared.members.length === 1) {
-      this.#change(topic);
-    } else {
-      const more = moreOf(known, member.terms);
-      if (more.mode !== known.mode || more.maxRate !== known.maxRate) this.#change(topic);
-      if (shared.isAccepted) {
-        member.waiting.delete(topic);
-        if (needsState === 'needs-state') this.#wantState(topic, member);
-      }
-    }
+    if (known !== undefined && shared.isAccepted) member.waiting.delete(topic);
+    if (needsState === 'needs-state') this.#wantState(topic, member);
+    const more = known === undefined ? undefined : moreOf(known, member.terms);
+    if (more === undefined || more.mode !== known?.mode || more.maxRate !== known.maxRate) this.#change(topic);
     this.#publish(topic, shared);
   }
 
@@ -188,11 +182,11 @@ export class Watches {
       more.push(topic);
     }
     this.#changed.clear();
-    const anew = [...this.#stateWanted].filter((topic) => !more.includes(topic) && registry.get(topic) !== undefined);
+    const stateWanted = [...this.#stateWanted];
     this.#stateWanted.clear();
     this.#subscriptions.drop(gone);
-    this.#subscriptions.send(more);
-    this.#subscriptions.sendState(anew);
+    this.#subscriptions.send(more.filter((topic) => !stateWanted.includes(topic)));
+    this.#subscriptions.sendState(stateWanted);
   }
 }
 

@@ -60,6 +60,32 @@ it('give who comes later the present state, and nobody else', async () => {
   expect(witness.faults()).toEqual(Witness.NO_FAULTS);
 });
 
+it('begin anew with the present state when all had left, however quickly', async () => {
+  const gateway = await Gateway.start(['--source', 'pulse', '--symbols', '1', '--rate', '2']);
+  const client = open(gateway.url);
+  const witness = new Witness(client);
+  const stream = client.stream('*.quote');
+  const { value } = await stream.next();
+  const topic = `${value!.symbol}.quote`;
+  const first = () => new Promise<number>((done) => {
+    const watch = client.watch(topic, (event) => {
+      if (event.type === 'gap') return;
+      watch.close();
+      done((event as Quote).seq);
+    });
+  });
+  // First with a wildcard beside it, then without.
+  for (let turn = 0; turn < 2; turn++) {
+    const seqs = [];
+    for (let i = 0; i < 20; i++) seqs.push(await first());
+    expect(seqs).toEqual([...seqs].sort((a, b) => a - b));
+    expect(new Set(seqs).size, 'most of them the same quote').toBeLessThan(seqs.length);
+    await stream.return();
+  }
+  expect(witness.gaps, 'nobody was there who could have missed it').toEqual([]);
+  expect(client.statistics.lost).toBe(0);
+});
+
 it('give who comes later to a wildcard the state of every instrument', async () => {
   const gateway = await Gateway.start(['--source', 'pulse', '--symbols', '50', '--rate', '50']);
   const client = open(gateway.url);
