@@ -194,13 +194,15 @@ impl Format {
         }
     }
 
-    /// Appends one entry. Those of arrays are ticks of many instruments.
+    /// Appends one entry. Those of arrays are ticks of many instruments, whose best bids and offers are put
+    /// into `bests` for the while.
     pub(crate) fn entry(
         self,
         out: &mut Vec<u8>,
         ticks: &[Tick],
         described: &Described<'_>,
         log: &Log,
+        bests: &mut Vec<Option<Quote>>,
     ) {
         let instrument = described.instrument();
         let unit = match self.writer() {
@@ -210,17 +212,13 @@ impl Format {
         };
         match described.shows {
             Shows::Array(array) => {
-                let known: Vec<_> = ticks
-                    .iter()
-                    .filter_map(|tick| {
-                        let slot = described.instruments.by_id(tick.instrument)?;
-                        let definition = &described.instruments.get(slot).definition;
-                        Some((tick, definition, described.best(slot, log)))
-                    })
-                    .collect();
-                let elements = known
-                    .iter()
-                    .map(|(tick, instrument, best)| (*tick, *instrument, best.as_ref()));
+                let slot_of = |tick: &Tick| described.instruments.by_id(tick.instrument);
+                bests.clear();
+                bests.extend(ticks.iter().map(|tick| described.best(slot_of(tick)?, log)));
+                let elements = ticks.iter().zip(&*bests).filter_map(|(tick, best)| {
+                    let known = described.instruments.get(slot_of(tick)?);
+                    Some((tick, &known.definition, best.as_ref()))
+                });
                 json::array(out, array, elements, unit);
             }
             Shows::View(View::MiniTicker) => {

@@ -13,7 +13,7 @@
 //! entry that is there are there, contiguously.
 
 use wire::frame::{self, SERVER_HEADER_MAX};
-use wire::{Channel, DepthHead, Side, Tick, flags};
+use wire::{Channel, DepthHead, Quote, Side, Tick, flags};
 
 use crate::arena::Arena;
 use crate::counters::Counters;
@@ -80,6 +80,7 @@ pub(crate) struct Log {
     scratch: Vec<u8>,
     bids: Vec<(i64, i64)>,
     asks: Vec<(i64, i64)>,
+    bests: Vec<Option<Quote>>,
 }
 
 fn index(at: u64, len: u64) -> usize {
@@ -107,6 +108,7 @@ impl Log {
             scratch: Vec::with_capacity(limits.visit_bytes),
             bids: Vec::new(),
             asks: Vec::new(),
+            bests: Vec::new(),
         }
     }
 
@@ -293,7 +295,9 @@ impl Log {
         let payload = if format.is_exchange() { SERVER_HEADER_MAX } else { 0 };
         scratch.resize(payload, 0);
         if described.shows.channel().partial_levels().is_none() {
-            format.entry(&mut scratch, self.ticks(at), described, self);
+            let mut bests = std::mem::take(&mut self.bests);
+            format.entry(&mut scratch, self.ticks(at), described, self, &mut bests);
+            self.bests = bests;
         } else {
             let (mut bids, mut asks) =
                 (std::mem::take(&mut self.bids), std::mem::take(&mut self.asks));
@@ -346,7 +350,7 @@ fn marks_of(tick: &Tick) -> u8 {
 #[cfg(test)]
 mod tests {
     use wire::exchange::LegacyTradeIds;
-    use wire::{Instrument, Kind, Quote, Symbol};
+    use wire::{Instrument, Kind, Symbol};
 
     use super::*;
     use crate::instruments::Instruments;

@@ -28,7 +28,11 @@ use crate::transfers::NO_TRANSFER;
 
 /// How many entries before a cursor are looked at for one that every shard has: a depth group may be
 /// followed by three partial books of its own.
-const LOOK_BACK_MAX: u64 = 32;
+const LOOK_BACK_MAX: usize = 32;
+
+/// How many entries are passed over that are of views. Beyond, a position cannot be told, until the next
+/// entry that is of none.
+const VIEWS_MAX: u64 = 1024;
 
 /// No epoch: whoever resumes in it is reset.
 const NO_EPOCH: u64 = 0;
@@ -131,10 +135,13 @@ impl Hub {
     /// The last entry before a position that every shard has in its place.
     fn entry_before(&self, cursor: u64) -> Option<TopicSeq> {
         let log = &self.market.log;
-        let from = cursor.saturating_sub(LOOK_BACK_MAX);
-        (from..cursor).rev().take_while(|&at| log.holds(at)).find_map(|at| {
-            let entry = log.entry(at);
-            let known = self.market.topics.get(entry.topic);
+        let topic = |at: u64| self.market.topics.get(log.entry(at).topic);
+        let from = cursor.saturating_sub(VIEWS_MAX);
+        // Views are made where somebody watches, and may come all at once.
+        let others = (from..cursor).rev().take_while(|&at| log.holds(at));
+        let mut others = others.filter(|&at| !topic(at).is_view()).take(LOOK_BACK_MAX);
+        others.find_map(|at| {
+            let (entry, known) = (log.entry(at), topic(at));
             let is_everywhere =
                 known.channel.partial_levels().is_none() && entry.marks & marks::RECOVERED == 0;
             let instrument = self.market.instruments.get(known.slot).definition.id;

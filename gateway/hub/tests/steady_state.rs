@@ -9,7 +9,7 @@
 mod harness;
 
 use harness::Bench;
-use tickcast_hub::{ConnId, Limits};
+use tickcast_hub::{ConnId, Envelope, Format, Limits};
 use wire::{Encoding, Level, Side};
 
 const INSTRUMENTS: u32 = 20;
@@ -19,6 +19,9 @@ fn round(bench: &mut Bench, n: u64, blocked: &mut Vec<ConnId>, levels: &mut Vec<
     bench.now_ns += 1_000_000;
     for id in 0..INSTRUMENTS {
         bench.quote(id);
+        if n.is_multiple_of(500) {
+            bench.ticker(id);
+        }
         if (n + u64::from(id)).is_multiple_of(3) {
             bench.trade(id);
         }
@@ -95,6 +98,22 @@ fn watch(visit_interval_ns: u64) {
                 &["S5.quote", "S6.quote", "S5.trade", "S5.depth", "S1.ticker"],
                 more,
             );
+        }
+    }
+    for format in [Format::ExchangeMillis, Format::ExchangeMicros, Format::ExchangeSbe] {
+        for envelope in [Envelope::Raw, Envelope::Combined] {
+            bench.stream_client(format, envelope, &["s7@trade"]);
+            bench.stream_client(
+                format,
+                envelope,
+                &["s1@trade", "s2@depth", "s3@depth20", "s5@depth@100ms", "s5@depth5@100ms"],
+            );
+            bench.stream_client(
+                format,
+                envelope,
+                &["!ticker@arr", "!miniTicker@arr", "!bookTicker"],
+            );
+            bench.stream_client(format, envelope, &["s2@depth", "s2@depth@1000ms", "s2@ticker"]);
         }
     }
     let (mut blocked, mut levels) = (Vec::with_capacity(1_000), Vec::with_capacity(64));

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use harness::{Bench, instrument};
 use serde_json::Value;
 use tickcast_hub::{ConnId, Envelope, Format, Limits};
-use wire::{Channel, CloseCode, Level, Side, Tick, Ticker};
+use wire::{Channel, CloseCode, Level, Side, Tick};
 
 const MS: u64 = 1_000_000;
 const MILLIS: Format = Format::ExchangeMillis;
@@ -35,25 +35,6 @@ fn pass(bench: &mut Bench, ns: u64) {
 
 fn ask(price: i64, quantity: i64) -> Level {
     Level { side: Side::Ask, price, quantity }
-}
-
-fn ticker(bench: &mut Bench, id: u32) {
-    let seq = bench.next_seq(id, Channel::Ticker);
-    let ticker = Ticker {
-        open: 100,
-        high: 300,
-        low: 100,
-        last: 200,
-        last_quantity: 1,
-        volume: 5000,
-        quote_volume: 7000,
-        previous_close: 100,
-        first_trade_id: 1,
-        last_trade_id: seq,
-        trades: seq,
-    };
-    let tick = Tick { seq, ..Tick::from_ticker(id, bench.now_ns, &ticker) };
-    bench.hub.handle_record(&tick, bench.now_ns);
 }
 
 #[test]
@@ -260,17 +241,17 @@ fn best_levels_come_at_the_cadence_and_arrays_every_second() {
     pass(&mut bench, 500 * MS);
     assert!(bench.events(partial).is_empty(), "nothing changed");
 
-    ticker(&mut bench, 0);
+    bench.ticker(0);
     let array =
         bench.stream_client(MILLIS, Envelope::Combined, &["!miniTicker@arr@3000ms", "s1@ticker"]);
     let mini = bench.stream_client(MILLIS, Envelope::Raw, &["s1@miniTicker"]);
     pass(&mut bench, 1000 * MS);
     assert!(bench.events(array).is_empty(), "what was there before is not told");
-    ticker(&mut bench, 1);
-    ticker(&mut bench, 1);
+    bench.ticker(1);
+    bench.ticker(1);
     assert_eq!(bench.events(mini).len(), 2);
     pass(&mut bench, 1000 * MS);
-    ticker(&mut bench, 0);
+    bench.ticker(0);
     pass(&mut bench, 1000 * MS);
     let mut seen = Vec::new();
     while let Some((conn, _)) = bench.visit() {

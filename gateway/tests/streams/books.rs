@@ -101,16 +101,10 @@ struct Story {
 
 /// The book as the server has it now; `None`: it has none.
 fn fetch(gateway: &Gateway) -> Option<Book> {
-    let (status, body) = get(gateway.listen, "/v1/snapshot/BTCUSDT?levels=all")?;
-    let found = &json(&body)["book"];
-    if status != 200 || found.is_null() {
-        return None;
-    }
-    let id = found["update_id"].as_str().and_then(|id| id.parse().ok()).expect("an id");
-    let mut book = Book { id, ..Book::default() };
-    Book::set(&mut book.bids, &found["bids"]);
-    Book::set(&mut book.asks, &found["asks"]);
-    Some(book)
+    let (status, body) = get(gateway.listen, "/api/v3/depth?symbol=BTCUSDT&limit=5000")?;
+    // Before the instrument is defined there is no such symbol.
+    let book = (status == 200).then(|| Book::of_snapshot(&json(&body)))?;
+    (book.id > 0).then_some(book)
 }
 
 fn attach(gateway: &Gateway, stream: &str) -> Subscriber {
@@ -202,6 +196,8 @@ fn clients_that_come_late_drop_out_and_stall_converge_to_the_markets_book() {
         "--notsent-lowat",
         "4KiB",
         "--exchange-connections",
+        "0",
+        "--exchange-weight",
         "0",
     ]);
     let ends: Vec<(Book, Story)> = thread::scope(|scope| {

@@ -97,7 +97,8 @@ impl Collector<'_> {
         self.skip_to(topic, progress, tick.seq, reason);
         self.deliver(at, topic, |out, format, market| {
             let described = market.described(topic);
-            format.entry(out, std::slice::from_ref(tick), &described, &market.log);
+            let ticks = std::slice::from_ref(tick);
+            format.entry(out, ticks, &described, &market.log, &mut Vec::new());
         });
         self.tally.deliveries += 1;
         self.set(at, settled(progress).with_seq(tick.seq), NOWHERE);

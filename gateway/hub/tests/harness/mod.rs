@@ -7,8 +7,8 @@ use wire::command::{Buffers, Command};
 use wire::exchange::{Grammar, Stream, SymbolCase};
 use wire::sbe::Message;
 use wire::{
-    Channel, Encoding, GapReason, Instrument, Level, Position, Quote, Side, Symbol, Tick, Trade,
-    flags,
+    Channel, Encoding, GapReason, Instrument, Level, Position, Quote, Side, Symbol, Tick, Ticker,
+    Trade, flags,
 };
 
 /// Everything a test needs.
@@ -114,6 +114,25 @@ impl Bench {
             buyer_is_maker: false,
         };
         let tick = Tick { seq, ..Tick::from_trade(id, self.now_ns, &trade) };
+        self.hub.handle_record(&tick, self.now_ns);
+    }
+
+    pub fn ticker(&mut self, id: u32) {
+        let seq = self.next_seq(id, Channel::Ticker);
+        let ticker = Ticker {
+            open: 100,
+            high: 300,
+            low: 100,
+            last: 200,
+            last_quantity: 1,
+            volume: 5000,
+            quote_volume: 7000,
+            previous_close: 100,
+            first_trade_id: 1,
+            last_trade_id: seq,
+            trades: seq,
+        };
+        let tick = Tick { seq, ..Tick::from_ticker(id, self.now_ns, &ticker) };
         self.hub.handle_record(&tick, self.now_ns);
     }
 
