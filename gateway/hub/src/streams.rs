@@ -76,16 +76,15 @@ impl Streams {
             self.is_settled = true;
             self.spellings.clear();
             if self.respelt > 0 {
-                let named = self.by_name.iter().filter(|(_, named)| named.topic != NO_TOPIC);
-                self.spellings.extend(named.clone().filter(|(_, n)| n.is_respelt).map(spelling));
+                let named = || self.by_name.iter().filter(|(_, named)| named.topic != NO_TOPIC);
+                let respelt = named().filter(|(_, named)| named.is_respelt);
+                self.spellings.extend(respelt.map(|(name, named)| (named.topic, name.clone())));
                 self.spellings.sort_unstable();
-                let respelt = self.spellings.len();
-                let plain = named.filter(|(_, named)| {
-                    let known = &self.spellings[..respelt];
-                    !named.is_respelt && known.binary_search_by_key(&named.topic, |s| s.0).is_ok()
+                let topics: Vec<u32> = self.spellings.iter().map(|(topic, _)| *topic).collect();
+                let plain = named().filter(|(_, named)| {
+                    !named.is_respelt && topics.binary_search(&named.topic).is_ok()
                 });
-                let plain: Vec<_> = plain.map(spelling).collect();
-                self.spellings.extend(plain);
+                self.spellings.extend(plain.map(|(name, named)| (named.topic, name.clone())));
                 self.spellings.sort_unstable();
             }
         }
@@ -101,9 +100,10 @@ impl Streams {
             .map(|(_, name)| &**name)
     }
 
-    /// Whether a name other than this one means the same topic.
-    fn has_another(&self, topic: u32) -> bool {
-        self.respelt > 0 && self.by_name.values().any(|named| named.topic == topic)
+    /// Whether a name, after this one has been removed, means the same topic.
+    fn has_another(&self, removed: &Named) -> bool {
+        let may_have = removed.is_respelt || self.respelt > 0;
+        may_have && self.by_name.values().any(|named| named.topic == removed.topic)
     }
 
     fn has_every(&self, channel: Channel) -> bool {
@@ -124,10 +124,6 @@ impl Streams {
             },
         )
     }
-}
-
-fn spelling((name, named): (&Box<str>, &Named)) -> (u32, Box<str>) {
-    (named.topic, name.clone())
 }
 
 /// Which connections wait for an instrument to be defined, or for the channel that they want of it.
@@ -214,7 +210,7 @@ impl Hub {
                     self.waiting.remove(symbol, conn);
                 }
             }
-            _ if named.topic == NO_TOPIC || streams.has_another(named.topic) => {}
+            _ if named.topic == NO_TOPIC || streams.has_another(&named) => {}
             _ => self.leave(conn, named.topic),
         }
     }

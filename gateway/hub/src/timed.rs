@@ -127,13 +127,25 @@ impl TimedView {
         (self.from, self.groups) = (NOWHERE, 0);
     }
 
-    /// Whether an event at this time comes so long after `since_ns` (0: never) that it needs not wait.
-    const fn is_cadence_after(&self, ts_ns: u64, since_ns: u64, tolerance: u64) -> bool {
+    /// Whether an event at this time comes the cadence, or nearly, after `since_ns`; 0: never, so that it
+    /// needs not wait.
+    const fn is_cadence_after(&self, ts_ns: u64, since_ns: u64, spacing: Spacing) -> bool {
         let cadence_ns = self.speed.cadence_ns();
-        let least_ns =
-            if tolerance == 0 { cadence_ns } else { cadence_ns - cadence_ns / tolerance };
+        let least_ns = match spacing {
+            Spacing::Full => cadence_ns,
+            Spacing::Nearly => cadence_ns - cadence_ns / TOLERANCE,
+        };
         since_ns == 0 || ts_ns >= since_ns.saturating_add(least_ns)
     }
+}
+
+/// How far apart events must be to be a cadence apart.
+#[derive(Clone, Copy)]
+enum Spacing {
+    /// As far as the cadence says.
+    Full,
+    /// As far as groups are that come at the cadence.
+    Nearly,
 }
 
 /// The first multiple of the cadence after a time.
@@ -234,9 +246,9 @@ impl Hub {
         let ts_ns = self.market.log.ticks(at)[0].ts_event_ns;
         let view = &self.timed.views[index as usize];
         if view.groups > 0 {
-            let is_over = view.is_cadence_after(ts_ns, view.first_ts_ns, 0);
+            let is_over = view.is_cadence_after(ts_ns, view.first_ts_ns, Spacing::Full);
             let is_alone =
-                view.groups == 1 && view.is_cadence_after(ts_ns, view.first_ts_ns, TOLERANCE);
+                view.groups == 1 && view.is_cadence_after(ts_ns, view.first_ts_ns, Spacing::Nearly);
             // Over a hole of the source's nothing is merged: the ids would hide it.
             if is_over || is_alone || replaces || seq != view.seq + 1 {
                 self.make_view(index, now_ns);
@@ -251,7 +263,7 @@ impl Hub {
         view.groups += 1;
         if view.groups == 1 {
             (view.from, view.first_ts_ns) = (at, ts_ns);
-            if view.is_cadence_after(ts_ns, view.made_ts_ns, TOLERANCE) {
+            if view.is_cadence_after(ts_ns, view.made_ts_ns, Spacing::Nearly) {
                 return self.make_view(index, now_ns);
             }
         }
@@ -262,9 +274,9 @@ impl Hub {
         let ts_ns = self.market.log.ticks(at)[0].ts_event_ns;
         let view = &mut self.timed.views[index as usize];
         // What waits already goes when its time comes, by the events' clock or by ours.
-        let tolerance = if view.groups == 0 { TOLERANCE } else { 0 };
+        let spacing = if view.groups == 0 { Spacing::Nearly } else { Spacing::Full };
         view.groups = 1;
-        if view.is_cadence_after(ts_ns, view.made_ts_ns, tolerance) {
+        if view.is_cadence_after(ts_ns, view.made_ts_ns, spacing) {
             self.make_view(index, now_ns);
         } else {
             self.timed.wait(index, now_ns);

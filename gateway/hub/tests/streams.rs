@@ -90,7 +90,13 @@ fn envelopes_bear_the_names_that_clients_used() {
     bench.depth(1, &[ask(7, 2)], 0);
     let names: Vec<_> = bench.events(conn).iter().map(|e| json(e)["stream"].clone()).collect();
     assert_eq!(names, ["s1@depth@1000ms"]);
+    bench.add_stream(conn, MILLIS, "s1@depth");
     bench.hub.remove_stream(conn, "s1@depth@1000ms");
+    pass(&mut bench, 1000 * MS);
+    bench.depth(1, &[ask(7, 4)], 0);
+    let names: Vec<_> = bench.events(conn).iter().map(|e| json(e)["stream"].clone()).collect();
+    assert_eq!(names, ["s1@depth"]);
+    bench.hub.remove_stream(conn, "s1@depth");
     bench.hub.remove_stream(conn, "s1@never");
     assert_eq!(bench.hub.streams(conn), ["s0@bookTicker", "s0@trade"]);
     pass(&mut bench, 1000 * MS);
@@ -338,6 +344,25 @@ fn binary_streams_replace_a_quote_that_was_not_delivered() {
         bench.frames(conn).iter().map(|frame| u16::from_le_bytes([frame[2], frame[3]])).collect();
     let count = |template| templates.iter().filter(|&&t| t == template).count();
     assert_eq!((count(10_000), count(10_001), count(10_003)), (5, 1, 5), "{templates:?}");
+}
+
+#[test]
+fn a_book_that_is_replaced_shows_in_the_ids_only() {
+    let mut bench = bench();
+    let json = bench.stream_client(MILLIS, Envelope::Raw, &["s0@depth@100ms"]);
+    let sbe = bench.stream_client(Format::ExchangeSbe, Envelope::Raw, &["s0@depth"]);
+    for extra in [0, wire::flags::REPLACES_BOOK, 0] {
+        bench.now_ns += 100 * MS;
+        bench.depth(0, &[ask(3, 1)], extra);
+    }
+    let mut seen: BTreeMap<ConnId, Vec<u8>> = BTreeMap::new();
+    while let Some((conn, _)) = bench.visit() {
+        seen.entry(conn).or_default().extend_from_slice(&bench.out);
+    }
+    let text = String::from_utf8_lossy(&seen[&json]);
+    assert!(text.contains(r#""U":1,"u":1"#) && text.contains(r#""U":3,"u":3"#), "{text}");
+    assert!(!text.contains(r#""U":2"#), "{text}");
+    assert_eq!(seen[&sbe].iter().filter(|byte| **byte == 0x82).count(), 2);
 }
 
 #[test]

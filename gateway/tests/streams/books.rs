@@ -13,9 +13,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use flate2::read::GzDecoder;
-use proptest::test_runner::{RngAlgorithm, TestRng};
 use serde_json::Value;
 
+use crate::random::Random;
 use crate::support::process::{Gateway, get};
 use crate::support::recordings;
 use crate::support::subscriber::{Message, Subscriber};
@@ -121,11 +121,9 @@ fn attach(gateway: &Gateway, stream: &str) -> Subscriber {
 }
 
 /// Follows the stream until the book has this id.
-fn follow(gateway: &Gateway, stream: &str, end: u64, mut rng: TestRng) -> (Book, Story) {
-    let mut pick = |below: u64| {
-        use proptest::prelude::RngCore as _;
-        rng.next_u64() % below
-    };
+fn follow(gateway: &Gateway, stream: &str, end: u64, seed: u64) -> (Book, Story) {
+    let mut random = Random::new(seed);
+    let mut pick = |below: u64| random.below(below);
     let deadline = Instant::now() + 2 * PATIENCE;
     let mut story = Story::default();
     thread::sleep(Duration::from_millis(pick(3000)));
@@ -205,10 +203,7 @@ fn clients_that_come_late_drop_out_and_stall_converge_to_the_markets_book() {
             .map(|nth| {
                 let (gateway, end) = (&gateway, expected.id);
                 let stream = ["btcusdt@depth@100ms", "btcusdt@depth"][nth % 2];
-                let mut seed = [7; 32];
-                seed[0] = nth as u8;
-                let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
-                scope.spawn(move || follow(gateway, stream, end, rng))
+                scope.spawn(move || follow(gateway, stream, end, 7 + nth as u64))
             })
             .collect();
         clients.into_iter().map(|client| client.join().expect("a client converges")).collect()

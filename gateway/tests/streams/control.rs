@@ -85,7 +85,7 @@ fn what_is_no_request_is_answered_as_the_exchange_does() {
         assert!(json(&answer)["error"]["code"].as_u64().is_some(), "{answer}");
         assert_eq!(end(&mut client), (1008, "Invalid request".to_owned()), "{request}");
     }
-    let flat = crate::gateway(&["--exchange-flat-errors", "true"]);
+    let flat = crate::gateway(&["--exchange-flat-errors"]);
     let mut client = connect(&flat, "/ws");
     let answer = ask(&mut client, r#"{"method":"SET_PROPERTY","params":["x",true],"id":1}"#);
     let expected =

@@ -78,8 +78,10 @@ fn a_connection_ends_when_it_is_old() {
 
 #[test]
 fn a_drain_is_announced_where_it_may_be() {
-    for (announces, value) in [(true, "true"), (false, "false")] {
-        let arguments = ["--exchange-shutdown-event", value, "--drain-window", "1s"];
+    for (announces, value) in
+        [(true, "--exchange-shutdown-event=true"), (false, "--exchange-shutdown-event=false")]
+    {
+        let arguments = [value, "--drain-window", "1s"];
         let mut gateway = gateway(&arguments);
         let name = symbols(&gateway)[0].clone();
         let mut raw = connect(&gateway, "/ws");

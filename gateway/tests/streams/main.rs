@@ -2,6 +2,9 @@
 
 #![allow(clippy::cast_possible_truncation, reason = "numbers of tests are small")]
 
+#[path = "../../hub/tests/simulation/random.rs"]
+#[allow(dead_code, unreachable_pub, reason = "shared by tests, none of which uses all of it")]
+mod random;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -22,21 +25,19 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A gateway with a simulated market and no limits that a test could meet by accident.
 fn gateway(more: &[&str]) -> Gateway {
-    let mut arguments = vec![
-        "--source",
-        "sim",
-        "--symbols",
-        "4",
-        "--rate",
-        "2000",
-        "--shards",
-        "1",
-        "--exchange-connections",
-        "0",
-        "--exchange-message-rate",
-        "0",
-    ];
-    arguments.extend_from_slice(more);
+    let mut arguments = more.to_vec();
+    for (name, value) in [
+        ("--source", "sim"),
+        ("--symbols", "4"),
+        ("--rate", "2000"),
+        ("--shards", "1"),
+        ("--exchange-connections", "0"),
+        ("--exchange-message-rate", "0"),
+    ] {
+        if !more.contains(&name) {
+            arguments.extend([name, value]);
+        }
+    }
     Gateway::start(&arguments)
 }
 

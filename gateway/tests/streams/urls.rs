@@ -103,7 +103,7 @@ fn upper_case_is_silent_unless_it_is_asked_for() {
     let name = symbols(&gateway)[0].to_uppercase();
     let mut client = connect(&gateway, &format!("/ws/{name}@trade"));
     assert!(client.next(std::time::Duration::from_millis(500)).is_none());
-    let gateway = crate::gateway(&["--exchange-any-case", "true"]);
+    let gateway = crate::gateway(&["--exchange-any-case"]);
     let mut client = connect(&gateway, &format!("/stream?streams={name}@trade"));
     let event = client.next_text(PATIENCE);
     assert!(event.starts_with(&format!("{{\"stream\":\"{name}@trade\"")), "{event}");
@@ -111,7 +111,7 @@ fn upper_case_is_silent_unless_it_is_asked_for() {
 
 #[test]
 fn the_face_can_be_left_out() {
-    let gateway = gateway(&["--exchange", "false"]);
+    let gateway = gateway(&["--exchange=false"]);
     assert_eq!(status(&gateway, "/ws"), 404);
     assert_eq!(status(&gateway, "/stream"), 404);
     assert_eq!(status(&gateway, "/v1/stream"), 101);

@@ -4,7 +4,7 @@
 //! Frames of events as they are lie ready in the arena. An envelope is put around them here: it differs
 //! from client to client, by how each wrote the stream's name.
 
-use std::io::Write;
+use std::fmt::{self, Write};
 
 use wire::Channel;
 use wire::exchange::{Schema, Stream};
@@ -68,7 +68,17 @@ pub(super) fn combine(
 
 fn write_name(out: &mut Vec<u8>, stream: Stream) {
     // A buffer takes whatever is written.
-    let _ = write!(out, "{}", stream.name(Schema::Json));
+    let _ = write!(Text(out), "{}", stream.name(Schema::Json));
+}
+
+/// A buffer that text is appended to.
+struct Text<'a>(&'a mut Vec<u8>);
+
+impl Write for Text<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
 }
 
 impl Collector<'_> {

@@ -7,6 +7,7 @@
 //! the same where it is.
 
 use super::Collector;
+use super::rules::UNTOLD;
 use super::state::At;
 use crate::format::Format;
 use crate::log::marks;
@@ -25,6 +26,7 @@ impl Collector<'_> {
             return first;
         }
         let format = self.message.format;
+        let not_plain = if format.is_exchange() { NOT_PLAIN | UNTOLD } else { NOT_PLAIN };
         let left = self.limits.visit_entries - self.examined;
         let longest = match format {
             // Its messages are separated.
@@ -38,7 +40,7 @@ impl Collector<'_> {
         let (mut seq, mut position) = (progress.seq(), first);
         while position < longest.min(self.limit) {
             let entry = log.entry(position);
-            if entry.topic != topic || entry.seq != seq + 1 || entry.marks & NOT_PLAIN != 0 {
+            if entry.topic != topic || entry.seq != seq + 1 || entry.marks & not_plain != 0 {
                 break;
             }
             let Some((begin, end)) = log.place(position, entry, format) else { break };

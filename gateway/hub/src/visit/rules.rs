@@ -23,6 +23,9 @@ use crate::log::{NOWHERE, marks};
 use crate::streams::Envelope;
 use crate::subscription::{Mark, Progress};
 
+/// What the exchange's protocol has no event for.
+pub(super) const UNTOLD: u8 = marks::BOOK_ONLY | marks::REPLACES_BOOK;
+
 /// Whether of several entries of the channel only the newest counts.
 pub(super) const fn jumps(channel: Channel) -> bool {
     matches!(
@@ -52,6 +55,11 @@ impl Collector<'_> {
         }
         if self.introduce(at, topic) == Flow::Full {
             return Flow::Full;
+        }
+        if self.is_exchange() && marks & UNTOLD != 0 {
+            // Not a change, so that nothing can be told of it: the next update ids leave it out.
+            self.set(at, self.progress(at).with_seq(seq), position);
+            return Flow::Done;
         }
         let channel = self.market.topics.get(topic).channel;
         let is_missing = seq > progress.seq() + 1;
