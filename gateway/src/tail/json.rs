@@ -4,7 +4,7 @@
 
 use std::fmt::{Display, Write as _};
 
-use client::{Bar, Event, Levels, Origin, Side, Ticker};
+use client::{Bar, Event, Levels, Origin, RollingTicker, Side, Ticker};
 
 /// Appends the event's object.
 pub(super) fn write(out: &mut String, event: &Event) {
@@ -33,7 +33,7 @@ fn market<'a>(out: &'a mut String, event: &Event, origin: &Origin) -> Option<Obj
             .text("qty", trade.quantity)
             .text("id", trade.trade_id)
             .text("ts_trade", trade.ts_trade_ns)
-            .text("maker", if trade.maker == Side::Bid { "bid" } else { "ask" }),
+            .text("maker", side_name(trade.maker)),
         Event::Quote(quote) => object
             .text("bid", quote.bid.price)
             .text("bid_qty", quote.bid.quantity)
@@ -59,8 +59,28 @@ fn market<'a>(out: &'a mut String, event: &Event, origin: &Origin) -> Option<Obj
         Event::Ticker(ticker) => write_ticker(object, ticker),
         Event::Bar(bar) => write_bar(object, bar),
         Event::Status(status) => object.text("status", status.status.name()),
+        Event::AggTrade(trade) => object
+            .text("price", trade.price)
+            .text("qty", trade.quantity)
+            .text("id", trade.agg_id)
+            .text("first_id", trade.first_trade_id)
+            .text("last_id", trade.last_trade_id)
+            .text("ts_trade", trade.ts_trade_ns)
+            .text("maker", side_name(trade.maker)),
+        Event::RollingTicker(ticker) => write_rolling(object, ticker),
+        Event::Average(average) => object
+            .text("price", average.price)
+            .bare("minutes", average.minutes)
+            .text("ts_trade", average.ts_trade_ns),
         _ => object,
     })
+}
+
+const fn side_name(side: Side) -> &'static str {
+    match side {
+        Side::Bid => "bid",
+        Side::Ask => "ask",
+    }
 }
 
 fn write_ticker<'a>(object: Object<'a>, ticker: &Ticker) -> Object<'a> {
@@ -73,6 +93,20 @@ fn write_ticker<'a>(object: Object<'a>, ticker: &Ticker) -> Object<'a> {
         .text("volume", ticker.volume)
         .text("quote_volume", ticker.quote_volume)
         .text("prev_close", ticker.previous_close)
+        .text("first_id", ticker.first_trade_id)
+        .text("last_id", ticker.last_trade_id)
+        .text("trades", ticker.trades)
+}
+
+fn write_rolling<'a>(object: Object<'a>, ticker: &RollingTicker) -> Object<'a> {
+    object
+        .text("ts_open", ticker.ts_open_ns)
+        .text("open", ticker.open)
+        .text("high", ticker.high)
+        .text("low", ticker.low)
+        .text("last", ticker.last)
+        .text("volume", ticker.volume)
+        .text("quote_volume", ticker.quote_volume)
         .text("first_id", ticker.first_trade_id)
         .text("last_id", ticker.last_trade_id)
         .text("trades", ticker.trades)

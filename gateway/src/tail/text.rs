@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use client::{Bar, Event, FeedState, Level, Levels, Origin, Side, Ticker};
+use client::{Bar, Decimal, Event, FeedState, Level, Levels, Origin, Side, Ticker};
 
 /// Levels of a side that fit a line; the rest is counted.
 const LEVELS_SHOWN: usize = 3;
@@ -40,11 +40,22 @@ impl Text {
         }
         match event {
             Event::Trade(trade) => {
-                let (ink, taker) = match trade.maker {
-                    Side::Bid => (Ink::Ask, "sold"),
-                    Side::Ask => (Ink::Bid, "bought"),
-                };
-                self.ink(out, ink, &format!("{:>14} {:>16}  {taker}", trade.price, trade.quantity));
+                self.taken(out, trade.maker, trade.price, trade.quantity);
+            }
+            Event::AggTrade(trade) => {
+                self.taken(out, trade.maker, trade.price, trade.quantity);
+                let count = trade.last_trade_id.saturating_sub(trade.first_trade_id) + 1;
+                let _ = write!(out, " in {count}");
+            }
+            Event::RollingTicker(ticker) => {
+                let _ = write!(
+                    out,
+                    "{:>14} of {} to {}, {} in {} trades",
+                    ticker.last, ticker.low, ticker.high, ticker.volume, ticker.trades
+                );
+            }
+            Event::Average(average) => {
+                let _ = write!(out, "{:>14} in {} min", average.price, average.minutes);
             }
             Event::Quote(quote) => {
                 self.level(out, Ink::Bid, quote.bid);
@@ -104,6 +115,14 @@ impl Text {
         self.ink(out, Ink::Faint, &Utc(origin.ts_event_ns).to_string());
         // Writing to a String cannot fail, here and below.
         let _ = write!(out, "  {:<12} {:<8}", origin.symbol, origin.channel.name());
+    }
+
+    fn taken(&self, out: &mut String, maker: Side, price: Decimal, quantity: Decimal) {
+        let (ink, taker) = match maker {
+            Side::Bid => (Ink::Ask, "sold"),
+            Side::Ask => (Ink::Bid, "bought"),
+        };
+        self.ink(out, ink, &format!("{price:>14} {quantity:>16}  {taker}"));
     }
 
     fn level(&self, out: &mut String, ink: Ink, level: Level) {

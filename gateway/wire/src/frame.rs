@@ -16,11 +16,7 @@ pub const BINARY: u8 = 0x82;
 /// Writes the header of a server's frame to the end of `room` and returns where it starts there. The
 /// payload stands behind it already: that is how a visit is framed without moving it. `first` is the
 /// header's first byte: its opcode, and whether the frame ends its message.
-pub fn write_before(
-    room: &mut [u8; SERVER_HEADER_MAX],
-    first: u8,
-    payload_bytes: usize,
-) -> usize {
+pub fn write_before(room: &mut [u8; SERVER_HEADER_MAX], first: u8, payload_bytes: usize) -> usize {
     if let Ok(short) = u8::try_from(payload_bytes)
         && short < 126
     {

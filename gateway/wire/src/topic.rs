@@ -192,6 +192,13 @@ impl Channel {
         }
     }
 
+    /// Whether every event counts for itself: none ever stands for another, each is delivered or
+    /// counted as lost.
+    #[must_use]
+    pub const fn is_tape(self) -> bool {
+        matches!(self, Self::Trade | Self::AggTrade)
+    }
+
     /// This channel's bit in [`Instrument::channels`](crate::Instrument::channels).
     #[must_use]
     pub const fn bit(self) -> u32 {

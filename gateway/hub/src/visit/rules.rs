@@ -220,7 +220,7 @@ fn reason(channel: Channel, progress: Progress, is_missing: bool, is_lapped: boo
         GapReason::Resume
     } else if is_lapped {
         GapReason::Lapped
-    } else if matches!(channel, Channel::Trade | Channel::Bar(_)) {
+    } else if channel.is_tape() || matches!(channel, Channel::Bar(_)) {
         GapReason::Lost
     } else {
         GapReason::Conflated

@@ -133,13 +133,11 @@ impl Collector<'_> {
         }
         let reason = match channel {
             _ if progress.has(Mark::Resumed) => GapReason::Resume,
-            Channel::Trade | Channel::Bar(_) => GapReason::Lost,
+            Channel::Trade | Channel::AggTrade | Channel::Bar(_) => GapReason::Lost,
             _ => GapReason::Conflated,
         };
         match self.market.topics.newest(topic) {
-            Newest::Kept(tick) if channel != Channel::Trade => {
-                self.send_kept(at, topic, &tick, reason)
-            }
+            Newest::Kept(tick) if !channel.is_tape() => self.send_kept(at, topic, &tick, reason),
             _ => {
                 if self.room(self.message.gap_bytes()) == Flow::Full {
                     return Flow::Full;

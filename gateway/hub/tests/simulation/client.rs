@@ -160,7 +160,7 @@ impl Client {
                     self.gap(topic, *reason, *first, *count);
                     if *count > 0 {
                         let before = announced.insert(topic, *reason);
-                        let is_trade = topic.1 == Channel::Trade;
+                        let is_trade = topic.1.is_tape();
                         assert!(
                             before.is_none() || is_trade,
                             "{topic:?}: two gaps without data between"
@@ -177,7 +177,7 @@ impl Client {
         }
         for (topic, reason) in announced {
             assert!(
-                matches!(reason, GapReason::Lost | GapReason::Resume) && topic.1 == Channel::Trade,
+                matches!(reason, GapReason::Lost | GapReason::Resume) && topic.1.is_tape(),
                 "{topic:?}: a gap ({reason:?}) without the data it announces"
             );
         }
@@ -242,7 +242,7 @@ impl Client {
         }
         match reason {
             GapReason::Conflated => {
-                assert_ne!(topic.1, Channel::Trade, "trades are never conflated");
+                assert!(!topic.1.is_tape(), "trades are never conflated");
                 // A snapshot that its own unsubscribing cut off begins anew.
                 assert!(
                     !is_strict || view.part.is_some(),
@@ -250,7 +250,8 @@ impl Client {
                 );
             }
             GapReason::Lost => {
-                assert!(matches!(topic.1, Channel::Trade | Channel::Bar(_)), "{topic:?}: lost");
+                let may = topic.1.is_tape() || matches!(topic.1, Channel::Bar(_));
+                assert!(may, "{topic:?}: lost");
                 assert!(!is_strict, "{topic:?}: lost although the client reads");
             }
             GapReason::Lapped => assert!(laps_seen > 0, "{topic:?}: lapped, but nothing was"),

@@ -90,6 +90,26 @@ pub fn fields(channel: Channel, tick: &Tick) -> Vec<i64> {
             ]
         }
         Channel::Status => vec![tick.status().unwrap() as i64],
+        Channel::AggTrade => {
+            let t = tick.agg_trade();
+            let ids = [t.agg_id, t.first_trade_id, t.last_trade_id, t.ts_trade_ns];
+            let [id, first, last, ts_trade_ns] = ids.map(|id| id as i64);
+            let maker = i64::from(t.buyer_is_maker);
+            vec![t.price, t.quantity, id, first, last, ts_trade_ns, maker]
+        }
+        Channel::Rolling(_) => {
+            let t = tick.rolling();
+            let [open_ns, first, last, trades] =
+                [t.ts_open_ns, t.first_trade_id, t.last_trade_id, t.trades].map(|id| id as i64);
+            let volumes = [t.volume, t.quote_volume];
+            vec![
+                open_ns, t.open, t.high, t.low, t.last, volumes[0], volumes[1], first, last, trades,
+            ]
+        }
+        Channel::Average => {
+            let a = tick.average();
+            vec![a.price, i64::from(a.minutes), a.ts_trade_ns as i64]
+        }
         _ => unreachable!("books are not values"),
     }
 }
@@ -115,6 +135,11 @@ pub fn decode_sbe(bytes: &[u8]) -> Vec<Event> {
             Message::Quote(_, quote) => value(Tick::from_quote(0, 0, quote)),
             Message::Ticker(_, ticker) => value(Tick::from_ticker(0, 0, ticker)),
             Message::Bar(_, channel, bar) => value(Tick::from_bar(*channel, 0, 0, bar)),
+            Message::AggTrade(_, trade) => value(Tick::from_agg_trade(0, 0, trade)),
+            Message::Rolling(_, Channel::Rolling(window), ticker) => {
+                value(Tick::from_rolling(*window, 0, 0, ticker))
+            }
+            Message::Average(_, average) => value(Tick::from_average(0, 0, average)),
             Message::Status(_, status) => value(Tick::from_status(0, 0, *status)),
             Message::DepthUpdate(update) => data(Body::Update {
                 merged: update.is_merged,
@@ -277,8 +302,28 @@ fn data(name: &str, event: &Value) -> Event {
             };
             Body::Value(vec![status as i64])
         }
-        Channel::AggTrade | Channel::Rolling(_) | Channel::Average => {
-            unreachable!("the simulated feed has no {channel}")
+        Channel::AggTrade => {
+            let mut fields = pick(&["price", "qty", "id", "first_id", "last_id", "ts_trade"]);
+            fields.push(i64::from(text(event, "maker") == "bid"));
+            Body::Value(fields)
+        }
+        Channel::Rolling(_) => Body::Value(pick(&[
+            "ts_open",
+            "open",
+            "high",
+            "low",
+            "last",
+            "volume",
+            "quote_volume",
+            "first_id",
+            "last_id",
+            "trades",
+        ])),
+        Channel::Average => {
+            let mut fields = pick(&["price"]);
+            fields.push(event["minutes"].as_i64().unwrap());
+            fields.extend(pick(&["ts_trade"]));
+            Body::Value(fields)
         }
     };
     let of = Named::Symbol(Symbol::new(text(event, "s")).unwrap());

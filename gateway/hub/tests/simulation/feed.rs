@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use wire::{
-    Bar, Channel, Instrument, InstrumentImage, Interval, Level, Quote, Side, Symbol, Tick, Ticker,
-    Trade, TradingStatus, flags,
+    AggTrade, Average, Bar, Channel, Instrument, InstrumentImage, Interval, Level, Quote,
+    RollingTicker, Side, Symbol, Tick, Ticker, Trade, TradingStatus, Window, flags,
 };
 
 use crate::random::Random;
@@ -26,7 +26,7 @@ pub enum Truth {
 /// Epoch, symbol, channel's code.
 pub type Key = (u64, Symbol, u8);
 
-pub const CHANNELS: [Channel; 7] = [
+pub const CHANNELS: [Channel; 10] = [
     Channel::Trade,
     Channel::Quote,
     Channel::Depth,
@@ -34,6 +34,9 @@ pub const CHANNELS: [Channel; 7] = [
     Channel::Status,
     Channel::Bar(Interval::SECOND),
     Channel::Bar(Interval::MINUTE),
+    Channel::AggTrade,
+    Channel::Rolling(Window::Hour),
+    Channel::Average,
 ];
 
 struct Listed {
@@ -211,6 +214,40 @@ impl Feed {
             Channel::Status => {
                 let all = [TradingStatus::Trading, TradingStatus::Halted, TradingStatus::Closed];
                 Tick::from_status(id, ts_ns, all[value() as usize % 3])
+            }
+            Channel::AggTrade => Tick::from_agg_trade(
+                id,
+                ts_ns,
+                &AggTrade {
+                    price: value(),
+                    quantity: value(),
+                    agg_id: 1000 + seq,
+                    first_trade_id: value() as u64,
+                    last_trade_id: value() as u64,
+                    ts_trade_ns: ts_ns - 1,
+                    buyer_is_maker: value() % 2 == 0,
+                },
+            ),
+            Channel::Rolling(window) => Tick::from_rolling(
+                window,
+                id,
+                ts_ns,
+                &RollingTicker {
+                    ts_open_ns: ts_ns / 1000,
+                    open: value(),
+                    high: value(),
+                    low: value(),
+                    last: value(),
+                    volume: value(),
+                    quote_volume: value(),
+                    first_trade_id: value() as u64,
+                    last_trade_id: value() as u64,
+                    trades: value() as u64,
+                },
+            ),
+            Channel::Average => {
+                let (price, ts_trade_ns) = (value(), ts_ns - 1);
+                Tick::from_average(id, ts_ns, &Average { price, minutes: 5, ts_trade_ns })
             }
             _ => Tick::from_bar(
                 channel,

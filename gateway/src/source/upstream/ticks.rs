@@ -3,8 +3,10 @@
 //! What the protocol does not carry does not come back: a quote's update id, and how bids and asks were
 //! mixed within a depth group. Neither changes a byte of what clients get.
 
-use client::{Bar, Depth, Event, Origin, Quote, Side, Ticker, Trade};
-use wire::{Level, Tick, flags};
+use client::{
+    AggTrade, Average, Bar, Depth, Event, Origin, Quote, RollingTicker, Side, Ticker, Trade,
+};
+use wire::{Channel, Level, Tick, flags};
 
 /// Appends the ticks of an event of this instrument; none if it is a snapshot, or no market data.
 pub(super) fn push(out: &mut Vec<Tick>, instrument: u32, event: &Event) {
@@ -18,6 +20,14 @@ pub(super) fn push(out: &mut Vec<Tick>, instrument: u32, event: &Event) {
             out.push(Tick::from_bar(event.origin.channel, instrument, at_ns, &bar(event)));
         }
         Event::Status(event) => out.push(Tick::from_status(instrument, at_ns, event.status)),
+        Event::AggTrade(event) => {
+            out.push(Tick::from_agg_trade(instrument, at_ns, &agg_trade(event)));
+        }
+        Event::RollingTicker(event) => {
+            let Channel::Rolling(window) = event.origin.channel else { return };
+            out.push(Tick::from_rolling(window, instrument, at_ns, &rolling(event)));
+        }
+        Event::Average(event) => out.push(Tick::from_average(instrument, at_ns, &average(event))),
         Event::Depth(event) => push_depth(out, instrument, event),
         _ => return,
     }
@@ -80,6 +90,41 @@ const fn ticker(event: &Ticker) -> wire::Ticker {
         first_trade_id: event.first_trade_id,
         last_trade_id: event.last_trade_id,
         trades: event.trades,
+    }
+}
+
+fn agg_trade(event: &AggTrade) -> wire::AggTrade {
+    wire::AggTrade {
+        price: event.price.mantissa,
+        quantity: event.quantity.mantissa,
+        agg_id: event.agg_id,
+        first_trade_id: event.first_trade_id,
+        last_trade_id: event.last_trade_id,
+        ts_trade_ns: event.ts_trade_ns,
+        buyer_is_maker: event.maker == Side::Bid,
+    }
+}
+
+const fn rolling(event: &RollingTicker) -> wire::RollingTicker {
+    wire::RollingTicker {
+        ts_open_ns: event.ts_open_ns,
+        open: event.open.mantissa,
+        high: event.high.mantissa,
+        low: event.low.mantissa,
+        last: event.last.mantissa,
+        volume: event.volume.mantissa,
+        quote_volume: event.quote_volume.mantissa,
+        first_trade_id: event.first_trade_id,
+        last_trade_id: event.last_trade_id,
+        trades: event.trades,
+    }
+}
+
+const fn average(event: &Average) -> wire::Average {
+    wire::Average {
+        price: event.price.mantissa,
+        minutes: event.minutes,
+        ts_trade_ns: event.ts_trade_ns,
     }
 }
 
