@@ -39,15 +39,13 @@ export class Track {
     return true;
   }
 
-  /** Likewise of a part of a snapshot. It counts as received with the last part. */
+  /** Likewise of a part of a snapshot. Its number counts as received with the first part, its book with the last. */
   acceptSnapshot(seq: number, isLast: boolean): boolean {
     const isNews = this.needsBook || seq > this.last[DEPTH]! || (this.repeats >>> DEPTH & 1) !== 0;
     if (!isNews) return false;
     this.needsBook = !isLast;
-    if (isLast) {
-      this.repeats &= ~(1 << DEPTH);
-      this.last[DEPTH] = seq;
-    }
+    this.last[DEPTH] = seq;
+    if (isLast) this.repeats &= ~(1 << DEPTH);
     return true;
   }
 

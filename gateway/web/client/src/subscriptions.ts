@@ -12,6 +12,9 @@ import type { Session } from './session.ts';
 const RETRY_MIN_MS = 250;
 const RETRY_MAX_MS = 5_000;
 
+/** How often a gateway may say that it is behind what was received of another, before one begins with what it has. */
+const AHEAD_MAX = 5;
+
 /** Who is told what the server says to topics that nobody waits for. */
 export interface SubscriptionsOwner {
   accepted(topic: string): void;
@@ -31,6 +34,8 @@ export class Subscriptions {
   readonly #later = new Set<string>();
   /** Unsubscribed, and not answered yet: what still comes of them is not what a new subscription goes on from. */
   readonly #leaving = new Set<string>();
+  /** How often the gateway said of a topic that its numbers are not there yet. */
+  readonly #ahead = new Map<string, number>();
   #retryMs = RETRY_MIN_MS;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -49,6 +54,7 @@ export class Subscriptions {
     this.#hasFeed = session.hello.epoch !== 0n;
     this.#later.clear();
     this.#leaving.clear();
+    this.#ahead.clear();
     if (this.#hasFeed) this.send(this.registry.topics());
   }
 
@@ -126,9 +132,14 @@ export class Subscriptions {
     if (session === undefined || !this.#hasFeed) return;
     const limit = session.hello.limits.topicsPerCommand;
     const commands = this.registry.commands(topics, limit, (chunk) => (
-      resume(chunk.filter((topic) => !this.#leaving.has(topic)), limit)
+      resume(chunk.filter((topic) => this.#goesOn(topic)), limit)
     ));
     for (const command of commands) this.#subscribe(session, command);
+  }
+
+  /** Whether a topic is subscribed behind what was received of it. Numbers that come again are passed over in any case. */
+  #goesOn(topic: string): boolean {
+    return !this.#leaving.has(topic) && (this.#ahead.get(topic) ?? 0) < AHEAD_MAX;
   }
 
   #subscribe(session: Session, command: Subscribe): void {
@@ -142,24 +153,21 @@ export class Subscriptions {
   }
 
   #note(results: readonly TopicResult[]): void {
-    const anew: string[] = [];
     for (const { topic, refusal } of results) {
       if (this.registry.get(topic) === undefined) continue;
       if (refusal === undefined) {
+        this.#ahead.delete(topic);
         this.#owner.accepted(topic);
       } else if (refusal.code === ERROR_CODES.resume_ahead) {
-        // The server's past is another: what it has now is the beginning.
-        anew.push(topic);
+        // A gateway that has only begun is behind what another has delivered: it will come to that.
+        this.#ahead.set(topic, (this.#ahead.get(topic) ?? 0) + 1);
+        this.#later.add(topic);
       } else if (refusal.isRetriable) {
         this.#later.add(topic);
       } else {
         this.registry.delete(topic);
         this.#owner.refused(topic, refusal);
       }
-    }
-    if (anew.length > 0) {
-      this.forget(anew);
-      this.send(anew);
     }
     if (this.#later.size > 0) this.#retryLater();
     else this.#retryMs = RETRY_MIN_MS;
