@@ -175,11 +175,11 @@ fn fill_nginx(
     filled.replace("worker_connections 131072;", "worker_connections 1024;");
     filled.replace("worker_rlimit_nofile 262144;\n", "");
     filled.replace("listen 443", &format!("listen {address}"));
-    let line = |target: &Target| format!("server {} max_fails=1 fail_timeout=1s;", target.listen);
+    let line = |target: &Target| format!("server {} max_fails=0;", target.listen);
     let (first, others) = targets.split_first().unwrap();
     let others: Vec<String> = others.iter().map(line).collect();
-    filled.replace("server 10.0.0.11:9443 max_fails=1 fail_timeout=5s;", &line(first));
-    filled.replace("server 10.0.0.12:9443 max_fails=1 fail_timeout=5s;", &others.join("\n"));
+    filled.replace("server 10.0.0.11:9443 max_fails=0;", &line(first));
+    filled.replace("server 10.0.0.12:9443 max_fails=0;", &others.join("\n"));
     if kind == Kind::NginxPassthrough {
         let module = "/usr/lib/nginx/modules/ngx_stream_module.so";
         assert!(Path::new(module).is_file(), "{module} is missing: install libnginx-mod-stream");
