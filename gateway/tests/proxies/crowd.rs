@@ -106,6 +106,11 @@ impl Crowd {
         self.truth.lock().unwrap()
     }
 
+    /// Everybody measures anew from here on.
+    pub(crate) fn watch(&self) {
+        self.lives.iter().for_each(|life| life.tape().watch());
+    }
+
     /// Waits until there are so many more trades, and everybody has all that anybody has.
     pub(crate) fn catch_up(&self, more: usize) {
         let target = self.truth().count() + more;

@@ -10,6 +10,7 @@ mod support;
 mod balancer;
 mod cable;
 mod cluster;
+#[expect(dead_code, reason = "the tests of faults use more of it")]
 mod crowd;
 mod passing;
 #[path = "../publishing/publisher.rs"]

@@ -82,6 +82,20 @@ impl Sums {
     pub(crate) fn announced(&self) -> u64 {
         self.announced.values().sum()
     }
+
+    /// Adds what another saw.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.trades += other.trades;
+        self.missing += other.missing;
+        self.repeated += other.repeated;
+        self.wrong += other.wrong;
+        for (reason, count) in &other.announced {
+            *self.announced.entry(reason).or_default() += count;
+        }
+        self.resets += other.resets;
+        self.silent += other.silent;
+        self.losses += other.losses;
+    }
 }
 
 /// See the module's header.

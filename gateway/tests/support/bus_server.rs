@@ -166,6 +166,15 @@ impl BusServer {
         connz["connections"].take()
     }
 
+    /// What Redis answers to this command.
+    #[must_use]
+    pub fn ask_redis(&self, command: &[&str]) -> String {
+        assert_eq!(self.kind, BusKind::Redis, "only Redis understands");
+        let (ip, port) = (self.address.ip().to_string(), self.address.port().to_string());
+        let asked = Command::new("redis-cli").args(["-h", &ip, "-p", &port]).args(command).output();
+        String::from_utf8(asked.expect("redis-cli is installed").stdout).expect("text")
+    }
+
     fn process(&self) -> &Process {
         self.process.as_ref().expect("it runs")
     }
