@@ -34,7 +34,9 @@ fn everybody_gets_what_is_theirs(kind: BusKind) {
     let certificate = Certificate::new();
     let proxied = Kind::Nginx.gateway_arguments(&certificate);
     let mut arguments = vec!["--source", &url, "--bus", &url, "--publish", "local"];
-    arguments.extend(["--shards", "1", "--lag-age", "1h", "--slow-age", "1h"]);
+    // A slow machine must not be mistaken for a slow client, nor for a gateway that is gone.
+    let patient = ["--shards", "1", "--lag-age", "1h", "--slow-age", "1h", "--heartbeat", "1m"];
+    arguments.extend(patient);
     arguments.extend(proxied.iter().map(String::as_str));
     let nodes: Vec<Gateway> = (0..3).map(|_| Gateway::spawn(free_address(), &arguments)).collect();
     for node in &nodes {
