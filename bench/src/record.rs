@@ -227,18 +227,23 @@ impl Run {
         };
         if let Some(report) = &self.report {
             let latency = &report.latency;
-            put("p50_ns", float(latency.p50_ns));
-            put("p90_ns", float(latency.p90_ns));
-            put("p99_ns", float(latency.p99_ns));
-            put("p999_ns", float(latency.p999_ns));
-            put("max_ns", float(latency.max_ns));
+            // Where nothing came there is no latency, not one of 0, which would be the best of all.
+            if latency.count > 0 {
+                put("p50_ns", float(latency.p50_ns));
+                put("p90_ns", float(latency.p90_ns));
+                put("p99_ns", float(latency.p99_ns));
+                put("p999_ns", float(latency.p999_ns));
+                put("max_ns", float(latency.max_ns));
+            }
             put("messages_per_s", report.messages_per_s);
             put("skipped", float(report.accounting.skipped));
             put("generator_busy", report.busiest());
         }
         if let Some(usage) = &self.server_usage {
             put("server_busy", usage.busy);
-            put("cpu_ms_per_million", usage.cpu_ms_per_million);
+            if self.report.as_ref().is_none_or(|report| report.traffic.messages_in_window > 0) {
+                put("cpu_ms_per_million", usage.cpu_ms_per_million);
+            }
             put("pss_bytes", float(usage.pss_after));
         }
         figures
@@ -377,6 +382,16 @@ mod tests {
         assert_eq!(figure(&[9.0, 1.0, 2.0]).unwrap().median, 2.0);
         let even = Figure { median: 2.5, min: 1.0, max: 9.0 };
         assert_eq!(figure(&[9.0, 1.0, 2.0, 3.0]), Some(even));
+    }
+
+    #[test]
+    fn a_round_in_which_nothing_came_has_no_latency() {
+        use crate::generator::report::Expect;
+        let nothing = Report::new(BTreeMap::new(), Expect::Messages, &[]);
+        let run = Run { report: Some(nothing), ..run("a", 1, 1.0) };
+        let figures = run.figures();
+        assert!(!figures.contains_key("p99_ns"), "{figures:?}");
+        assert_eq!(figures["messages_per_s"], 0.0);
     }
 
     #[test]

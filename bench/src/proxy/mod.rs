@@ -23,6 +23,7 @@ use mio::{Events, Interest, Poll, Token};
 use self::link::{Link, State};
 pub(crate) use self::path::Shape;
 use crate::cpu;
+use crate::server::launch_words;
 
 /// Put a long way between clients and a server.
 #[derive(Args, Clone, Debug)]
@@ -194,8 +195,10 @@ impl Proxying {
     /// Starts it; returns when it accepts connections.
     pub(crate) fn start(args: &ProxyArgs) -> Result<Self, ProxyError> {
         shape(args)?;
-        let mut command = Command::new(std::env::current_exe()?);
-        command.arg("proxy").stdout(Stdio::piped());
+        let program = std::env::current_exe()?;
+        let mut command = Command::new(&program);
+        // It listens to nobody but its clients, and must not outlive an interrupted run all the same.
+        command.args(launch_words(&[])).arg(&program).arg("proxy").stdout(Stdio::piped());
         for (name, value) in [
             ("listen", Some(args.listen.to_string())),
             ("to", Some(args.to.to_string())),

@@ -228,19 +228,48 @@ fn sweeps(record: &Record, colours: &Colours) -> Vec<Plot> {
     SWEEPS.iter().filter_map(|sweep| sweep.plot(record, colours)).collect()
 }
 
+/// A server's variants that are the same but for their figures.
+struct Family<'a> {
+    server: &'a str,
+    words: String,
+    members: Vec<&'a Summary>,
+}
+
+/// What each server's line is made of: all of its variants, or, if there are several families that are
+/// each big enough to be drawn, a line for each.
+fn swept(record: &Record) -> Vec<(String, Vec<&Summary>)> {
+    let mut families: Vec<Family<'_>> = Vec::new();
+    for one in &record.summary {
+        let words = one.variant.replace(|it: char| it.is_ascii_digit() || it == ',', "");
+        let is_its =
+            |family: &&mut Family<'_>| family.server == one.server && family.words == words;
+        match families.iter_mut().find(is_its) {
+            Some(family) => family.members.push(one),
+            None => families.push(Family { server: &one.server, words, members: vec![one] }),
+        }
+    }
+    let is_apart = |server: &str| {
+        let mut sizes = families.iter().filter(|it| it.server == server).map(|it| it.members.len());
+        sizes.clone().count() > 1 && sizes.all(|size| size >= SWEEP_MIN)
+    };
+    let mut lines: Vec<(String, Vec<&Summary>)> = Vec::new();
+    for Family { server, members, .. } in &families {
+        if is_apart(server) {
+            let name = members[0].variant.split(|it: char| it.is_ascii_digit()).next();
+            lines.push((format!("{server}, {}", name.unwrap_or_default().trim()), members.clone()));
+        } else if let Some((_, line)) = lines.iter_mut().find(|(known, _)| known == server) {
+            line.extend(members);
+        } else {
+            lines.push(((*server).to_owned(), members.clone()));
+        }
+    }
+    lines
+}
+
 impl Sweep {
     fn plot(&self, record: &Record, colours: &Colours) -> Option<Plot> {
         let mut lines: Vec<Line> = Vec::new();
-        let mut servers: Vec<&str> = record.summary.iter().map(|one| one.server.as_str()).collect();
-        servers.dedup();
-        let mut drawn: Vec<&str> = Vec::new();
-        for (index, server) in servers.into_iter().enumerate() {
-            if drawn.contains(&server) {
-                continue;
-            }
-            drawn.push(server);
-            let of: Vec<&Summary> =
-                record.summary.iter().filter(|one| one.server == server).collect();
+        for (index, (server, of)) in swept(record).into_iter().enumerate() {
             if !self.is_swept(&of) {
                 continue;
             }
@@ -250,11 +279,11 @@ impl Sweep {
             let name = if of.iter().any(|one| one.failed > 0) {
                 format!("✗ {server}")
             } else {
-                server.to_owned()
+                server.clone()
             };
             let failed = of.iter().filter(|one| one.failed > 0).count();
             let remark = if failed > 0 { format!("{failed} points failed") } else { String::new() };
-            lines.push(Line { name, colour: colours.of(server, index), points, remark });
+            lines.push(Line { name, colour: colours.of(&server, index), points, remark });
         }
         let axis = |label: &str, unit, scale| Axis { label: label.to_owned(), unit, scale };
         let x = lines.iter().flat_map(|line| line.points.iter().map(|point| point.0));
@@ -308,4 +337,33 @@ fn own(series: &Series, colours: &Colours) -> Option<Plot> {
 #[expect(clippy::cast_precision_loss, reason = "figures for people: 53 bits are plenty")]
 const fn precise(count: u64) -> f64 {
     count as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::About;
+
+    /// The lines that these variants of one server make.
+    fn lines(variants: &[&str]) -> Vec<(String, usize)> {
+        let mut record = Record::new(About::default());
+        record.summary.extend(variants.iter().map(|variant| Summary {
+            server: "bun".to_owned(),
+            variant: (*variant).to_owned(),
+            ..Summary::default()
+        }));
+        swept(&record).into_iter().map(|(name, members)| (name, members.len())).collect()
+    }
+
+    #[test]
+    fn two_settings_are_two_lines_and_the_points_of_one_are_one() {
+        let searched = ["one by one 400 ticks/s", "one by one 600 ticks/s", "one by one 9 ticks/s"];
+        assert_eq!(lines(&searched), [("bun".to_owned(), 3)]);
+        let turn = ["a turn 400 ticks/s", "a turn 600 ticks/s", "a turn 900 ticks/s"];
+        let both = [searched, turn].concat();
+        let expected = [("bun, one by one".to_owned(), 3), ("bun, a turn".to_owned(), 3)];
+        assert_eq!(lines(&both), expected);
+        // Of other words, but too few to be a line each.
+        assert_eq!(lines(&["1 topic", "10 topics", "1,000 topics"]), [("bun".to_owned(), 3)]);
+    }
 }

@@ -6,8 +6,11 @@
 use super::plot::Unit;
 use crate::record::{Figure, Record, Summary};
 
-/// What is ours, beside peers.
+/// What is ours, beside peers; with other settings more words follow.
 const OURS: &str = "tickcast";
+
+/// What is nobody's: a bare sender.
+const BARE: &str = "bare ";
 
 /// Figures that every load has, in the order in which they are read.
 const MAIN: [(&str, &str, Better); 10] = [
@@ -121,10 +124,9 @@ pub(super) fn further(record: &Record) -> Option<Grid> {
 fn title(key: &str) -> String {
     let units = ["_ns", "_us", "_ms", "_bytes", "_busy"];
     let name = units.iter().find_map(|unit| key.strip_suffix(unit)).unwrap_or(key);
-    name.replace("_bytes_per_", " per ")
-        .replace("_us_per_", " per ")
-        .replace("_per_s", " a second")
-        .replace('_', " ")
+    let name =
+        name.strip_suffix("_per_s").map_or(name.to_owned(), |rate| rate.to_owned() + " a second");
+    name.replace("_bytes_per_", " per ").replace("_us_per_", " per ").replace('_', " ")
 }
 
 fn better(key: &str) -> Better {
@@ -155,16 +157,17 @@ fn grid(record: &Record, columns: Vec<Column>) -> Option<Grid> {
         let of = record.summary.iter().filter(|one| one.variant == variant);
         group(variant, &of.collect::<Vec<_>>(), &columns)
     });
-    let groups = groups.collect();
+    let groups = groups.filter(|group| !group.rows.is_empty()).collect();
     Some(Grid { columns: columns.into_iter().map(|column| column.title).collect(), groups })
 }
 
 fn group(variant: &str, servers: &[&Summary], columns: &[Column]) -> Group {
+    let is_empty = |row: &Row| row.cells.iter().all(|cell| cell.median.is_empty());
     let mut rows: Vec<Row> = servers.iter().map(|server| row(server, columns)).collect();
     let ours = servers.iter().find(|server| server.server == OURS);
     let peers: Vec<&Summary> = servers
         .iter()
-        .filter(|server| server.server != OURS && server.failed == 0)
+        .filter(|one| !is_ours(&one.server) && !one.server.starts_with(BARE) && one.failed == 0)
         .copied()
         .collect();
     if let Some(ours) = ours.filter(|ours| ours.failed == 0)
@@ -173,11 +176,17 @@ fn group(variant: &str, servers: &[&Summary], columns: &[Column]) -> Group {
         let cells = columns.iter().map(|column| ratio(ours, &peers, column)).collect();
         rows.push(Row { name: format!("{OURS} ÷ best peer"), kind: RowKind::Ratio, cells });
     }
+    // A figure that some servers have says nothing about the others.
+    rows.retain(|row| !is_empty(row));
     Group { variant: variant.to_owned(), rows }
 }
 
+fn is_ours(server: &str) -> bool {
+    server.strip_prefix(OURS).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+}
+
 fn row(server: &Summary, columns: &[Column]) -> Row {
-    let kind = match (server.failed, server.server == OURS) {
+    let kind = match (server.failed, is_ours(&server.server)) {
         (1.., _) => RowKind::Failed(server.failed, server.rounds),
         (0, true) => RowKind::Ours,
         (0, false) => RowKind::Peer,

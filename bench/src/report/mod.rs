@@ -231,6 +231,30 @@ mod tests {
     }
 
     #[test]
+    fn other_settings_of_ours_and_bare_senders_are_no_peers() {
+        let mut record = record(0);
+        for run in &mut record.runs {
+            match run.server.as_str() {
+                "bun" => run.server = "tickcast spinning".to_owned(),
+                "nats" => (run.server, run.failures) = ("bare burst send".to_owned(), Vec::new()),
+                _ => {}
+            }
+        }
+        record.summarise();
+        let markdown = page::markdown(&[record]);
+        assert!(markdown.contains("**tickcast spinning**"), "{markdown}");
+        assert!(!markdown.contains("÷ best peer"), "{markdown}");
+    }
+
+    #[test]
+    fn ticks_of_bytes_are_round_in_their_unit() {
+        let mut record = record(0);
+        record.series[0].y = "MiB".to_owned();
+        let html = page::html(&[record]);
+        assert!(html.contains(">20 MiB<") && !html.contains(".073 MiB<"), "{html}");
+    }
+
+    #[test]
     fn folders_are_read_and_written() {
         let folder = tempfile::tempdir().unwrap();
         let args = |markdown| ReportArgs { folder: folder.path().to_owned(), markdown };

@@ -118,9 +118,9 @@ fn highest(
 fn sentence(run: &Run, reasons: &[String]) -> String {
     let p99 = run.report.as_ref().map_or(0, |report| report.latency.p99_ns);
     format!(
-        "{} at {:.0} deliveries a second: p99 {}{}{}",
+        "{} at {:.2} million deliveries a second: p99 {}{}{}",
         run.server,
-        run.offered.deliveries_per_s,
+        run.offered.deliveries_per_s / 1e6,
         Ns(p99),
         if reasons.is_empty() { "" } else { ", " },
         reasons.join(", ")

@@ -69,7 +69,7 @@ fn prepare(args: &LaunchArgs) -> Result<(), LaunchError> {
 }
 
 /// The words that put a command line behind this program's `launch`.
-pub(super) fn words(cores: &[usize]) -> Vec<OsString> {
+pub(crate) fn words(cores: &[usize]) -> Vec<OsString> {
     let mut words: Vec<OsString> =
         vec!["launch".into(), "--parent".into(), std::process::id().to_string().into()];
     if !cores.is_empty() {

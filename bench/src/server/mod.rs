@@ -28,7 +28,7 @@ use crate::generator::dialect::Dialect;
 use crate::generator::load::LoadArgs;
 use crate::publisher::{Publisher, PublisherArgs, PublisherError, PublisherReport};
 
-pub(crate) use self::launch::{LaunchArgs, launch};
+pub(crate) use self::launch::{LaunchArgs, launch, words as launch_words};
 pub(crate) use self::peer::{folder as peer_folder, version};
 pub(crate) use self::process::Process;
 pub(crate) use self::scratch::{Scratch, remove_on_signals};

@@ -38,6 +38,20 @@ pub(crate) struct Axis {
     pub(crate) scale: Scale,
 }
 
+impl Axis {
+    /// Ticks that are round as they are written: 10 MiB, and not ten million bytes.
+    fn ticks(&self, at_most: usize) -> Vec<f64> {
+        match (self.unit, self.scale) {
+            (Unit::Bytes, Scale::Linear { min, max }) => {
+                let base = 1024_f64.powf((max.max(1.0).ln() / 1024_f64.ln()).floor());
+                let ticks = Scale::Linear { min: min / base, max: max / base }.ticks(at_most);
+                ticks.into_iter().map(|tick| tick * base).collect()
+            }
+            (_, scale) => scale.ticks(at_most),
+        }
+    }
+}
+
 /// How a line's points are joined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
@@ -102,7 +116,7 @@ impl Plot {
 
     fn axes(&self, out: &mut String) {
         let (bottom, right) = (HEIGHT - BOTTOM, WIDTH - RIGHT);
-        for tick in self.y.scale.ticks(7) {
+        for tick in self.y.ticks(7) {
             let y = self.y_of(tick);
             let text = escape(&self.y.unit.tick(tick));
             let _ = write!(
@@ -113,7 +127,7 @@ impl Plot {
             );
         }
         let mut free_from = f64::NEG_INFINITY;
-        for tick in self.x.scale.ticks(8) {
+        for tick in self.x.ticks(8) {
             let x = self.x_of(tick);
             let text = self.x.unit.tick(tick);
             let _ = write!(out, r#"<path class="k" d="M{x:.1} {bottom}v4"/>"#);
