@@ -10,6 +10,7 @@ mod support;
 
 mod books;
 mod control;
+mod every;
 mod limits;
 mod recorded;
 mod urls;

@@ -11,6 +11,7 @@ use flate2::read::GzDecoder;
 
 use crate::support::process::Gateway;
 use crate::support::recordings;
+use crate::support::subscriber::Message;
 use crate::{PATIENCE, connect, json};
 
 /// Recorded frames, by stream, and the snapshot's update id.
@@ -31,17 +32,10 @@ fn recorded(file: &str) -> (BTreeMap<String, Vec<String>>, u64) {
     (streams, snapshot)
 }
 
-fn frames_are_as_they_were(file: &str) {
-    let (mut expected, snapshot) = recorded(file);
-    let depth = expected.keys().find(|name| name.contains("@depth")).expect("depth is recorded");
-    let depth = depth.clone();
-    expected
-        .get_mut(&depth)
-        .expect("found")
-        .retain(|frame| json(frame)["data"]["u"].as_u64().expect("an id") > snapshot);
-    let names: Vec<_> = expected.keys().cloned().collect();
+/// A gateway that replays the recording as soon as somebody subscribes, and merges nothing.
+fn replaying(file: &str) -> Gateway {
     let source = format!("replay:{}", recordings().join(file).display());
-    let gateway = Gateway::start(&[
+    Gateway::start(&[
         "--source",
         &source,
         "--speed",
@@ -55,7 +49,19 @@ fn frames_are_as_they_were(file: &str) {
         "1h",
         "--slow-age",
         "1h",
-    ]);
+    ])
+}
+
+fn frames_are_as_they_were(file: &str) {
+    let (mut expected, snapshot) = recorded(file);
+    let depth = expected.keys().find(|name| name.contains("@depth")).expect("depth is recorded");
+    let depth = depth.clone();
+    expected
+        .get_mut(&depth)
+        .expect("found")
+        .retain(|frame| json(frame)["data"]["u"].as_u64().expect("an id") > snapshot);
+    let names: Vec<_> = expected.keys().cloned().collect();
+    let gateway = replaying(file);
     let mut client = connect(&gateway, &format!("/stream?streams={}", names.join("/")));
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     let total: usize = expected.values().map(Vec::len).sum();
@@ -84,4 +90,79 @@ fn recorded_frames_of_btcusdt_come_out_as_they_were() {
 #[test]
 fn recorded_frames_of_ethusdt_come_out_as_they_were() {
     frames_are_as_they_were("spot_ethusdt_20240808.gz");
+}
+
+/// The event in a recorded frame's envelope.
+fn bare(frame: &str) -> &str {
+    let (_, data) = frame.split_once("\"data\":").expect("an envelope");
+    data.strip_suffix('}').expect("an envelope")
+}
+
+/// The same event with times in microseconds: the recorded ones are whole milliseconds.
+fn in_micros(event: &str) -> String {
+    let mut text = event.to_owned();
+    for key in ["\"E\":", "\"T\":"] {
+        let Some(at) = text.find(key) else { continue };
+        let digits = text[at + key.len()..].find(',').expect("not the last");
+        text.insert_str(at + key.len() + digits, "000");
+    }
+    text
+}
+
+fn bare_frames_are_as_they_were(query: &str, expected_of: fn(&str) -> String) {
+    let file = "spot_ethusdt_20240808.gz";
+    let (recorded, _) = recorded(file);
+    let mut expected = ["ethusdt@trade", "ethusdt@bookTicker"]
+        .map(|name| recorded[name].iter().map(|frame| expected_of(bare(frame))));
+    let total: usize = expected.iter().map(ExactSizeIterator::len).sum();
+    let gateway = replaying(file);
+    let mut client = connect(&gateway, &format!("/ws/ethusdt@trade/ethusdt@bookTicker{query}"));
+    for _ in 0..total {
+        let event = client.next_text(PATIENCE);
+        let stream = usize::from(!event.starts_with("{\"e\":\"trade\""));
+        assert_eq!(Some(event), expected[stream].next());
+    }
+}
+
+#[test]
+fn bare_events_come_out_as_they_were() {
+    bare_frames_are_as_they_were("", str::to_owned);
+}
+
+#[test]
+fn events_in_microseconds_are_the_recorded_ones() {
+    bare_frames_are_as_they_were("?timeUnit=MICROSECOND", in_micros);
+}
+
+/// A recorded decimal as a mantissa of eight places, the digits without the dot.
+fn mantissa(value: &serde_json::Value) -> [u8; 8] {
+    let digits = value.as_str().expect("decimals are strings").replace('.', "");
+    digits.parse::<i64>().expect("it fits").to_le_bytes()
+}
+
+/// The exchange's binary message of a recorded trade, put together from its schema.
+fn binary_trade(event: &serde_json::Value) -> Vec<u8> {
+    let integer = |key: &str| event[key].as_i64().expect("an integer");
+    let micros = |key: &str| (integer(key) * 1_000).to_le_bytes();
+    let mut bytes = vec![18, 0, 0x10, 0x27, 1, 0, 0, 0];
+    bytes.extend(micros("E").into_iter().chain(micros("T")));
+    bytes.extend([0xF8, 0xF8, 25, 0, 1, 0, 0, 0]);
+    bytes.extend(integer("t").to_le_bytes());
+    bytes.extend(mantissa(&event["p"]).into_iter().chain(mantissa(&event["q"])));
+    bytes.push(u8::from(event["m"] == true));
+    bytes.push(7);
+    bytes.extend(event["s"].as_str().expect("a symbol").bytes());
+    bytes
+}
+
+#[test]
+fn binary_trades_say_what_was_recorded() {
+    let file = "spot_ethusdt_20240808.gz";
+    let (recorded, _) = recorded(file);
+    let gateway = replaying(file);
+    let mut client = connect(&gateway, "/stream-sbe/ws/ethusdt@trade");
+    for frame in &recorded["ethusdt@trade"] {
+        let expected = binary_trade(&json(bare(frame)));
+        assert_eq!(client.next(PATIENCE), Some(Message::Binary(expected)), "{frame}");
+    }
 }
