@@ -187,6 +187,11 @@ impl<F: Feed> Derived<F> {
         derived
     }
 
+    /// The feed itself, to be given what it makes ticks of.
+    pub const fn inner_mut(&mut self) -> &mut F {
+        &mut self.inner
+    }
+
     /// The feed itself.
     #[must_use]
     pub const fn inner(&self) -> &F {

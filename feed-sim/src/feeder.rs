@@ -251,6 +251,14 @@ impl Feeder {
         result
     }
 
+    /// Passes over the numbers of so many entries of a topic that were lost on their way to the feed: hubs
+    /// announce them as a gap when the next one comes. Not for depth, whose books tell.
+    pub fn skip(&mut self, instrument: u32, channel: Channel, count: u64) {
+        if self.ledger.skip(instrument, channel, count).is_none() {
+            self.counters.refused += 1;
+        }
+    }
+
     /// Says that the feeder lives, if it is time to. To be called at least every [`HEARTBEAT_NS`].
     pub fn heartbeat(&mut self, now_ns: u64) {
         // A clock that was set back must not silence the feeder until it has caught up.

@@ -15,6 +15,7 @@
 
 mod error;
 mod frame;
+mod live;
 mod recording;
 mod sync;
 mod truth;
@@ -24,6 +25,7 @@ use std::path::{Path, PathBuf};
 use wire::{Channel, Instrument, Symbol, Tick};
 
 pub use error::{Fault, ReplayError};
+pub use live::{Listed, Live, Lost};
 pub use sync::DepthCounts;
 pub use truth::{Best, Difference, Truth};
 
@@ -324,6 +326,7 @@ fn symbol_of(path: &Path, parser: &mut Parser) -> Result<Symbol, ReplayError> {
     Err(ReplayError { path: path.to_owned(), line: 0, fault: Fault::NoFrames })
 }
 
+/// What a venue's frames say of an instrument, and nothing that they do not.
 fn define(id: u32, symbol: Symbol) -> Instrument {
     let channels = [
         Channel::Trade,

@@ -18,6 +18,7 @@ mod http;
 mod native;
 pub mod proxies;
 pub mod publish;
+pub mod record;
 pub mod routes;
 mod runtime;
 mod session;

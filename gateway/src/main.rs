@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use gateway::ask;
 use gateway::boot;
 use gateway::config::{self, Asked};
+use gateway::record;
 use gateway::tail;
 
 #[global_allocator]
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
     let tool = std::env::args_os().nth(1);
     match tool.as_ref().and_then(|argument| argument.to_str()) {
         Some("tail") => return ExitCode::from(tail::run(std::env::args_os().skip(1))),
+        Some("record") => return ExitCode::from(record::run(std::env::args_os().skip(1))),
         Some("ask") => return ExitCode::from(ask::run(std::env::args_os().skip(1))),
         _ => {}
     }

@@ -108,6 +108,19 @@ fn books_trades_and_bars_are_those_of_the_gateway() {
         body(&gateway, &format!("/api/v3/historicalTrades?symbol={symbol}&fromId={first}&limit=1"));
     assert_eq!(again, serde_json::json!([trades[0]]));
 
+    let path = format!("/api/v3/aggTrades?symbol={symbol}&limit=5");
+    let aggregates = until("aggregate trades", || {
+        let found = body(&gateway, &path);
+        (found.as_array().unwrap().len() == 5).then_some(found)
+    });
+    let numbers = |name: &str| -> Vec<u64> {
+        aggregates.as_array().unwrap().iter().map(|one| one[name].as_u64().unwrap()).collect()
+    };
+    let (first_ids, last_ids) = (numbers("f"), numbers("l"));
+    assert!(numbers("a").windows(2).all(|pair| pair[1] == pair[0] + 1), "{aggregates}");
+    assert!(first_ids.iter().zip(&last_ids).all(|(first, last)| first <= last), "{aggregates}");
+    assert!(first_ids[1..].iter().zip(&last_ids).all(|(first, last)| *first == last + 1));
+
     let bars = body(&gateway, &format!("/api/v3/klines?symbol={symbol}&interval=1s&limit=3"));
     let first = bars[0][0].as_u64().unwrap();
     let native = format!("/v1/bars/{symbol}?interval=1s&from={first}000000&limit=1");

@@ -80,6 +80,13 @@ impl Ledger {
         Some(())
     }
 
+    /// Passes over numbers of a topic. None: there is no such topic.
+    pub(super) fn skip(&mut self, instrument: u32, channel: Channel, count: u64) -> Option<()> {
+        let at = self.place(instrument, channel)?;
+        self.last[at].seq += count;
+        Some(())
+    }
+
     /// Keeps a tick of any channel but depth that has its number.
     #[inline]
     pub(super) fn relay(&mut self, tick: &Tick, channel: Channel) -> Entered {

@@ -13,7 +13,7 @@
 //! 5. A snapshot older than all held events does not link up, one older than the book is of no use:
 //!    both are skipped and counted.
 //!
-//! Called by [`super::Replay`], one per instrument.
+//! Called by [`super::Replay`] and [`super::Live`], one per instrument.
 
 use wire::{Level, Tick, flags};
 
@@ -57,6 +57,11 @@ enum State {
 }
 
 impl BookSync {
+    /// Whether there is no book, or none any more: a snapshot is wanted.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.state == State::Waiting
+    }
+
     pub(super) const fn counts(&self) -> DepthCounts {
         self.counts
     }

@@ -3,10 +3,6 @@
 //! A stream defines instruments as they come up. Who needs all of them beforehand, with what their
 //! numbers mean, asks `/v1/instruments` of the same server. Not for prices.
 
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::header::{CONNECTION, HOST};
-use hyper::{Request, StatusCode};
-use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use tokio::time::timeout;
 use wire::decimal::parse_mantissa;
@@ -15,6 +11,10 @@ use wire::{Channel, Instrument, Symbol};
 use crate::endpoint::Endpoint;
 use crate::error::ConnectError;
 use crate::options::Options;
+use crate::plain;
+
+/// Where a gateway lists its instruments.
+const PATH: &str = "/v1/instruments";
 
 /// A million instruments of the usual 300 bytes.
 const BODY_BYTES_MAX: usize = 300 << 20;
@@ -45,37 +45,15 @@ pub enum CatalogError {
 /// # Errors
 /// If it cannot be asked, or does not answer with a list that can be read.
 pub async fn catalog(url: &str, options: &Options) -> Result<Catalog, CatalogError> {
-    let endpoint = Endpoint::parse(url, options)?;
-    let asked = timeout(options.connect_timeout, ask(&endpoint)).await;
-    let body = asked.unwrap_or(Err(ConnectError::Timeout.into()))?;
+    let endpoint = Endpoint { path: PATH.to_owned(), ..Endpoint::parse(url, options)? };
+    let asked = timeout(options.connect_timeout, plain::ask(&endpoint, BODY_BYTES_MAX)).await;
+    let body = asked.unwrap_or(Err(ConnectError::Timeout))?;
     let listed: Listed = serde_json::from_slice(&body).map_err(|error| answer(&error))?;
     let instruments = listed.instruments.iter().map(Definition::instrument);
     Ok(Catalog {
         epoch: number(&listed.epoch)?,
         instruments: instruments.collect::<Result<_, _>>()?,
     })
-}
-
-async fn ask(endpoint: &Endpoint) -> Result<Vec<u8>, CatalogError> {
-    let socket = TokioIo::new(endpoint.connect().await?);
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(socket).await.map_err(ConnectError::from)?;
-    // Its errors are those of the request, too. It ends with the answer.
-    tokio::spawn(connection);
-    let request = Request::get("/v1/instruments")
-        .header(HOST, &endpoint.authority)
-        .header(CONNECTION, "close")
-        .body(Empty::<bytes::Bytes>::new())
-        .map_err(|_| ConnectError::Url(endpoint.authority.clone()))?;
-    let response = sender.send_request(request).await.map_err(ConnectError::from)?;
-    let status = response.status();
-    let body = Limited::new(response.into_body(), BODY_BYTES_MAX).collect().await;
-    let body = body.map_err(|error| answer(&error))?.to_bytes().to_vec();
-    if status != StatusCode::OK {
-        let body = String::from_utf8_lossy(&body).trim().to_owned();
-        return Err(ConnectError::Http { status: status.as_u16(), body }.into());
-    }
-    Ok(body)
 }
 
 #[derive(Deserialize)]

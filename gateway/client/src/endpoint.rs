@@ -45,8 +45,8 @@ impl Endpoint {
         let bad = || ConnectError::Url(url.to_owned());
         let uri: Uri = url.parse().map_err(|_| bad())?;
         let is_secure = match uri.scheme_str() {
-            Some("ws") => false,
-            Some("wss") => true,
+            Some("ws" | "http") => false,
+            Some("wss" | "https") => true,
             _ => return Err(bad()),
         };
         let bracketed = uri.host().filter(|host| !host.is_empty()).ok_or_else(bad)?;

@@ -31,8 +31,8 @@ pub enum ConnectError {
     /// TLS could not be set up.
     #[error("TLS: {0}")]
     Tls(#[from] rustls::Error),
-    /// The server answered with another status than 101.
-    #[error("the server answered HTTP {status} instead of upgrading: {body}")]
+    /// The server answered with another status than 101, or than 200 where that is expected.
+    #[error("the server answered HTTP {status}: {body}")]
     Http {
         /// The status.
         status: u16,

@@ -39,6 +39,7 @@ mod event;
 mod ledger;
 mod link;
 mod options;
+mod plain;
 mod position;
 mod publish;
 mod reply;
@@ -56,6 +57,7 @@ pub use event::{
 };
 pub use ledger::{Account, Ledger};
 pub use options::{Options, Reconnect};
+pub use plain::{PlainSocket, get};
 pub use position::Position;
 pub use publish::{Draft, Taker};
 pub use subscription::{Listing, Subscribed, Subscription, TopicResult};

@@ -63,8 +63,7 @@ impl Drop for Link {
 impl Link {
     /// Connects and waits for the server's hello. The caller limits the time.
     pub(crate) async fn open(endpoint: &Endpoint) -> Result<(Self, Hello), ConnectError> {
-        let upgraded = upgrade(endpoint, endpoint.connect().await?).await?;
-        let mut link = Self::over(upgraded);
+        let mut link = Self::upgraded(endpoint, Some(SUBPROTOCOL)).await?;
         match link.next().await.map_err(ConnectError::Closed)? {
             Received::Text(text) => match serde_json::from_slice(&text) {
                 Ok(Reply::Hello(hello)) if hello.version == wire::reply::PROTOCOL_VERSION => {
@@ -75,6 +74,14 @@ impl Link {
             },
             _ => Err(ConnectError::Protocol("it does not begin with a hello")),
         }
+    }
+
+    /// Connects without waiting for anything to be said. The caller limits the time.
+    pub(crate) async fn upgraded(
+        endpoint: &Endpoint,
+        subprotocol: Option<&'static str>,
+    ) -> Result<Self, ConnectError> {
+        Ok(Self::over(upgrade(endpoint, endpoint.connect().await?, subprotocol).await?))
     }
 
     fn over(upgraded: Io) -> Self {
@@ -121,18 +128,25 @@ impl Link {
     }
 }
 
-async fn upgrade(endpoint: &Endpoint, socket: Box<dyn Socket>) -> Result<Io, ConnectError> {
+async fn upgrade(
+    endpoint: &Endpoint,
+    socket: Box<dyn Socket>,
+    subprotocol: Option<&'static str>,
+) -> Result<Io, ConnectError> {
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(socket)).await?;
     // Its errors are those of the request, too. It ends with the upgrade.
     tokio::spawn(connection.with_upgrades());
-    let request = Request::get(&endpoint.path)
+    let mut request = Request::get(&endpoint.path)
         .header(HOST, &endpoint.authority)
         .header(CONNECTION, "Upgrade")
         .header(UPGRADE, "websocket")
         .header(SEC_WEBSOCKET_KEY, generate_key())
-        .header(SEC_WEBSOCKET_VERSION, "13")
-        .header(SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL)
+        .header(SEC_WEBSOCKET_VERSION, "13");
+    if let Some(name) = subprotocol {
+        request = request.header(SEC_WEBSOCKET_PROTOCOL, name);
+    }
+    let request = request
         .body(Empty::<Bytes>::new())
         .map_err(|_| ConnectError::Url(endpoint.authority.clone()))?;
     let mut response = sender.send_request(request).await?;
@@ -144,7 +158,9 @@ async fn upgrade(endpoint: &Endpoint, socket: Box<dyn Socket>) -> Result<Io, Con
         return Err(ConnectError::Http { status, body });
     }
     let protocol = response.headers().get(SEC_WEBSOCKET_PROTOCOL);
-    if protocol.is_none_or(|name| name != SUBPROTOCOL) {
+    if let Some(expected) = subprotocol
+        && protocol.is_none_or(|name| name != expected)
+    {
         return Err(ConnectError::Protocol("it chose no subprotocol, or another"));
     }
     Ok(TokioIo::new(hyper::upgrade::on(&mut response).await?))

@@ -93,7 +93,8 @@ fn command() -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .about("Tickcast: a market-data push gateway")
         .after_help(
-            "`gateway tail --help` prints a stream readably, `gateway ask --help` asks a running gateway.\n\
+            "`gateway tail --help` prints a stream readably, `gateway ask --help` asks a running gateway,\n\
+             `gateway record --help` records an upstream for a replay.\n\
              Flags go before environment variables, these before the file, the file before defaults.\n\
              Signals: SIGTERM and SIGINT drain, a second one ends at once; SIGHUP reads certificates again.",
         )

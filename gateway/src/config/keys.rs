@@ -12,7 +12,7 @@ use crate::config::setting::{
     LogFilter, LogFormat, OptionalPath, OriginList, PublicStatus, Publish, ReplaySpeed,
     ReplayStart, SendBackend, Setting, ShardCount, Span, Spin, Switch,
 };
-use crate::config::sources::SourceList;
+use crate::config::sources::{RestUrl, SourceList, SymbolList};
 use crate::proxies::{ForwardedHeader, ProxyProtocol};
 
 /// One configuration key, as documentation and parsers see it.
@@ -123,12 +123,16 @@ keys! {
         spin "spin": Spin = "auto";
     }
     "Feed" {
-        /// Where ticks come from: the embedded simulator, evenly paced quotes, recordings, a ring in shared memory, another gateway (`ws://` or `wss://`), or a bus that a feed elsewhere writes to (`nats://`, `tls://`, `redis://`, `rediss://`; the path is the prefix of all names at the bus, `tickcast` by default). Twice, for two lines of the same stream: a loss on one is covered by the other. As a flag it is then given twice, in the file it is a list, in the environment a semicolon stands between.
+        /// Where ticks come from: the embedded simulator, evenly paced quotes, recordings, a ring in shared memory, another gateway (`ws://` or `wss://`), an upstream that speaks the protocol of Binance's spot market (`binance:wss://`), or a bus that a feed elsewhere writes to (`nats://`, `tls://`, `redis://`, `rediss://`; the path is the prefix of all names at the bus, `tickcast` by default). Twice, for two lines of the same stream: a loss on one is covered by the other. As a flag it is then given twice, in the file it is a list, in the environment a semicolon stands between.
         source "source": SourceList = "sim";
         /// With two sources: how long what one of them has left out is waited for at the other, before clients are told of the gap.
         arbitration_wait "arbitration-wait": Span<0, 10_000> = "50ms";
         /// Root certificates in PEM by which `wss://` sources are verified; the system's where there are none.
         source_ca "source-ca": OptionalPath = "";
+        /// Symbols to take of a `binance:` source; all that it trades where there are none.
+        source_symbols "source-symbols": SymbolList = "";
+        /// Where the REST interface of a `binance:` source is, if not on the host of its streams: `https://api.binance.com` for theirs.
+        source_rest "source-rest": RestUrl = "";
         /// The bus that joins several gateways: what clients publish goes there, and comes back to those whose `source` it is.
         bus "bus": BusUrl = "none";
         /// What is taken of a bus or of another gateway: the instruments that clients are subscribed to (of a bus, their buckets), or `all`.
@@ -199,6 +203,8 @@ keys! {
         exchange_trade_ids "exchange-trade-ids": Switch = "false";
         /// Whether errors there have code and message once more outside of `error`, where a few clients look for them.
         exchange_flat_errors "exchange-flat-errors": Switch = "false";
+        /// The request weight that one client address may use within a minute at `/api/v3`, counted as the exchange counts it; 0 is no limit.
+        exchange_weight "exchange-weight": Count<0, 1_000_000_000> = "6000";
     }
     "Publishing" {
         /// Who may publish ticks of the instruments that clients write: nobody, whoever is connected, or whoever shows a key of `publish-keys-file` with `auth`. Needs a `bus`.
@@ -235,10 +241,6 @@ keys! {
         history_bars "history-bars": Count<0, 100_000> = "1000";
         /// What the history of all instruments may take; series are made shorter to keep within it.
         history_memory "history-memory": Bytes<0, { 1 << 40 }> = "256MiB";
-    }
-    "Exchange" {
-        /// The request weight that one client address may use within a minute at `/api/v3`, counted as the exchange counts it; 0 is no limit.
-        exchange_weight "exchange-weight": Count<0, 1_000_000_000> = "6000";
     }
     "Logs and tests" {
         /// How log lines are written to standard error.

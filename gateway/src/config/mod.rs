@@ -20,11 +20,11 @@ pub use error::{ConfigError, Origin};
 pub use keys::{Config, ENV_PREFIX, KEYS, Key};
 pub use reference::reference;
 pub use setting::{
-    Bus, BusInterest, Derivations, DescriptorTables, LogFormat, PublicStatus, Publish, ReplayStart,
-    SendBackend, Speed, Spin, Switch,
+    Bus, BusInterest, Derivations, DescriptorTables, LogFormat, PublicStatus, Publish, Refusal,
+    ReplayStart, SendBackend, Setting, Span, Speed, Spin, Switch,
 };
 pub use source::Source;
-pub use sources::{Sources, UpstreamUrl};
+pub use sources::{ExchangeUrl, Sources, UpstreamUrl};
 
 use crate::proxies::ProxyProtocol;
 use layers::{Layers, Written};

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use bus::BusUrl;
 
 use crate::config::setting::Refusal;
-use crate::config::sources::UpstreamUrl;
+use crate::config::sources::{ExchangeUrl, UpstreamUrl};
 
 /// Where ticks come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,10 +23,13 @@ pub enum Source {
     Bus(BusUrl),
     /// Another gateway.
     Upstream(UpstreamUrl),
+    /// An upstream that speaks the exchange's protocol.
+    Exchange(ExchangeUrl),
 }
 
 impl Source {
-    /// Reads `sim`, `pulse`, `replay:FILE[,FILE…]`, `shm:PATH`, `ws[s]://HOST[:PORT]`, or the URL of a bus.
+    /// Reads `sim`, `pulse`, `replay:FILE[,FILE…]`, `shm:PATH`, `ws[s]://HOST[:PORT]`,
+    /// `binance:ws[s]://HOST[:PORT]`, or the URL of a bus.
     ///
     /// # Errors
     /// If the text is none of these.
@@ -43,6 +46,7 @@ impl Source {
             Some(("nats" | "tls" | "redis" | "rediss", _)) => {
                 text.parse().map(Self::Bus).map_err(Refusal::BusUrl)
             }
+            Some(("binance", url)) => ExchangeUrl::parse(url).map(Self::Exchange),
             Some(("ws" | "wss", _)) => UpstreamUrl::parse(text).map(Self::Upstream),
             _ => Err(Refusal::Malformed),
         }
@@ -71,6 +75,7 @@ impl fmt::Display for Source {
             Self::Shm(path) => write!(f, "shm:{}", path.display()),
             Self::Bus(url) => write!(f, "{url}"),
             Self::Upstream(url) => write!(f, "{url}"),
+            Self::Exchange(url) => write!(f, "binance:{url}"),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use hyper::Uri;
+use wire::Symbol;
 
 use crate::config::setting::{Refusal, Setting};
 use crate::config::source::Source;
@@ -47,8 +48,8 @@ impl Setting for SourceList {
     }
 
     fn expected() -> String {
-        "sim, pulse, replay:FILE[,FILE...], shm:PATH, ws[s]://HOST[:PORT], nats://HOST[:PORT][/PREFIX] or \
-         redis://HOST[:PORT][/PREFIX]; or two different ones of the last four kinds"
+        "sim, pulse, replay:FILE[,FILE...], shm:PATH, ws[s]://HOST[:PORT], binance:ws[s]://HOST[:PORT], nats://HOST[:PORT][/PREFIX] or \
+         redis://HOST[:PORT][/PREFIX]; or two different ones of the last five kinds"
             .to_owned()
     }
 }
@@ -81,6 +82,84 @@ impl UpstreamUrl {
     }
 }
 
+/// Where an upstream that speaks the exchange's protocol is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExchangeUrl(String);
+
+impl ExchangeUrl {
+    /// Reads `ws://HOST[:PORT][/PREFIX]` or `wss://…`.
+    ///
+    /// # Errors
+    /// If it is no such URL.
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        let UpstreamUrl(url) = UpstreamUrl::parse(text)?;
+        let url = url.trim_end_matches('/');
+        if url.contains('?') { Err(Refusal::Malformed) } else { Ok(Self(url.to_owned())) }
+    }
+
+    /// The URL of combined streams, none of them subscribed yet.
+    #[must_use]
+    pub fn stream(&self) -> String {
+        format!("{}/stream", self.0)
+    }
+
+    /// What stands before the paths of its REST interface, where that is on the same host.
+    #[must_use]
+    pub fn rest(&self) -> String {
+        // `ws` becomes `http`, `wss` becomes `https`.
+        let rest = self.0.strip_prefix("ws").unwrap_or(&self.0);
+        let authority = rest.find("://").map_or(0, |at| at + 3);
+        let end = rest[authority..].find('/').map_or(rest.len(), |at| authority + at);
+        format!("http{}", &rest[..end])
+    }
+}
+
+impl fmt::Display for ExchangeUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Symbols, with commas between; an empty text stands for all.
+pub struct SymbolList;
+
+impl Setting for SymbolList {
+    type Value = Vec<Symbol>;
+    const PLACEHOLDER: &'static str = "SYMBOLS";
+
+    fn parse(text: &str) -> Result<Vec<Symbol>, Refusal> {
+        let symbols = text.split(',').filter(|symbol| !symbol.is_empty());
+        symbols.map(|symbol| Symbol::new(symbol.trim()).map_err(|_| Refusal::Malformed)).collect()
+    }
+
+    fn expected() -> String {
+        "symbols with commas between, such as BTCUSDT,ETHUSDT".to_owned()
+    }
+}
+
+/// The URL of a REST interface; an empty text stands for none.
+pub struct RestUrl;
+
+impl Setting for RestUrl {
+    type Value = Option<String>;
+    const PLACEHOLDER: &'static str = "URL";
+
+    fn parse(text: &str) -> Result<Option<String>, Refusal> {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let uri: Uri = text.parse().map_err(|_| Refusal::Malformed)?;
+        let is_web = matches!(uri.scheme_str(), Some("http" | "https"));
+        let has_host = uri.host().is_some_and(|host| !host.is_empty());
+        let url = text.trim_end_matches('/').to_owned();
+        if is_web && has_host { Ok(Some(url)) } else { Err(Refusal::Malformed) }
+    }
+
+    fn expected() -> String {
+        "http://HOST[:PORT] or https://HOST[:PORT]".to_owned()
+    }
+}
+
 impl fmt::Display for UpstreamUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -99,6 +178,20 @@ mod tests {
         for bad in ["shm:/a;shm:/a", "shm:/a;sim", "shm:/a;shm:/b;shm:/c", "shm:/a;", ";", ""] {
             assert_eq!(SourceList::parse(bad), Err(Refusal::Malformed), "{bad}");
         }
+    }
+
+    #[test]
+    fn an_exchange_has_streams_and_rest() {
+        let url = ExchangeUrl::parse("wss://stream.example:9443/").unwrap();
+        assert_eq!(url.stream(), "wss://stream.example:9443/stream");
+        assert_eq!(url.rest(), "https://stream.example:9443");
+        let below = ExchangeUrl::parse("ws://127.0.0.1:80/stream.example").unwrap();
+        assert_eq!(below.stream(), "ws://127.0.0.1:80/stream.example/stream");
+        assert_eq!(below.rest(), "http://127.0.0.1:80");
+        assert_eq!(ExchangeUrl::parse("wss://a/stream?streams=x"), Err(Refusal::Malformed));
+        assert_eq!(SymbolList::parse("BTCUSDT, ETHUSDT").unwrap().len(), 2);
+        assert_eq!(SymbolList::parse("btcusdt"), Err(Refusal::Malformed));
+        assert_eq!(RestUrl::parse("https://api.example/").unwrap().unwrap(), "https://api.example");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Files that are part of the binary: the dashboard and the schema.
+//! Files that are part of the binary: the dashboard, the schema and the description of routes.
 //!
 //! The dashboard is committed as built (`gateway/web/dashboard/dist`), with the compressed forms beside it, so
 //! that building a gateway needs no Node. Its list of files is written by the same build.
@@ -38,18 +38,29 @@ pub(super) struct Asset {
 /// What the dashboard's build made.
 static DASHBOARD: &[Asset] = include!("../../web/dashboard/dist/files.rs");
 
-static SCHEMA: Asset = Asset {
-    path: "/v1/schema.xml",
-    content_type: "application/xml",
-    keeping: Keeping::AskEachTime,
-    identity: include_bytes!("../../../docs/protocol/tickcast-1.xml"),
-    gzip: None,
-    brotli: None,
-};
+/// What the protocols' documentation has for programs.
+static DOCUMENTS: [Asset; 2] = [
+    Asset {
+        path: "/v1/schema.xml",
+        content_type: "application/xml",
+        keeping: Keeping::AskEachTime,
+        identity: include_bytes!("../../../docs/protocol/tickcast-1.xml"),
+        gzip: None,
+        brotli: None,
+    },
+    Asset {
+        path: "/v1/openapi.json",
+        content_type: "application/json",
+        keeping: Keeping::AskEachTime,
+        identity: include_bytes!("../../../docs/protocol/openapi.json"),
+        gzip: None,
+        brotli: None,
+    },
+];
 
 /// The file at this path, if there is one.
 pub(super) fn find(path: &str) -> Option<&'static Asset> {
-    DASHBOARD.iter().chain([&SCHEMA]).find(|asset| asset.path == path)
+    DASHBOARD.iter().chain(&DOCUMENTS).find(|asset| asset.path == path)
 }
 
 impl Asset {

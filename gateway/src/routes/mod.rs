@@ -55,8 +55,8 @@ pub fn answer(
             code: "not_found",
             msg: &format!(
                 "no {path} here; there are /, /v1/stream (WebSocket), /v1/sse, /v1/instruments, \
-                 /v1/snapshot/SYMBOL, /v1/bars/SYMBOL, /v1/trades/SYMBOL, /v1/status, /v1/schema.xml \
-                 and /api/v3/…"
+                 /v1/snapshot/SYMBOL, /v1/bars/SYMBOL, /v1/trades/SYMBOL, /v1/status, /v1/schema.xml, \
+                 /v1/openapi.json, which describes all of them, and /api/v3/…"
             ),
         })
     }
@@ -80,4 +80,37 @@ fn snapshot(symbol: &str, query: &str, market: &dyn Market) -> Response<Bytes> {
 
 fn bad_parameter(msg: &str) -> Response<Bytes> {
     refusal(&Refusal { status: StatusCode::BAD_REQUEST, code: "bad_parameter", msg })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    /// What stands in quotes behind each of these in a source file.
+    fn quoted<'a>(source: &'a str, before: &str) -> Vec<&'a str> {
+        let rests = source.split(before).skip(1);
+        rests.filter_map(|rest| rest.split('"').next()).collect()
+    }
+
+    #[test]
+    fn every_route_is_described_and_nothing_else() {
+        let text = include_str!("../../../docs/protocol/openapi.json");
+        let file: serde_json::Value = serde_json::from_str(text).unwrap();
+        let described: BTreeSet<String> =
+            file["paths"].as_object().unwrap().keys().cloned().collect();
+        let source = include_str!("mod.rs").split("#[cfg(test)]").next().unwrap();
+        let mut served: BTreeSet<String> = BTreeSet::from(["/v1/sse".to_owned()]);
+        served.extend(quoted(source, "path == \"").into_iter().map(str::to_owned));
+        let of_symbols = quoted(source, "path.strip_prefix(\"");
+        served.extend(of_symbols.into_iter().map(|path| format!("{path}{{symbol}}")));
+        served.extend(["/v1/schema.xml", "/v1/openapi.json"].map(str::to_owned));
+        let arms = include_str!("exchange/mod.rs").split("fn body(").nth(1).unwrap();
+        let arms = arms.split("_ =>").next().unwrap();
+        for arm in arms.lines().filter(|line| line.contains("=>")) {
+            let names = arm.split("=>").next().unwrap().split('|');
+            let names = names.map(|name| name.trim().trim_matches('"'));
+            served.extend(names.map(|name| format!("/api/v3/{name}")));
+        }
+        assert_eq!(served, described);
+    }
 }

@@ -308,7 +308,8 @@ impl Arbiter {
         };
         let is_restart = self.stream.is_some();
         let old = self.stream.take().map(|stream| (stream.feeder, stream.ring));
-        let begun = outlet::begin(old, epoch, &instruments, &self.config, &self.fleet);
+        let begun =
+            outlet::begin(old, epoch, &instruments, Presence::Detached, &self.config, &self.fleet);
         let (feeder, ring) = begun.map_err(|error| error.to_string())?;
         let merge = Merge::new(numbering, saturating_ns(self.config.arbitration_wait));
         self.status.expects(instruments.len());

@@ -62,13 +62,13 @@ fn feed(config: &Config, now_ns: u64) -> Result<Box<dyn Feed>, SourceError> {
                 Switch::On => Repeat::Forever,
                 Switch::Off => Repeat::Once,
             };
-            let options = derive::Options {
-                aggregate_wait_ns: RECORDED_WAIT_NS,
-                ..derivations(config.derive)
-            };
-            Box::new(Derived::with(Replay::open(files, repeat)?, options))
+            Box::new(Derived::with(Replay::open(files, repeat)?, of_frames(config)))
         }
-        Source::Sim | Source::Shm(_) | Source::Bus(_) | Source::Upstream(_) => {
+        Source::Sim
+        | Source::Shm(_)
+        | Source::Bus(_)
+        | Source::Upstream(_)
+        | Source::Exchange(_) => {
             let market = MarketConfig {
                 instruments: symbols,
                 rate: config.rate,
@@ -80,6 +80,11 @@ fn feed(config: &Config, now_ns: u64) -> Result<Box<dyn Feed>, SourceError> {
             Box::new(Derived::with(market, derivations(config.derive)))
         }
     })
+}
+
+/// What is derived of a venue's frames.
+pub(super) fn of_frames(config: &Config) -> derive::Options {
+    derive::Options { aggregate_wait_ns: RECORDED_WAIT_NS, ..derivations(config.derive) }
 }
 
 fn derivations(of: Derivations) -> derive::Options {

@@ -7,11 +7,13 @@
 mod arbitration;
 mod bus;
 mod embedded;
+mod exchange;
 mod outlet;
 mod readers;
 mod shm;
 mod status;
 mod upstream;
+mod watch;
 
 use std::io;
 use std::sync::Arc;
@@ -23,6 +25,7 @@ use wire::FeedState;
 use crate::config::{Config, Source};
 use crate::fleet::Fleet;
 
+pub(crate) use exchange::{Incoming, Line, Request};
 pub use status::{BusView, FeedStatus, FeedView, LineView, LinesView};
 
 /// Why there is no source.
@@ -75,6 +78,7 @@ fn open_one(config: &Config, status: &Arc<FeedStatus>) -> Result<Run, SourceErro
     Ok(match &config.source.first {
         Source::Shm(path) => shm::open(path, config.feed_silent_after, Arc::clone(status)),
         Source::Upstream(url) => upstream::open(url, config, Arc::clone(status))?,
+        Source::Exchange(url) => exchange::open(url, config, Arc::clone(status))?,
         Source::Bus(url) => bus::open(url, config, Arc::clone(status))?,
         Source::Sim | Source::Pulse | Source::Replay(_) => embedded::open(config, status)?,
     })

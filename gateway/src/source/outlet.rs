@@ -9,17 +9,18 @@ use crate::config::Config;
 use crate::fleet::Fleet;
 use crate::shard::Order;
 
-/// Begins an epoch with nothing attached: in the old ring, if that has room for the instruments.
+/// Begins an epoch with everything attached or nothing: in the old ring, if that has room for the instruments.
 pub(super) fn begin(
     old: Option<(Feeder, Ring)>,
     epoch: u64,
     instruments: &[Instrument],
+    presence: Presence,
     config: &Config,
     fleet: &Fleet,
 ) -> Result<(Feeder, Ring), FeederError> {
     let now_ns = realtime_ns();
     let fitting = old.and_then(|(mut feeder, ring)| {
-        let begun = feeder.begin_epoch_as(epoch, instruments, Presence::Detached, now_ns);
+        let begun = feeder.begin_epoch_as(epoch, instruments, presence, now_ns);
         begun.ok().map(|()| (feeder, ring))
     });
     if let Some(fitting) = fitting {
@@ -30,7 +31,7 @@ pub(super) fn begin(
     let shape = feed_sim::shape(instruments, capacity, levels);
     let (publisher, ring) = Ring::heap(shape, epoch);
     let mut feeder = Feeder::new(publisher, shape);
-    feeder.begin_epoch_as(epoch, instruments, Presence::Detached, now_ns)?;
+    feeder.begin_epoch_as(epoch, instruments, presence, now_ns)?;
     fleet.attach(&ring, Order::Own(feed_sim::fresh_epoch(now_ns)));
     Ok((feeder, ring))
 }

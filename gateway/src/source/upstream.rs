@@ -28,6 +28,7 @@ use crate::fleet::Fleet;
 use crate::runtime::woken_by_shards;
 use crate::shard::InterestTable;
 use crate::source::status::FeedStatus;
+use crate::source::watch::Watch;
 use crate::source::{Run, SourceError};
 use stream::Stream;
 
@@ -57,14 +58,7 @@ pub(super) fn open(
     config: &Config,
     status: Arc<FeedStatus>,
 ) -> Result<Run, SourceError> {
-    let options = Options::new()
-        .reconnect(Reconnect::Never)
-        .connect_timeout(PATIENCE)
-        .command_timeout(PATIENCE);
-    let options = match &config.source_ca {
-        Some(path) => options.root_pem_file(path)?,
-        None => options,
-    };
+    let options = options(config)?;
     let runtime = woken_by_shards().map_err(SourceError::Thread)?;
     let (url, config) = (url.clone(), config.clone());
     Ok(Box::new(move |fleet, stop| {
@@ -82,8 +76,20 @@ pub(super) fn open(
     }))
 }
 
+/// How connections to upstreams are made.
+pub(super) fn options(config: &Config) -> Result<Options, SourceError> {
+    let options = Options::new()
+        .reconnect(Reconnect::Never)
+        .connect_timeout(PATIENCE)
+        .command_timeout(PATIENCE);
+    Ok(match &config.source_ca {
+        Some(path) => options.root_pem_file(path)?,
+        None => options,
+    })
+}
+
 /// Waits until the source is told to stop.
-async fn told(stop: &AtomicBool) {
+pub(super) async fn told(stop: &AtomicBool) {
     // Relaxed: the flag is all that is told.
     while !stop.load(Ordering::Relaxed) {
         sleep(LOOK_EVERY).await;
@@ -104,18 +110,12 @@ struct Edge {
     config: Config,
     options: Options,
     fleet: Arc<Fleet>,
-    status: Arc<FeedStatus>,
+    watch: Watch,
     table: Arc<InterestTable>,
     /// `None` before the upstream has said what there is.
     stream: Option<Stream>,
     /// What came last of each topic.
     position: Position,
-    /// What clients were told last.
-    told: FeedState,
-    /// When the connection was lost; `None` while there is one.
-    lost_at: Option<Instant>,
-    /// What was last logged about the upstream: a condition that lasts is said once.
-    said: Option<String>,
 }
 
 impl Edge {
@@ -129,20 +129,17 @@ impl Edge {
         let instruments_max = usize::try_from(config.instruments_max).unwrap_or(usize::MAX);
         let table = Arc::new(InterestTable::new(instruments_max));
         fleet.watch_interest(&table);
-        // Without this, clients that come now would take the silence for a quiet market.
-        fleet.tell_feed(FeedState::Silent);
+        let silent_after = config.feed_silent_after;
+        let watch = Watch::new(&url, Arc::clone(&fleet), status, silent_after);
         Self {
             url,
             config,
             options,
             fleet,
-            status,
+            watch,
             table,
             stream: None,
             position: Position::default(),
-            told: FeedState::Silent,
-            lost_at: Some(Instant::now()),
-            said: None,
         }
     }
 
@@ -157,8 +154,7 @@ impl Edge {
                     continue;
                 }
             };
-            self.lost_at.get_or_insert_with(Instant::now);
-            self.report(reason);
+            self.watch.lost(reason);
             if begun.elapsed() >= GOOD_AFTER {
                 backoff.reset();
             }
@@ -183,11 +179,7 @@ impl Edge {
         {
             return end;
         }
-        self.lost_at = None;
-        if self.said.take().is_some() || self.told != FeedState::Live {
-            tracing::info!(upstream = %self.url, epoch, "connected to the upstream");
-        }
-        self.tell(FeedState::Live);
+        self.watch.connected();
         self.serve(&mut client).await
     }
 
@@ -225,12 +217,8 @@ impl Edge {
         let (old, count) = (self.stream.take(), catalog.instruments.len());
         let begun = Stream::begin(old, catalog, &self.config, &self.fleet);
         let stream = begun.map_err(|error| End::Lost(error.to_string()))?;
-        tracing::info!(upstream = %self.url, epoch, instruments = count, "the upstream's instruments");
-        self.status.expects(count);
         let state = if is_restart { FeedState::Restarted } else { FeedState::Live };
-        self.status.attached(stream.ring(), state);
-        // Hubs tell clients of the epoch that has begun.
-        self.told = FeedState::Live;
+        self.watch.begun(stream.ring(), count, state);
         self.position = Position::new(epoch, []);
         self.stream = Some(stream);
         Ok(())
@@ -251,28 +239,6 @@ impl Edge {
         if let Some(stream) = &mut self.stream {
             stream.heartbeat(realtime_ns());
         }
-        let silent_after = self.config.feed_silent_after;
-        let is_silent = self.lost_at.is_some_and(|since| since.elapsed() > silent_after);
-        if is_silent && self.told == FeedState::Live {
-            tracing::warn!(upstream = %self.url, "the upstream is silent; clients are told");
-            self.tell(FeedState::Silent);
-        }
-    }
-
-    fn tell(&mut self, state: FeedState) {
-        if self.told != state {
-            self.told = state;
-            self.status.changed(state);
-            self.fleet.tell_feed(state);
-        }
-    }
-
-    /// Says why there is no connection, once for each reason.
-    fn report(&mut self, reason: String) {
-        self.status.open_failed(format!("{}: {reason}", self.url));
-        if self.said.as_ref() != Some(&reason) {
-            tracing::warn!(upstream = %self.url, reason, "no connection to the upstream; trying again");
-            self.said = Some(reason);
-        }
+        self.watch.look();
     }
 }

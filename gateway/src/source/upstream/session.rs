@@ -84,7 +84,11 @@ impl Edge {
             if let Some(state) = stream.enter(&event) {
                 stream.flush();
                 // Ours has restarted when our ring says so.
-                self.tell(if state == FeedState::Restarted { FeedState::Live } else { state });
+                self.watch.tell(if state == FeedState::Restarted {
+                    FeedState::Live
+                } else {
+                    state
+                });
             }
             left -= 1;
             next = if left > 0 { client.ready() } else { None };

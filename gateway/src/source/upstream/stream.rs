@@ -71,7 +71,8 @@ impl Stream {
     ) -> Result<Self, FeederError> {
         let Catalog { epoch, instruments } = catalog;
         let old = old.map(|old| (old.feeder, old.ring));
-        let (feeder, ring) = outlet::begin(old, epoch, &instruments, config, fleet)?;
+        let (feeder, ring) =
+            outlet::begin(old, epoch, &instruments, Presence::Detached, config, fleet)?;
         Ok(Self {
             feeder,
             ring,
