@@ -199,7 +199,10 @@ pub(crate) struct WorkerReport {
     pub(crate) handshake: Latency,
     /// From the first connect until the last connection was open.
     pub(crate) ramp_ns: u64,
-    /// Between the window's begin and end.
+    /// Between the window's begin and end, and what lay between when the worker looked: a busy one sees
+    /// the end late.
     pub(crate) cpu: CpuUse,
     pub(crate) wall_ns: u64,
+    /// The window's own length: ticks are counted by when they were due.
+    pub(crate) window_ns: u64,
 }

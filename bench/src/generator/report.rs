@@ -137,7 +137,7 @@ impl Report {
             recover(&mut recovery, &report.recovery);
             cpu = cpu.plus(report.cpu);
         }
-        let window_s = seconds(reports.iter().map(|report| report.wall_ns).max().unwrap_or(0));
+        let window_s = seconds(reports.iter().map(|report| report.window_ns).max().unwrap_or(0));
         let ramp_s = seconds(reports.iter().map(|report| report.ramp_ns).max().unwrap_or(0));
         let mut workers: Vec<WorkerSummary> = reports.iter().map(summary).collect();
         if workers.len() < 2 {
@@ -402,6 +402,7 @@ mod tests {
             ramp_ns: 2_000_000_000,
             cpu: CpuUse { user_ns: busy_ns, system_ns: 0, waiting_ns: 0 },
             wall_ns: 1_000_000_000,
+            window_ns: 1_000_000_000,
         }
     }
 
@@ -425,6 +426,14 @@ mod tests {
         let text = report.to_string();
         assert!(text.contains("worker 1 used 95 % of its core"), "{text}");
         assert!(text.contains("latency"), "{text}");
+    }
+
+    #[test]
+    fn a_worker_that_sees_the_end_late_makes_no_rate_smaller() {
+        let late = WorkerReport { wall_ns: 2_000_000_000, ..worker(0, 1_500_000_000) };
+        let report = Report::new(BTreeMap::new(), Expect::Messages, &[late]);
+        assert_eq!((report.window_s, report.messages_per_s), (1.0, 50.0));
+        assert_eq!(report.busiest(), 0.75, "of the time in which it was used");
     }
 
     #[test]

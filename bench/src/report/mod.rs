@@ -107,6 +107,7 @@ mod tests {
             ramp_ns: 1,
             cpu: CpuUse { user_ns: 990_000_000, ..CpuUse::default() },
             wall_ns: 1_000_000_000,
+            window_ns: 1_000_000_000,
         }
     }
 

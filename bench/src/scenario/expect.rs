@@ -130,6 +130,7 @@ mod tests {
             ramp_ns: 1,
             cpu: CpuUse::default(),
             wall_ns: 1_000_000_000,
+            window_ns: 1_000_000_000,
         };
         Report::new(BTreeMap::new(), report::Expect::Messages, &[worker])
     }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::time::Instant;
 
 use super::ScenarioError;
 use super::expect::{self, Expect};
@@ -122,6 +123,7 @@ fn last_arrival(report: &Report) -> BTreeMap<String, f64> {
 
 /// One reading of the server and of its publisher.
 struct Reading {
+    at: Instant,
     server: Usage,
     publisher: Option<Usage>,
 }
@@ -137,7 +139,8 @@ struct Readings<'a, Ask> {
 
 impl<Ask> Readings<'_, Ask> {
     fn read(&self) -> Result<Reading, Box<dyn Error>> {
-        Ok(Reading { server: self.running.usage()?, publisher: self.running.publisher_usage() })
+        let (at, server) = (Instant::now(), self.running.usage()?);
+        Ok(Reading { at, server, publisher: self.running.publisher_usage() })
     }
 }
 
@@ -160,9 +163,8 @@ impl<Ask: Fn(&Running) -> Vec<(String, f64)>> Witness for Readings<'_, Ask> {
 
 fn usage(before: &Usage, begin: &Reading, end: &Reading, report: Option<&Report>) -> ServerUsage {
     let messages = report.map_or(0, |report| report.traffic.messages_in_window);
-    let window_s = report.map_or(0.0, |report| report.window_s);
-    let wall = std::time::Duration::try_from_secs_f64(window_s).unwrap_or_default();
-    let wall_ns = u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX);
+    // What lies between the readings, which need not be exactly the window.
+    let wall_ns = u64::try_from((end.at - begin.at).as_nanos()).unwrap_or(u64::MAX);
     let mut usage = ServerUsage::between(before, &begin.server, &end.server, wall_ns, messages);
     if let (Some(begin), Some(end)) = (&begin.publisher, &end.publisher) {
         usage.publisher_busy = float(end.cpu_since(begin)) / float(wall_ns.max(1));

@@ -448,13 +448,15 @@ impl Worker {
             }
             connections.received += u64::from(slot.has_received);
         }
-        let (cpu, wall_ns) = match self.stage {
-            Stage::Measured { cpu, wall_ns, .. } => (cpu, wall_ns),
+        let (cpu, wall_ns, window_ns) = match self.stage {
+            Stage::Measured { cpu, wall_ns, window, .. } => {
+                (cpu, wall_ns, window.end_ns - window.start_ns)
+            }
             Stage::Measuring { window, before, .. } => {
                 let wall_ns = realtime_ns().saturating_sub(window.start_ns);
-                (CpuUse::now().since(before), wall_ns)
+                (CpuUse::now().since(before), wall_ns, wall_ns)
             }
-            _ => (CpuUse::default(), 0),
+            _ => (CpuUse::default(), 0, 0),
         };
         let tally = &self.shared.tally;
         control.say(&Note::Report(Box::new(WorkerReport {
@@ -472,6 +474,7 @@ impl Worker {
             ramp_ns: self.ramp_ns,
             cpu,
             wall_ns,
+            window_ns,
         })));
         Ok(())
     }
