@@ -23,7 +23,8 @@ impl Urn {
     }
 
     pub(crate) fn draw(&self, chance: &mut Chance) -> u32 {
-        let at = self.0.partition_point(|sum| *sum <= chance.share());
+        let drawn = chance.share();
+        let at = self.0.partition_point(|sum| *sum <= drawn);
         u32::try_from(at.min(self.0.len() - 1)).expect("instruments are counted in u32")
     }
 }
@@ -110,4 +111,35 @@ pub(crate) fn instruments(first: u32, count: u32) -> Vec<Instrument> {
         channels: Channel::Trade.bit() | Channel::Quote.bit(),
     };
     (first..first + count).map(instrument).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn popular_instruments_are_drawn_as_often_as_they_should_be() {
+        let urn = Urn::new(&[0.5, 0.3, 0.2]);
+        let mut chance = Chance::new(1);
+        let mut drawn = [0_u32; 3];
+        for _ in 0..10_000 {
+            drawn[urn.draw(&mut chance) as usize] += 1;
+        }
+        for (count, expected) in drawn.into_iter().zip([5_000_u32, 3_000, 2_000]) {
+            assert!(count.abs_diff(expected) < 200, "{drawn:?}");
+        }
+    }
+
+    #[test]
+    fn a_feed_keeps_its_rate_and_numbers_every_topic_from_one() {
+        let mut feed = Feed::new(1, &[0.7, 0.3], 1_500);
+        let ticks: Vec<Tick> = (1..=2_000).flat_map(|ms| feed.pass(1_000_000, ms)).collect();
+        assert_eq!(ticks.len(), 3_000);
+        let mut last: BTreeMap<(u32, u8), u64> = BTreeMap::new();
+        for tick in ticks {
+            let seq = last.entry((tick.instrument, tick.kind)).or_default();
+            *seq += 1;
+            assert_eq!(tick.seq, *seq);
+        }
+    }
 }

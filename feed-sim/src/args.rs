@@ -34,7 +34,8 @@ pub(crate) enum Command {
 #[derive(Args, Debug)]
 pub(crate) struct RunArgs {
     /// Where to: shm:PATH, a file for the ring, best under /dev/shm; or a bus that gateways share, as
-    /// nats://HOST:PORT/PREFIX or redis://HOST:PORT/PREFIX (tls:// and rediss:// with TLS).
+    /// nats://HOST:PORT/PREFIX or redis://HOST:PORT/PREFIX (tls:// and rediss:// with TLS); or a gateway, as
+    /// ws://HOST:PORT/v1/stream (wss:// with TLS), at which trades and quotes are published as clients do.
     #[arg(long, value_name = "TARGET", required = true)]
     pub(crate) out: Option<Out>,
     /// What: sim, pulse, or replay:FILE[,FILE…] (recordings, merged by time).
@@ -126,6 +127,8 @@ pub(crate) struct CheckArgs {
 pub(crate) enum Out {
     Shm(PathBuf),
     Bus(BusUrl),
+    /// The URL of its stream.
+    Gateway(String),
 }
 
 /// Where NATS keeps a stream.
@@ -178,7 +181,9 @@ pub(crate) struct Others(pub(crate) Vec<Channel>);
 /// What was expected of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Expected {
-    #[error("expected shm:PATH, nats://HOST:PORT/PREFIX or redis://HOST:PORT/PREFIX")]
+    #[error(
+        "expected shm:PATH, nats://HOST:PORT/PREFIX, redis://HOST:PORT/PREFIX or ws://HOST:PORT/v1/stream"
+    )]
     Out,
     #[error(transparent)]
     Url(UrlError),
@@ -214,6 +219,9 @@ impl FromStr for Out {
             Some(("shm", path)) if !path.is_empty() => Ok(Self::Shm(PathBuf::from(path))),
             Some(("nats" | "tls" | "redis" | "rediss", _)) => {
                 text.parse().map(Self::Bus).map_err(Expected::Url)
+            }
+            Some(("ws" | "wss", rest)) if rest.len() > 2 && rest.starts_with("//") => {
+                Ok(Self::Gateway(text.to_owned()))
             }
             _ => Err(Expected::Out),
         }
@@ -396,7 +404,8 @@ mod tests {
     fn a_senseless_value_is_named_with_its_flag_and_what_was_expected() {
         let cases = [
             ("--out shm:", "'shm:' for '--out <TARGET>': expected shm:PATH"),
-            ("--out ws://h/v1/stream", "expected shm:PATH, nats://HOST:PORT/PREFIX or redis://"),
+            ("--out ws://", "expected shm:PATH, nats://HOST:PORT/PREFIX, redis://"),
+            ("--out http://h", "expected shm:PATH, nats://HOST:PORT/PREFIX, redis://"),
             ("--out nats://h:4222/t/u", "'nats://h:4222/t/u' for '--out <TARGET>'"),
             ("--out nats://h --retention 10", "expected a span such as 500us"),
             ("--out nats://h --retention 10ms", "expected a span of at least 1s"),

@@ -8,6 +8,7 @@
 mod args;
 mod check;
 mod onto_bus;
+mod onto_gateway;
 mod progress;
 mod run;
 

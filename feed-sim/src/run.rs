@@ -28,6 +28,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::args::{Out, RunArgs, Source, SpeedArg, Switch};
 use crate::onto_bus::{OntoBus, OntoBusError};
+use crate::onto_gateway::{OntoGateway, OntoGatewayError};
 use crate::progress;
 
 /// Exit code after a second signal: what shells report for an interrupt.
@@ -53,6 +54,8 @@ pub(crate) enum RunError {
     Replaced(PathBuf),
     #[error("--out {0}")]
     OntoBus(#[from] OntoBusError),
+    #[error("--out {url}: {error}")]
+    OntoGateway { url: String, error: OntoGatewayError },
     #[error("--published: clients publish through a bus; --out nats://… or redis://…")]
     Published,
     #[error("cannot listen to signals: {0}")]
@@ -75,6 +78,10 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), RunError> {
     match &args.out {
         Some(Out::Shm(path)) if args.bus.published == 0 => run_shared(args, path, opened, &stop),
         Some(Out::Shm(_)) => Err(RunError::Published),
+        Some(Out::Gateway(url)) if args.bus.published == 0 => {
+            run_onto_gateway(args, url, opened, &stop)
+        }
+        Some(Out::Gateway(_)) => Err(RunError::Published),
         Some(Out::Bus(url)) => run_onto_bus(args, url, opened, &stop),
         None => unreachable!("the command line requires an output"),
     }
@@ -132,6 +139,26 @@ fn run_onto_bus(
     drop(shown);
     result(outcome)?;
     Ok(carried?)
+}
+
+fn run_onto_gateway(
+    args: &RunArgs,
+    url: &str,
+    Opened { mut feed, start }: Opened,
+    stop: &Arc<AtomicBool>,
+) -> Result<(), RunError> {
+    let shape = shape_for(&*feed, args);
+    let (publisher, ring) = Ring::heap(shape, epoch(args));
+    let mut feeder = Feeder::new(publisher, shape);
+    let onto = OntoGateway::start(url, &ring, feed.instruments(), stop);
+    let pacing = Pacing { speed: speed(args, None), start, ..Pacing::default() };
+    let shown = progress::show(args.progress, Arc::clone(&pacing.progress), None);
+    let outcome = feed_sim::run(&mut *feed, &mut feeder, &pacing, stop);
+    feeder.close();
+    let published = onto.end();
+    drop(shown);
+    result(outcome)?;
+    published.map_err(|error| RunError::OntoGateway { url: url.to_owned(), error })
 }
 
 fn shape_for(feed: &dyn Feed, args: &RunArgs) -> Shape {

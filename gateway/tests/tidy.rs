@@ -20,7 +20,7 @@ const DIRECTIONS: [(&str, &[&str]); 9] = [
     ("gateway/hub", &["wire"]),
     ("gateway/bus", &["wire", "ring"]),
     ("gateway/client", &["wire"]),
-    ("feed-sim", &["wire", "ring", "bus"]),
+    ("feed-sim", &["wire", "ring", "bus", "client"]),
     ("cluster-sim", &["wire", "ring", "hub", "bus", "feed-sim"]),
     ("bench", &["wire", "ring", "sys", "bus"]),
 ];

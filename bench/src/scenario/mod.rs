@@ -4,6 +4,7 @@
 //! which runs servers and loads and writes into a [`Record`]. Everything is run interleaved: all
 //! servers and variants once, then all again, so that what disturbs the machine disturbs all alike.
 
+mod bus;
 mod ceiling;
 mod connections;
 mod encode;
@@ -62,6 +63,8 @@ pub(crate) enum Kind {
     Encode,
     /// The same quotes by polling, long polling, event stream, WebSocket.
     Transports,
+    /// Ticks through a bus.
+    Bus,
 }
 
 impl Kind {
@@ -78,6 +81,7 @@ impl Kind {
             Self::Latency => "latency",
             Self::Wan => "wan",
             Self::Encode => "encode",
+            Self::Bus => "bus",
             Self::Transports => "transports",
         }
     }
@@ -209,6 +213,7 @@ fn measure(
         Kind::Latency => latency::run(scenario, options, record),
         Kind::Wan => wan::run(scenario, options, record),
         Kind::Encode => encode::run(scenario, options, record),
+        Kind::Bus => bus::run(scenario, options, record),
         Kind::Transports => transports::run(scenario, options, record),
     }
 }
