@@ -143,12 +143,15 @@ fn follow(watchers: &mut [&mut Watcher], mut enough: impl FnMut(&[&mut Watcher])
     }
 }
 
-const TOPICS: [&str; 8] = [
+const TOPICS: [&str; 11] = [
     "*.trade",
+    "*.agg_trade",
     "*.quote",
     "BTCUSDT.depth",
     "BTCUSDT.depth5",
     "BTCUSDT.ticker",
+    "BTCUSDT.ticker_1h",
+    "BTCUSDT.average",
     "BTCUSDT.bar_1s",
     "BTCUSDT.bar_1m",
     "*.status",
@@ -167,6 +170,9 @@ fn a_leaf_says_what_the_root_says() {
         (Channel::Depth, 100),
         (Channel::Depth5, 100),
         (Channel::Ticker, 3),
+        (Channel::AggTrade, 50),
+        (Channel::parse("ticker_1h").unwrap(), 3),
+        (Channel::Average, 3),
         (Channel::parse("bar_1s").unwrap(), 5),
     ];
     follow(&mut [&mut above, &mut below], |watchers| {
