@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use harness::{Bench, instrument};
 use serde_json::Value;
 use tickcast_hub::{ConnId, Envelope, Format, Limits};
-use wire::{Channel, CloseCode, Level, Side, Tick};
+use wire::{Channel, CloseCode, Encoding, Level, Side, Tick};
 
 const MS: u64 = 1_000_000;
 const MILLIS: Format = Format::ExchangeMillis;
@@ -379,6 +379,33 @@ fn all_quotes_of_all_instruments_are_one_stream() {
     bench.hub.remove_stream(conn, "!bookTicker");
     bench.quote(0);
     assert!(bench.events(conn).is_empty());
+}
+
+#[test]
+fn positions_of_native_streams_pass_over_views() {
+    let position = |streams: &[&str]| {
+        let mut bench = bench();
+        bench.stream_client(MILLIS, Envelope::Raw, streams);
+        let native = bench.client(Encoding::Json, &["*.trade", "*.depth"], r#","snapshot":false"#);
+        bench.settle();
+        for step in 0..20 {
+            bench.trade(0);
+            bench.depth(0, &[ask(step, 1)], 0);
+            bench.depth(1, &[ask(step, 1)], 0);
+            bench.ticker(0);
+            pass(&mut bench, 30 * MS);
+            bench.settle();
+        }
+        pass(&mut bench, 1000 * MS);
+        bench.settle();
+        let derived = bench.hub.counters().entries_derived;
+        (bench.position(native).expect("it can be told"), derived)
+    };
+    let (alone, none) = position(&[]);
+    let streams = ["s0@depth@100ms", "s1@depth@100ms", "s0@miniTicker", "!ticker@arr", "s1@depth5"];
+    let (beside, some) = position(&streams);
+    assert!(none == 0 && some > 20, "{none} {some}");
+    assert_eq!(beside, alone);
 }
 
 #[test]
