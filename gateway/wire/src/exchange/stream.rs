@@ -214,9 +214,12 @@ impl fmt::Display for Name {
             }
             Stream::Silent => return Ok(()),
         };
-        for character in symbol.as_str().chars() {
-            write!(f, "{}", character.to_ascii_lowercase())?;
-        }
+        // In one piece: this is written for each event in an envelope.
+        let mut lower = [0; SYMBOL_MAX];
+        let lower = &mut lower[..symbol.as_str().len()];
+        lower.copy_from_slice(symbol.as_str().as_bytes());
+        lower.make_ascii_lowercase();
+        f.write_str(std::str::from_utf8(lower).unwrap_or_default())?;
         match view {
             View::Channel(Channel::Trade) => f.write_str("@trade"),
             View::Channel(Channel::AggTrade) => f.write_str("@aggTrade"),
