@@ -20,7 +20,7 @@ use crate::admin::{self, Admin};
 use crate::config::{self, Config, LogFormat, Switch};
 use crate::fleet::Fleet;
 use crate::history::{Bounds, History};
-use crate::publish::{self, PublishStatus};
+use crate::publish::{self, Keys, PublishStatus};
 use crate::routes::{InfoCache, PublicRoutes, StatusBoard, Weights};
 use crate::shard::{self, DescriptorTable, ShardSettings, ShardSpec, StartError};
 use crate::source::{self, FeedStatus, SourceError};
@@ -180,6 +180,7 @@ fn up_and_down(config: &Config) -> Result<(), BootError> {
     // 7. The history, the way for what clients publish, and the source, last: from here on ticks flow.
     let history =
         history.map(|history| history.start()).transpose().map_err(BootError::Resources)?;
+    let keys = publisher.as_ref().and_then(|publisher| publisher.settings().keys());
     let publisher = publisher.map(|publisher| publisher.start(&fleet)).transpose()?;
     let source = source.start(&fleet)?;
     announce(config, &fleet, admin_address);
@@ -201,7 +202,11 @@ fn up_and_down(config: &Config) -> Result<(), BootError> {
         let alive = tokio::spawn(Arc::clone(&supervisor).keep_alive(Arc::clone(&fleet)));
         let overview =
             board.map(|board| tokio::spawn(admin::keep_overview(board, Arc::clone(&admin))));
-        let asked_by = signals.serve(config, &fleet, &process, &supervisor, drain_asked).await;
+        let reload = || {
+            reload(config, &fleet, &process);
+            keys.iter().for_each(|keys| read_again(keys));
+        };
+        let asked_by = signals.serve(reload, &supervisor, drain_asked).await;
 
         // 9. Drain: `/readyz` says no, listeners close, clients are told and closed one by one.
         admin.draining.send_replace(true);
@@ -411,12 +416,10 @@ impl Signals {
         self.end().await;
     }
 
-    /// Reads certificates again on SIGHUP until the gateway is asked to end, by signal or operator.
+    /// Has files read again on SIGHUP until the gateway is asked to end, by signal or operator.
     async fn serve(
         &mut self,
-        config: &Config,
-        fleet: &Fleet,
-        process: &Process,
+        reload: impl Fn(),
         supervisor: &Supervisor,
         mut drain_asked: watch::Receiver<bool>,
     ) -> Asker {
@@ -427,7 +430,7 @@ impl Signals {
                 _ = drain_asked.wait_for(|asked| *asked) => return Asker::Operator,
                 _ = self.hangup.recv() => {
                     supervisor.reloading();
-                    reload(config, fleet, process);
+                    reload();
                     supervisor.ready(SERVING);
                 }
             }
@@ -453,4 +456,12 @@ fn reload(config: &Config, fleet: &Fleet, process: &Process) {
         }
     };
     process.count_reload(&result);
+}
+
+/// Reads the keys of those who publish again; a bad file leaves the old ones in use.
+fn read_again(keys: &Keys) {
+    match keys.read_again() {
+        Ok(()) => tracing::info!("the publishers' keys read again"),
+        Err(error) => tracing::error!(%error, "the publishers' keys stay as they were"),
+    }
 }

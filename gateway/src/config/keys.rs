@@ -209,7 +209,7 @@ keys! {
     "Publishing" {
         /// Who may publish ticks of the instruments that clients write: nobody, whoever is connected, or whoever shows a key of `publish-keys-file` with `auth`. Needs a `bus`.
         publish "publish": Publish = "off";
-        /// The keys, one on each line; lines that begin with `#` are none. Keep the file from others.
+        /// The keys, one on each line; lines that begin with `#` are none. SIGHUP reads it again. Keep the file from others.
         publish_keys_file "publish-keys-file": OptionalPath = "";
         /// Ticks a second that one connection may publish, in bursts of twice as many; what is more is refused.
         publish_rate "publish-rate": Count<1, 1_000_000> = "1000";

@@ -1,12 +1,17 @@
-//! The keys that entitle to publish: a file with one on each line.
+//! The keys that entitle to publish: a file with one on each line, read at start and again on SIGHUP.
 
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock};
 
 use wire::command::TOKEN_BYTES_MAX;
 
 /// Keys, of which one has to be shown.
-pub struct Keys(Vec<Box<[u8]>>);
+pub struct Keys {
+    path: PathBuf,
+    /// Locked where keys are shown and where the file is read again, neither of which is a tick's path.
+    keys: RwLock<Vec<Box<[u8]>>>,
+}
 
 /// Why a file has no keys that could be used.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +50,21 @@ impl Keys {
     /// # Errors
     /// If it cannot be read, has no key, or one that is too long.
     pub fn read(path: &Path) -> Result<Self, KeysError> {
+        let keys = RwLock::new(Self::keys_in(path)?);
+        Ok(Self { path: path.to_owned(), keys })
+    }
+
+    /// Reads the file again. Who has shown a key that is not there any more stays entitled until the connection ends.
+    ///
+    /// # Errors
+    /// As [`Keys::read`]; the keys then stay as they were.
+    pub fn read_again(&self) -> Result<(), KeysError> {
+        let keys = Self::keys_in(&self.path)?;
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        Ok(())
+    }
+
+    fn keys_in(path: &Path) -> Result<Vec<Box<[u8]>>, KeysError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| KeysError::Unreadable { path: path.to_owned(), source })?;
         let mut keys = Vec::new();
@@ -58,11 +78,7 @@ impl Keys {
             }
             keys.push(Box::from(key.as_bytes()));
         }
-        if keys.is_empty() {
-            Err(KeysError::Empty { path: path.to_owned() })
-        } else {
-            Ok(Self(keys))
-        }
+        if keys.is_empty() { Err(KeysError::Empty { path: path.to_owned() }) } else { Ok(keys) }
     }
 
     /// Whether this is one of them. The time it takes depends on the token's length and the keys' number, and
@@ -70,7 +86,7 @@ impl Keys {
     #[must_use]
     pub fn accept(&self, token: &str) -> bool {
         let mut is_one = false;
-        for key in &self.0 {
+        for key in self.keys.read().unwrap_or_else(PoisonError::into_inner).iter() {
             is_one |= is_same(token.as_bytes(), key);
         }
         is_one
@@ -92,7 +108,7 @@ fn is_same(token: &[u8], key: &[u8]) -> bool {
 /// Without the keys.
 impl std::fmt::Debug for Keys {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} keys", self.0.len())
+        write!(f, "the keys in {}", self.path.display())
     }
 }
 

@@ -61,6 +61,15 @@ impl PublishSettings {
     pub const fn is_on(&self) -> bool {
         !matches!(self.entitlement, Entitlement::Nobody)
     }
+
+    /// The keys that entitle to it, if that is how.
+    #[must_use]
+    pub fn keys(&self) -> Option<Arc<Keys>> {
+        match &self.entitlement {
+            Entitlement::Keys(keys) => Some(Arc::clone(keys)),
+            Entitlement::Nobody | Entitlement::Anyone => None,
+        }
+    }
 }
 
 impl Default for PublishSettings {

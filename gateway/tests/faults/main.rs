@@ -1,11 +1,11 @@
 //! A cluster under load, and what breaks in it: gateways, feeds, buses, networks. Every client checks every trade,
 //! and what it saw is a row of a table.
 //!
-//! Short by default, for CI. `TICKCAST_FAULTS=long` has ten times the load and the outages of
-//! `bench/record/2026-11-cluster`, and wants a release build; `TICKCAST_FAULTS_TABLE=FILE` appends the rows to a file:
+//! Short by default, for CI. `FAULTS_CLIENTS`, `FAULTS_RATE` (ticks a second) and
+//! `FAULTS_OUTAGE` (seconds) are for longer ones, and `FAULTS_TABLE=FILE` appends the rows to a file:
 //!
 //! ```text
-//! TICKCAST_FAULTS=long TICKCAST_FAULTS_TABLE=table.md \
+//! FAULTS_CLIENTS=300 FAULTS_RATE=20000 FAULTS_OUTAGE=10 FAULTS_TABLE=table.md \
 //!     cargo test --release -p gateway --test faults -- --test-threads 1
 //! ```
 //!

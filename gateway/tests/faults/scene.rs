@@ -76,11 +76,15 @@ impl Scene {
         for url in urls {
             arguments.extend(["--source".to_owned(), url]);
         }
-        // A slow machine must not be mistaken for a slow client.
+        // A slow machine must not be mistaken for a slow client, nor for a gateway that is gone: clients give up
+        // after two heartbeats.
         let patient =
-            ["--shards", "1", "--lag-age", "1h", "--slow-age", "1h", "--drain-window", "1s"];
-        let heartbeat = format!("{}ms", plan.heartbeat.as_millis());
-        arguments.extend(patient.iter().chain(&["--heartbeat", &heartbeat]).map(|&s| s.to_owned()));
+            ["--shards", "1", "--lag-age", "1h", "--slow-age", "1h", "--heartbeat", "15s"];
+        arguments.extend(patient.iter().chain(&["--drain-window", "1s"]).map(|&s| s.to_owned()));
+        if lines == Lines::Two {
+            // Nor a slow line for one that has lost something.
+            arguments.extend(["--arbitration-wait", "10s"].map(str::to_owned));
+        }
         arguments.extend(Kind::Nginx.gateway_arguments(&certificate));
         let places: Vec<Target> =
             (0..3).map(|_| Target { listen: free_address(), admin: free_address() }).collect();

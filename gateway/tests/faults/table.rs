@@ -17,34 +17,24 @@ pub(crate) struct Plan {
     pub(crate) rate: u32,
     /// How long a fault lasts.
     pub(crate) outage: Duration,
-    /// Between the gateways' heartbeats; clients give up after two.
-    pub(crate) heartbeat: Duration,
     /// The feed by which traffic is measured. A debug build takes long to fill 256 books.
     pub(crate) traffic: &'static str,
 }
 
 impl Plan {
-    /// The one that the environment asks for.
+    /// Short, unless the environment says otherwise.
     pub(crate) fn chosen() -> Self {
-        let seconds = Duration::from_secs;
-        match std::env::var("TICKCAST_FAULTS").as_deref() {
-            Ok("long") => Self {
-                clients: 300,
-                rate: 20_000,
-                outage: seconds(10),
-                heartbeat: seconds(5),
-                traffic: "sim",
-            },
-            Ok(other) if !other.is_empty() => {
-                panic!("TICKCAST_FAULTS={other}: it is `long`, or not set")
-            }
-            _ => Self {
-                clients: 24,
-                rate: 2_000,
-                outage: seconds(2),
-                heartbeat: seconds(1),
-                traffic: "pulse",
-            },
+        let number = |name: &str, default: u32| {
+            let name = format!("FAULTS_{name}");
+            std::env::var(&name).map_or(default, |text| {
+                text.parse().unwrap_or_else(|_| panic!("{name}={text}: a whole number is expected"))
+            })
+        };
+        Self {
+            clients: number("CLIENTS", 24) as usize,
+            rate: number("RATE", 2_000),
+            outage: Duration::from_secs(number("OUTAGE", 2).into()),
+            traffic: if cfg!(debug_assertions) { "pulse" } else { "sim" },
         }
     }
 }
@@ -131,7 +121,7 @@ impl Outcome {
 /// Puts a line on the screen, and into the file if one is wanted.
 pub(crate) fn write_row(row: &str) {
     println!("{row}");
-    let Some(path) = std::env::var_os("TICKCAST_FAULTS_TABLE") else { return };
+    let Some(path) = std::env::var_os("FAULTS_TABLE") else { return };
     let mut file = OpenOptions::new().create(true).append(true).open(path).expect("a table's file");
     writeln!(file, "{row}").expect("a table's file");
 }

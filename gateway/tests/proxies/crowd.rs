@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use client::{Client, Event, Options, Reconnect, Subscription, Symbol};
+use client::{Client, CommandError, Event, Options, Reconnect, Subscription, Symbol};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
@@ -84,7 +84,13 @@ impl Crowd {
         let options = options(certificate);
         let client = self.runtime.block_on(async {
             let mut client = Client::connect(url, options).await.unwrap();
-            let subscribed = client.subscribe(Subscription::new(topics.to_vec())).await.unwrap();
+            let subscribed = loop {
+                match client.subscribe(Subscription::new(topics.to_vec())).await {
+                    // It comes back by itself.
+                    Err(CommandError::Disconnected) => {}
+                    subscribed => break subscribed.unwrap(),
+                }
+            };
             assert_eq!(subscribed.refused().count(), 0);
             for result in subscribed.results {
                 let trades = result.topic.strip_suffix(".trade").map(Symbol::new);

@@ -47,16 +47,22 @@ impl Publisher {
 
     /// The next reply.
     pub(crate) fn reply(&mut self) -> Value {
+        self.reply_or_end().expect("a reply, and not the connection's end")
+    }
+
+    /// The next reply, or `None` if the connection ends first.
+    pub(crate) fn reply_or_end(&mut self) -> Option<Value> {
         loop {
             match self.connection.next(PATIENCE) {
                 Some(Message::Text(text)) => {
                     let value: Value = serde_json::from_str(&text).expect("replies are JSON");
                     if value.is_object() {
-                        return value;
+                        return Some(value);
                     }
                 }
                 Some(Message::Binary(_)) => {}
-                other => panic!("{other:?} instead of a reply"),
+                Some(Message::Close(_) | Message::End) => return None,
+                None => panic!("no reply for {PATIENCE:?}"),
             }
         }
     }
