@@ -21,7 +21,7 @@ const DIRECTIONS: [(&str, &[&str]); 9] = [
     ("gateway/bus", &["wire", "ring"]),
     ("gateway/client", &["wire"]),
     ("feed-sim", &["wire", "ring", "bus", "client"]),
-    ("cluster-sim", &["wire", "ring", "hub", "bus", "feed-sim"]),
+    ("bench/cluster-sim", &["wire", "ring", "hub", "bus", "feed-sim"]),
     ("bench", &["wire", "ring", "sys", "bus"]),
 ];
 

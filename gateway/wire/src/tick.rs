@@ -13,6 +13,8 @@
 //!
 //! What a tick is not: what clients receive. Their binary messages are in [`crate::sbe`].
 
+mod kind;
+
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::body::{
@@ -20,6 +22,7 @@ use crate::body::{
 };
 use crate::instrument::{DECIMALS_MAX, Instrument, SYMBOL_MAX, Symbol};
 use crate::topic::{CHANNEL_COUNT, Channel, Window};
+pub use kind::{Kind, Presence};
 
 #[cfg(not(target_endian = "little"))]
 compile_error!("ticks are little-endian in memory; big-endian hosts are not supported");
@@ -72,45 +75,6 @@ pub struct Tick {
     pub sides: u8,
     /// What the kind says it is.
     pub body: [u64; 11],
-}
-
-/// What a tick is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Market data of a channel.
-    Data(Channel),
-    /// Defines an instrument.
-    Definition,
-    /// A new epoch begins here: numbers before it mean nothing after it.
-    Epoch,
-    /// Whether the stream has an instrument's data from here on.
-    Presence,
-}
-
-/// Whether the stream has an instrument's data: a feed may leave out what nobody wants.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Presence {
-    /// All its data is in the stream, behind what its recovery image knows. Said once more of an instrument
-    /// that is attached already, it means that its image knows something that no record has brought.
-    #[default]
-    Attached,
-    /// Its data is not in the stream, or is still being fetched: what records bring is the past.
-    Detached,
-}
-
-const KIND_DEFINITION: u8 = 0xF0;
-const KIND_EPOCH: u8 = 0xF1;
-const KIND_PRESENCE: u8 = 0xF2;
-
-impl Kind {
-    const fn code(self) -> u8 {
-        match self {
-            Self::Data(channel) => channel.code(),
-            Self::Definition => KIND_DEFINITION,
-            Self::Epoch => KIND_EPOCH,
-            Self::Presence => KIND_PRESENCE,
-        }
-    }
 }
 
 /// Why a record is not a valid tick. Records come from shared memory and buses: nothing is assumed.
@@ -168,14 +132,9 @@ impl Tick {
     /// # Errors
     /// If the code means nothing.
     pub const fn kind(&self) -> Result<Kind, TickError> {
-        match self.kind {
-            KIND_DEFINITION => Ok(Kind::Definition),
-            KIND_EPOCH => Ok(Kind::Epoch),
-            KIND_PRESENCE => Ok(Kind::Presence),
-            code => match Channel::from_code(code) {
-                Some(channel) => Ok(Kind::Data(channel)),
-                None => Err(TickError::Kind(code)),
-            },
+        match Kind::from_code(self.kind) {
+            Some(kind) => Ok(kind),
+            None => Err(TickError::Kind(self.kind)),
         }
     }
 

@@ -9,7 +9,7 @@ const END: &str = "<!-- end -->";
 
 #[test]
 fn the_document_has_the_tables_of_the_model() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/CAPACITY.md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/CAPACITY.md");
     let text = std::fs::read_to_string(&path).unwrap();
     let (head, rest) = text.split_once(BEGIN).expect("the tables' begin");
     let (_, tail) = rest.split_once(END).expect("the tables' end");
