@@ -189,7 +189,10 @@ fn recordings_are_replayed_to_their_end() {
     let source = format!("replay:{},{}", recording(BTC).display(), recording(ETH).display());
     let feed = Feed::start(
         &path,
-        &["--source", &source, "--speed", "max", "--bars", "none", "--ticker", "off"],
+        &[
+            "--source", &source, "--speed", "max", "--bars", "none", "--ticker", "off", "--derive",
+            "none",
+        ],
     );
     assert_eq!(feed.end(), (Some(0), String::new()));
     let ring = open(&path);
@@ -269,7 +272,7 @@ fn what_cannot_be_is_refused_with_its_reason_and_code() {
     let out = format!("shm:{}", path.display());
     let cases: [(&[&str], i32, &str); 9] = [
         (&[], 2, "--out <TARGET>"),
-        (&["--out", "ws://localhost"], 2, "expected shm:PATH, nats://HOST"),
+        (&["--out", "mqtt://localhost"], 2, "expected shm:PATH, nats://HOST"),
         (&["--out", "shm:/nonexistent/ring"], 1, "--out shm:/nonexistent/ring: "),
         (&["--out", &out, "--symbols", "0"], 1, "--source sim: a market has 1 to"),
         (&["--out", &out, "--rate", "0.5"], 1, "--rate 0.5: the simulator's rate is a whole"),

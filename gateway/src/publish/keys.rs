@@ -130,7 +130,8 @@ mod tests {
         for other in ["", "alpha", "alpha-1 ", "alpha-11", "betabeta", "# for the desk", "BETA"] {
             assert!(!keys.accept(other), "{other:?}");
         }
-        assert_eq!(format!("{keys:?}"), "2 keys");
+        let shown = format!("{keys:?}");
+        assert_eq!(shown, format!("the keys in {}", file.path().display()), "and not the keys");
     }
 
     #[test]
