@@ -116,9 +116,7 @@ fn run_onto_bus(
     Opened { mut feed, start }: Opened,
     stop: &Arc<AtomicBool>,
 ) -> Result<(), RunError> {
-    let shape = shape_for(&*feed, args);
-    let (publisher, ring) = Ring::heap(shape, epoch(args));
-    let mut feeder = Feeder::new(publisher, shape);
+    let (mut feeder, ring) = onto_heap(&*feed, args);
     // What has no time of its own need not lose anything.
     let overflow = match (&args.source, args.speed) {
         (Source::Replay(_), SpeedArg::Max) => Overflow::Wait,
@@ -147,9 +145,7 @@ fn run_onto_gateway(
     Opened { mut feed, start }: Opened,
     stop: &Arc<AtomicBool>,
 ) -> Result<(), RunError> {
-    let shape = shape_for(&*feed, args);
-    let (publisher, ring) = Ring::heap(shape, epoch(args));
-    let mut feeder = Feeder::new(publisher, shape);
+    let (mut feeder, ring) = onto_heap(&*feed, args);
     let onto = OntoGateway::start(url, &ring, feed.instruments(), stop);
     let pacing = Pacing { speed: speed(args, None), start, ..Pacing::default() };
     let shown = progress::show(args.progress, Arc::clone(&pacing.progress), None);
@@ -159,6 +155,13 @@ fn run_onto_gateway(
     drop(shown);
     result(outcome)?;
     published.map_err(|error| RunError::OntoGateway { url: url.to_owned(), error })
+}
+
+/// A ring of this process's own, from which what is fed is carried on.
+fn onto_heap(feed: &dyn Feed, args: &RunArgs) -> (Feeder, Ring) {
+    let shape = shape_for(feed, args);
+    let (publisher, ring) = Ring::heap(shape, epoch(args));
+    (Feeder::new(publisher, shape), ring)
 }
 
 fn shape_for(feed: &dyn Feed, args: &RunArgs) -> Shape {

@@ -85,7 +85,8 @@ fn decimal(out: &mut Vec<u8>, key: &[u8], mantissa: i64, exponent: i8) {
     out.push(b'"');
 }
 
-fn boolean(out: &mut Vec<u8>, key: &[u8], value: bool) {
+/// A truth value; `key` is everything before it.
+pub(crate) fn boolean(out: &mut Vec<u8>, key: &[u8], value: bool) {
     out.extend_from_slice(key);
     out.extend_from_slice(if value { b"true" } else { b"false" });
 }

@@ -9,6 +9,7 @@ use crate::decimal::write_decimal;
 use crate::event::DepthHead;
 use crate::instrument::Instrument;
 use crate::interval::Interval;
+use crate::json::boolean;
 use crate::tick::{Kind, Tick};
 use crate::topic::Channel;
 
@@ -170,11 +171,6 @@ fn decimal(out: &mut Vec<u8>, key: &[u8], mantissa: i64, exponent: i8) {
     out.extend_from_slice(key);
     write_padded(out, mantissa, exponent);
     out.push(b'"');
-}
-
-fn boolean(out: &mut Vec<u8>, key: &[u8], value: bool) {
-    out.extend_from_slice(key);
-    out.extend_from_slice(if value { b"true" } else { b"false" });
 }
 
 /// `["price","quantity"],…]`; `key` is everything up to the first level.
