@@ -110,7 +110,9 @@ mod tests {
         assert_eq!((plain.path.as_str(), plain.tls.is_none()), ("/v1/stream?x=1", true));
         let six = parse("ws://[::1]/").unwrap();
         assert_eq!((six.host.as_str(), six.authority.as_str()), ("::1", "[::1]:80"));
-        for bad in ["", "http://localhost/", "localhost:9443", "ws:///path", "ws://a b/"] {
+        let plain = parse("http://localhost/api/v3/ping").unwrap();
+        assert_eq!((plain.port, plain.tls.is_none()), (80, true), "the same server, asked plainly");
+        for bad in ["", "ftp://localhost/", "localhost:9443", "ws:///path", "ws://a b/"] {
             assert!(matches!(parse(bad), Err(ConnectError::Url(_))), "{bad}");
         }
         let missing = Options::new().root_pem_file("no-such-file.pem");

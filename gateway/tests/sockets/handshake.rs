@@ -120,7 +120,7 @@ fn garbage_and_endless_heads_are_refused() {
     client.write(b"\x16\x03\x01\x02\x00 this is no HTTP\r\n\r\n");
     assert!(client.response().starts_with("HTTP/1.1 400"));
     let mut client = Client::connect(rig.address);
-    let endless = format!("GET / HTTP/1.1\r\nX: {}\r\n", "y".repeat(20_000));
+    let endless = format!("GET / HTTP/1.1\r\nX: {}\r\n", "y".repeat(70_000));
     client.write(endless.as_bytes());
     assert!(client.response().starts_with("HTTP/1.1 431"));
     rig.wait_until("both are counted", |report| report.counters[Counter::HttpErrors] == 2);
