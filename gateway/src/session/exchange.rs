@@ -2,7 +2,7 @@
 //! their rate, signs of life, and news of a drain.
 //!
 //! Everything else is as for the others. What the face reads and writes is in
-//! [`exchange`](crate::exchange).
+//! [`exchange`].
 
 use hub::{Format, Hub};
 use wire::CloseCode;
