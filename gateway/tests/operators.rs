@@ -173,6 +173,10 @@ fn requests_that_make_no_sense_are_told_why() {
 fn an_operator_drains_the_gateway_and_it_ends_in_good_order() {
     let mut gateway = pulse(&["--drain-window", "1s"]);
     let mut subscriber = subscribe(&gateway, &["S0.quote"]);
+    // Shards say how many they have once a turn.
+    until("the session to be counted", || {
+        (gateway.metric("tickcast_sessions") > 0.0).then_some(())
+    });
     let (status, _, body) = request(gateway.admin, "POST", "/drain");
     assert_eq!(status, 202);
     let body: serde_json::Value = serde_json::from_str(&body).unwrap();
