@@ -5,7 +5,8 @@
 //! begin with what comes next; that protocol sends no present state.
 //!
 //! Names are kept as the client wrote them, because its envelopes bear them and lists give them back.
-//! Two spellings of one stream are one subscription, whose events come under both names.
+//! Two spellings of one stream are one subscription, whose events come under both names; so do those of an
+//! instrument that is named beside a stream of all of them. Bare events have no name and come once.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -69,17 +70,34 @@ struct Named {
     is_respelt: bool,
 }
 
+impl Named {
+    /// Whether it is this channel of an instrument, event for event.
+    fn shows(&self, channel: Channel) -> bool {
+        matches!(self.stream, Stream::One(_, View::Channel(shown)) if shown == channel)
+    }
+}
+
 impl Streams {
     /// Makes the table of spellings what it must be, before it is asked; answers the envelope.
     pub(crate) fn settle(&mut self) -> Envelope {
         if !self.is_settled {
             self.is_settled = true;
             self.spellings.clear();
-            if self.respelt > 0 {
+            let every = self.by_name.iter().filter_map(|(name, named)| match named.stream {
+                Stream::Every(channel) => Some((name, channel)),
+                _ => None,
+            });
+            let every: Vec<(&Box<str>, Channel)> = every.collect();
+            if self.respelt > 0 || !every.is_empty() {
                 let named = || self.by_name.iter().filter(|(_, named)| named.topic != NO_TOPIC);
                 let respelt = named().filter(|(_, named)| named.is_respelt);
                 self.spellings.extend(respelt.map(|(name, named)| (named.topic, name.clone())));
+                for (all, channel) in every {
+                    let also = named().filter(|(_, named)| named.shows(channel));
+                    self.spellings.extend(also.map(|(_, named)| (named.topic, all.clone())));
+                }
                 self.spellings.sort_unstable();
+                self.spellings.dedup();
                 let topics: Vec<u32> = self.spellings.iter().map(|(topic, _)| *topic).collect();
                 let plain = named().filter(|(_, named)| {
                     !named.is_respelt && topics.binary_search(&named.topic).is_ok()
@@ -183,6 +201,7 @@ impl Hub {
         let is_respelt = stream != Stream::Silent && stream.name(schema).to_string() != name;
         let named = Named { stream, order: streams.added, topic: NO_TOPIC, is_respelt };
         streams.by_name.insert(name.into(), named);
+        streams.is_settled = false;
         streams.added += 1;
         streams.respelt += u32::from(is_respelt);
         self.counters.subscribes += 1;

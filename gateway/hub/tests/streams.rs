@@ -339,11 +339,41 @@ fn binary_streams_replace_a_quote_that_was_not_delivered() {
         bench.quote(0);
         bench.trade(0);
         bench.depth(0, &[ask(3, 1)], 0);
+        pass(&mut bench, 20 * MS);
     }
     let templates: Vec<u16> =
         bench.frames(conn).iter().map(|frame| u16::from_le_bytes([frame[2], frame[3]])).collect();
     let count = |template| templates.iter().filter(|&&t| t == template).count();
     assert_eq!((count(10_000), count(10_001), count(10_003)), (5, 1, 5), "{templates:?}");
+}
+
+#[test]
+fn binary_books_come_at_cadences_of_their_own() {
+    let mut bench = bench();
+    let format = Format::ExchangeSbe;
+    let changes = bench.stream_client(format, Envelope::Raw, &["s0@depth"]);
+    let levels = bench.stream_client(format, Envelope::Raw, &["s0@depth20"]);
+    let (mut ids, mut books) = (Vec::new(), 0);
+    for step in 0..1000 {
+        bench.depth(0, &[ask(100 + step % 7, 1 + step)], 0);
+        pass(&mut bench, MS);
+        while let Some((conn, visit)) = bench.visit() {
+            assert_eq!(visit.entries, 1);
+            if conn == levels {
+                books += 1;
+                continue;
+            }
+            assert_eq!(conn, changes);
+            let event = wire::frame::payload(&bench.out);
+            let id = |at: usize| i64::from_le_bytes(event[at..at + 8].try_into().unwrap());
+            // Behind the header and the time of a DepthDiffStreamEvent.
+            ids.push((id(16), id(24)));
+        }
+    }
+    // A second: 20 ms and 50 ms apart, besides the first one.
+    assert!((50..=51).contains(&ids.len()), "{}", ids.len());
+    assert!((20..=21).contains(&books), "{books}");
+    assert!(ids.windows(2).all(|pair| pair[1].0 == pair[0].1 + 1), "{ids:?}");
 }
 
 #[test]
@@ -379,6 +409,35 @@ fn all_quotes_of_all_instruments_are_one_stream() {
     bench.hub.remove_stream(conn, "!bookTicker");
     bench.quote(0);
     assert!(bench.events(conn).is_empty());
+}
+
+#[test]
+fn an_instrument_that_is_named_beside_all_of_them_comes_under_both_names() {
+    let mut bench = bench();
+    let names = |events: Vec<String>| -> Vec<String> {
+        events.iter().map(|e| json(e)["stream"].as_str().unwrap().to_owned()).collect()
+    };
+    for streams in [["s0@bookTicker", "!bookTicker"], ["!bookTicker", "s0@bookTicker"]] {
+        let conn = bench.stream_client(MILLIS, Envelope::Combined, &streams);
+        bench.quote(0);
+        bench.quote(1);
+        let both = ["!bookTicker", "s0@bookTicker", "!bookTicker"];
+        assert_eq!(names(bench.events(conn)), both);
+        bench.hub.remove_stream(conn, "s0@bookTicker");
+        bench.quote(0);
+        assert_eq!(names(bench.events(conn)), ["!bookTicker"]);
+        bench.add_stream(conn, MILLIS, "s0@bookTicker");
+        bench.hub.remove_stream(conn, "!bookTicker");
+        bench.quote(0);
+        bench.quote(1);
+        assert_eq!(names(bench.events(conn)), ["s0@bookTicker"]);
+        bench.add_stream(conn, MILLIS, "!bookTicker");
+        // Bare events do not say what they are of: once is enough.
+        bench.hub.set_envelope(conn, Envelope::Raw);
+        bench.quote(0);
+        assert_eq!(bench.events(conn).len(), 1);
+        bench.hub.disconnect(conn);
+    }
 }
 
 #[test]

@@ -183,16 +183,15 @@ fn depth(rest: &str) -> Option<View> {
     })
 }
 
-/// Binary streams come as fast as the book changes: the exchange's own cadences, 20 and 50 ms, are
-/// upper bounds.
+/// Binary streams have cadences of their own, and no choice of them.
 fn sbe_view(channel: &str) -> Option<View> {
-    Some(View::Channel(match channel {
-        "trade" => Channel::Trade,
-        "bestBidAsk" => Channel::Quote,
-        "depth" => Channel::Depth,
-        "depth20" => Channel::Depth20,
+    Some(match channel {
+        "trade" => View::Channel(Channel::Trade),
+        "bestBidAsk" => View::Channel(Channel::Quote),
+        "depth" => View::Depth(Speed::Rapid),
+        "depth20" => View::Partial(PartialLevels::Twenty, Speed::Brisk),
         _ => return None,
-    }))
+    })
 }
 
 /// A stream's name; see [`Stream::name`].
@@ -229,7 +228,7 @@ impl fmt::Display for Name {
             View::Channel(Channel::Quote) => f.write_str("@bookTicker"),
             View::Channel(Channel::Average) => f.write_str("@avgPrice"),
             View::Channel(Channel::Bar(interval)) => write!(f, "@kline_{}", interval.name()),
-            // Ticker, rolling tickers, and the depth of binary streams are called as in topics.
+            // Ticker and rolling tickers are called as in topics.
             View::Channel(channel) => write!(f, "@{channel}"),
             View::MiniTicker => f.write_str("@miniTicker"),
             View::Depth(speed) => write!(f, "@depth{}", suffix(speed)),
@@ -242,7 +241,8 @@ impl fmt::Display for Name {
 
 const fn suffix(speed: Speed) -> &'static str {
     match speed {
+        // Of binary streams, whose names do not say it.
+        Speed::Rapid | Speed::Brisk | Speed::Slow => "",
         Speed::Fast => "@100ms",
-        Speed::Slow => "",
     }
 }

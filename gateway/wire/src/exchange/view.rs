@@ -6,10 +6,17 @@
 use crate::topic::{CHANNEL_COUNT, Channel, Window};
 
 /// How many view codes exist; codes run from 0 to this, exclusive.
-pub const VIEW_COUNT: usize = CHANNEL_COUNT + 9;
+pub const VIEW_COUNT: usize = CHANNEL_COUNT + 1 + SPEED_COUNT * (1 + LEVELS_COUNT);
 
 #[expect(clippy::cast_possible_truncation, reason = "29")]
 const FIRST_OWN: u8 = CHANNEL_COUNT as u8;
+
+const SPEED_COUNT: usize = Speed::ALL.len();
+const LEVELS_COUNT: usize = PartialLevels::ALL.len();
+
+/// Behind the mini ticker stand the books of all speeds, then the best levels, speed by speed for each.
+const FIRST_BOOK: usize = 1;
+const FIRST_PARTIAL: usize = FIRST_BOOK + SPEED_COUNT;
 
 /// What a stream of one instrument shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,6 +34,10 @@ pub enum View {
 /// How often a timed view is told, at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Speed {
+    /// Every 20 ms: changes in binary streams.
+    Rapid,
+    /// Every 50 ms: best levels in binary streams.
+    Brisk,
     /// Every 100 ms.
     Fast,
     /// Every second.
@@ -35,12 +46,14 @@ pub enum Speed {
 
 impl Speed {
     /// All cadences, in the order of their codes.
-    pub const ALL: [Self; 2] = [Self::Fast, Self::Slow];
+    pub const ALL: [Self; 4] = [Self::Rapid, Self::Brisk, Self::Fast, Self::Slow];
 
     /// The time between two events, ns.
     #[must_use]
     pub const fn cadence_ns(self) -> u64 {
         match self {
+            Self::Rapid => 20_000_000,
+            Self::Brisk => 50_000_000,
             Self::Fast => 100_000_000,
             Self::Slow => 1_000_000_000,
         }
@@ -87,12 +100,17 @@ impl View {
     /// The view's code: a channel's own, or one behind all of theirs.
     #[must_use]
     pub const fn code(self) -> u8 {
-        match self {
-            Self::Channel(channel) => channel.code(),
-            Self::MiniTicker => FIRST_OWN,
-            Self::Depth(speed) => FIRST_OWN + 1 + speed as u8,
-            Self::Partial(levels, speed) => FIRST_OWN + 3 + 2 * levels as u8 + speed as u8,
-        }
+        let own = match self {
+            Self::Channel(channel) => return channel.code(),
+            Self::MiniTicker => 0,
+            Self::Depth(speed) => FIRST_BOOK + speed as usize,
+            Self::Partial(levels, speed) => {
+                FIRST_PARTIAL + SPEED_COUNT * levels as usize + speed as usize
+            }
+        };
+        #[expect(clippy::cast_possible_truncation, reason = "17 of them")]
+        let own = own as u8;
+        FIRST_OWN + own
     }
 
     /// The view with this code, if there is one.
@@ -101,15 +119,20 @@ impl View {
         if let Some(channel) = Channel::from_code(code) {
             return Some(Self::Channel(channel));
         }
-        Some(match code - FIRST_OWN {
-            0 => Self::MiniTicker,
-            own @ 1..=2 => Self::Depth(Speed::ALL[(own - 1) as usize]),
-            own @ 3..=8 => {
-                let (levels, speed) = ((own - 3) / 2, (own - 3) % 2);
-                Self::Partial(PartialLevels::ALL[levels as usize], Speed::ALL[speed as usize])
-            }
-            _ => return None,
-        })
+        let own = (code - FIRST_OWN) as usize;
+        if own < FIRST_BOOK {
+            return Some(Self::MiniTicker);
+        }
+        if own < FIRST_PARTIAL {
+            return Some(Self::Depth(Speed::ALL[own - FIRST_BOOK]));
+        }
+        let (levels, speed) =
+            ((own - FIRST_PARTIAL) / SPEED_COUNT, (own - FIRST_PARTIAL) % SPEED_COUNT);
+        if levels < LEVELS_COUNT {
+            Some(Self::Partial(PartialLevels::ALL[levels], Speed::ALL[speed]))
+        } else {
+            None
+        }
     }
 
     /// All views, by code.

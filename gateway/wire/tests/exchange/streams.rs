@@ -133,13 +133,13 @@ fn upper_case_is_another_stream_unless_it_is_let_in() {
 
 #[test]
 fn binary_streams_have_names_of_their_own() {
-    for (name, channel) in [
-        ("btcusdt@trade", Channel::Trade),
-        ("btcusdt@bestBidAsk", Channel::Quote),
-        ("btcusdt@depth", Channel::Depth),
-        ("btcusdt@depth20", Channel::Depth20),
+    for (name, view) in [
+        ("btcusdt@trade", View::Channel(Channel::Trade)),
+        ("btcusdt@bestBidAsk", View::Channel(Channel::Quote)),
+        ("btcusdt@depth", View::Depth(Speed::Rapid)),
+        ("btcusdt@depth20", View::Partial(PartialLevels::Twenty, Speed::Brisk)),
     ] {
-        let stream = btc(View::Channel(channel));
+        let stream = btc(view);
         assert_eq!(Stream::parse(name, SBE), Ok(stream), "{name}");
         assert_eq!(stream.name(Schema::Sbe).to_string(), name);
     }
