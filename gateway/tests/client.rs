@@ -3,6 +3,7 @@
 mod support;
 
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use client::{
@@ -10,7 +11,9 @@ use client::{
     Reconnect, Side, Subscription, Symbol,
 };
 use support::process::{Gateway, feed_sim, free_address, get, until};
+use support::scripted_gateway::{Say, scripted_gateway};
 use tokio::time::timeout;
+use wire::{Encoding, Instrument, Tick, TradingStatus};
 
 fn url(gateway: &Gateway) -> String {
     format!("ws://{}/v1/stream", gateway.listen)
@@ -201,4 +204,76 @@ async fn trades_go_on_without_loss_or_doubling_when_the_gateway_is_killed() {
     assert!(total.is_exact() && total.lost == 0 && total.resets == 0, "{total:?}");
     let distinct: std::collections::BTreeSet<_> = ids.iter().collect();
     assert_eq!(distinct.len(), ids.len(), "no trade comes twice");
+}
+
+/// Statuses with these numbers, after the instrument's definition.
+fn statuses(numbers: &[u64]) -> Vec<u8> {
+    let btc = Instrument {
+        id: 0,
+        symbol: Symbol::new("BTCUSDT").unwrap(),
+        base_len: 3,
+        price_exponent: -2,
+        quantity_exponent: -5,
+        tick_size: 1,
+        lot_size: 1,
+        channels: u32::MAX,
+    };
+    let mut bytes = Vec::new();
+    Encoding::Sbe.definition(&mut bytes, &btc, 7);
+    for seq in numbers {
+        let mut tick = Tick::from_status(0, 1, TradingStatus::Trading);
+        tick.seq = *seq;
+        Encoding::Sbe.entry(&mut bytes, &[tick], &btc);
+    }
+    bytes
+}
+
+#[tokio::test]
+async fn a_gateway_that_is_behind_is_waited_for_and_gives_nothing_twice() {
+    let resumes = Arc::new(Mutex::new(Vec::new()));
+    let seen = resumes.clone();
+    let script = move |connection: usize, command: &str| {
+        let command: serde_json::Value = serde_json::from_str(command).unwrap();
+        let resume = command["resume"]["topics"]["BTCUSDT.status"].as_str().map(str::to_owned);
+        // First it has more than it will have after its fall, then it is behind for ever.
+        let is_ahead = connection > 1 && resume.is_some();
+        let outcome = if is_ahead {
+            r#""ok":false,"code":25,"name":"resume_ahead","msg":"the newest is 4""#
+        } else {
+            r#""ok":true,"seq":"4""#
+        };
+        seen.lock().unwrap().push(resume);
+        let id = &command["id"];
+        let ack = format!(
+            r#"{{"op":"ack","id":{id},"results":[{{"topic":"BTCUSDT.status",{outcome}}}]}}"#
+        );
+        match (connection, is_ahead) {
+            (1, _) => vec![Say::Text(ack), Say::Binary(statuses(&[4, 5])), Say::Nothing],
+            (_, true) => vec![Say::Text(ack)],
+            (_, false) => vec![Say::Text(ack), Say::Binary(statuses(&[4, 5, 9]))],
+        }
+    };
+    let hello = r#"{"op":"hello","version":1,"encoding":"sbe","schema_version":1,"epoch":"7","heartbeat_ms":60000,"limits":{}}"#;
+    let address = scripted_gateway(hello, Arc::new(script)).await;
+    let url = format!("ws://{address}/v1/stream");
+    let mut client = Client::connect(&url, quick()).await.unwrap();
+    client.subscribe(Subscription::new(["BTCUSDT.status"])).await.unwrap();
+    let (mut ledger, mut told) = (Ledger::new(), Vec::new());
+    while told.last().is_none_or(|last| last != "9") {
+        let event = next(&mut client).await;
+        ledger.enter(&event);
+        match event {
+            Event::Status(status) => told.push(status.origin.seq.to_string()),
+            Event::Gap(gap) => {
+                told.push(format!("{:?} {} {}", gap.reason, gap.first_seq, gap.count))
+            }
+            Event::Refused(refused) => panic!("{refused:?}"),
+            _ => {}
+        }
+    }
+    assert_eq!(told, ["4", "5", "Resume 6 3", "9"], "nothing twice, and what is missing is said");
+    assert!(ledger.total().is_exact(), "{:?}", ledger.total());
+    let resumes = resumes.lock().unwrap().clone();
+    let expected = [None, Some(5), Some(5), Some(5), Some(5), Some(5), Some(5), None];
+    assert_eq!(resumes, expected.map(|seq: Option<u64>| seq.map(|seq| seq.to_string())));
 }

@@ -145,7 +145,7 @@ impl Book {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use wire::SnapshotPart;
 
     use super::*;
@@ -155,7 +155,12 @@ mod tests {
         Levels { price_exponent: -2, quantity_exponent: 0, mantissas: mantissas.to_vec() }
     }
 
-    fn snapshot(seq: u64, part: SnapshotPart, bids: &[(i64, i64)], asks: &[(i64, i64)]) -> Event {
+    pub(crate) fn snapshot(
+        seq: u64,
+        part: SnapshotPart,
+        bids: &[(i64, i64)],
+        asks: &[(i64, i64)],
+    ) -> Event {
         Event::DepthSnapshot(DepthSnapshot {
             origin: origin(Channel::Depth, seq),
             part,
@@ -165,7 +170,7 @@ mod tests {
         })
     }
 
-    fn change(seq: u64, bids: &[(i64, i64)]) -> Event {
+    pub(crate) fn change(seq: u64, bids: &[(i64, i64)]) -> Event {
         Event::Depth(Depth {
             origin: origin(Channel::Depth, seq),
             first_update_id: 0,

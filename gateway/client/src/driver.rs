@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
-use wire::ErrorCode;
 
 use crate::backoff::Backoff;
 use crate::decode::Decoder;
@@ -21,7 +20,9 @@ use crate::link::{Link, Received};
 use crate::options::Options;
 use crate::position::Position;
 use crate::publish::{Draft, auth, publish};
+use crate::repeats::Repeats;
 use crate::reply::{Hello, Reply};
+use crate::retries::{Retries, Verdict};
 use crate::subscription::{
     Listing, Registry, Subscribed, Subscription, TopicResult, bare, patterns, unsubscribe,
 };
@@ -76,6 +77,7 @@ pub(crate) struct Driver {
     batches: Batches,
     registry: Registry,
     position: Position,
+    repeats: Repeats,
     last_id: u64,
     reconnects: u64,
 }
@@ -87,6 +89,9 @@ struct Session {
     pending: HashMap<u64, Pending>,
     /// Subscriptions to be made when the gateway has a feed: until then it knows no instrument.
     waiting: Vec<Subscription>,
+    /// Topics that were refused for the moment.
+    retries: Retries,
+    topics_max: usize,
     silence_max: Duration,
     heard: Instant,
 }
@@ -114,6 +119,7 @@ impl Driver {
             batches,
             registry,
             position,
+            repeats: Repeats::default(),
             last_id: 0,
             reconnects: 0,
         };
@@ -180,6 +186,8 @@ impl Driver {
             decoder: Decoder::default(),
             pending: HashMap::new(),
             waiting: Vec::new(),
+            retries: Retries::default(),
+            topics_max: hello.limits.topics_per_command,
             silence_max: self.options.silence_max.unwrap_or(heartbeat * 2),
             heard: Instant::now(),
         };
@@ -207,7 +215,11 @@ impl Driver {
             self.subscribe_again(session, again).await?;
         }
         loop {
+            let retry = session.retries.due();
             tokio::select! {
+                () = sleep_until(retry.unwrap_or(session.heard)), if retry.is_some() => {
+                    self.retry(session).await?;
+                }
                 received = session.link.next() => self.handle(session, received?).await?,
                 request = self.commands.recv() => {
                     let request = request.ok_or(Stop::ClientGone)?;
@@ -286,6 +298,7 @@ impl Driver {
     async fn deliver(&mut self, events: Vec<Event>) -> Result<(), Stop> {
         let mut batch = Vec::with_capacity(events.len());
         for event in events {
+            let Some(event) = self.repeats.news(event) else { continue };
             if let Some(gap) = self.position.skipped(&event) {
                 batch.push(Event::Gap(gap));
             }
@@ -364,22 +377,35 @@ impl Driver {
         };
         let (mut anew, mut refused) = (Vec::new(), Vec::new());
         for TopicResult { topic, outcome } in results {
-            match outcome {
-                Ok(_) => {}
-                // The server's past is another: what it has now is the beginning.
-                Err(refusal) if refusal.code == Some(ErrorCode::ResumeAhead) => anew.push(topic),
-                Err(refusal) => {
+            let Err(refusal) = outcome else {
+                session.retries.forget(&topic);
+                continue;
+            };
+            match session.retries.note(&topic, &refusal) {
+                Verdict::Later => {}
+                Verdict::Anew => anew.push(topic),
+                Verdict::Refused => {
                     self.registry.remove(&topic);
                     refused.push(Event::Refused(Refused { topic, refusal }));
                 }
             }
         }
-        if !anew.is_empty() && subscription.resume.is_some() {
-            self.position.forget(&patterns(&anew));
+        if !anew.is_empty() {
+            // How far it has come is not forgotten: what comes again is passed over, and what was
+            // skipped is announced.
+            self.repeats.expect(&self.position, &anew);
             let subscription =
                 Subscription { topics: anew, terms: subscription.terms, resume: None };
             self.subscribe_again(session, vec![subscription]).await?;
         }
         self.deliver(refused).await
+    }
+
+    /// Asks again for what was refused for the moment, unless nobody wants it any more.
+    async fn retry(&mut self, session: &mut Session) -> Result<(), Stop> {
+        let topics = session.retries.take();
+        let wanted = |topic: &str| topics.contains(topic);
+        let again = self.registry.commands_of(wanted, &self.position, session.topics_max);
+        self.subscribe_again(session, again).await
     }
 }

@@ -42,7 +42,9 @@ mod options;
 mod plain;
 mod position;
 mod publish;
+mod repeats;
 mod reply;
+mod retries;
 mod subscription;
 
 pub use backoff::Backoff;

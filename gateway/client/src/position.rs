@@ -1,11 +1,12 @@
 //! Positions: how far a client has come in each topic, to be stored and resumed from.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
-use wire::{Channel, GapReason, Pattern, SnapshotPart, Symbol};
+use wire::{Channel, GapReason, Pattern, Symbol};
 
 use crate::event::{Event, Gap};
+use crate::subscription::patterns;
 
 /// The last number received of each topic, and the epoch that gives them meaning.
 ///
@@ -16,12 +17,15 @@ use crate::event::{Event, Gap};
 pub struct Position {
     epoch: u64,
     topics: HashMap<(Symbol, Channel), u64>,
+    /// Instruments of whose book changes were missed, or half a snapshot was received: only a whole
+    /// one helps, so there is nothing to resume from.
+    needs_book: HashSet<Symbol>,
 }
 
 impl Position {
     /// These numbers in this epoch. 0 stands before a topic's first.
     pub fn new(epoch: u64, topics: impl IntoIterator<Item = ((Symbol, Channel), u64)>) -> Self {
-        Self { epoch, topics: topics.into_iter().collect() }
+        Self { epoch, topics: topics.into_iter().collect(), needs_book: HashSet::new() }
     }
 
     /// The epoch of the numbers; 0: none yet.
@@ -50,12 +54,7 @@ impl Position {
 
     /// Takes note of an event, in the order of delivery.
     pub fn note(&mut self, event: &Event) {
-        if let Event::DepthSnapshot(snapshot) = event {
-            // Half a book is none: if the connection breaks now, all of it is needed again.
-            if matches!(snapshot.part, SnapshotPart::First | SnapshotPart::Middle) {
-                return;
-            }
-        }
+        self.note_book(event);
         match event {
             Event::Connected(connected) => self.enter(connected.epoch),
             Event::FeedStatus { epoch, .. } | Event::Heartbeat { epoch, .. } => self.enter(*epoch),
@@ -73,10 +72,34 @@ impl Position {
         }
     }
 
+    /// Takes note of whether the changes of a book that follow this event can be used.
+    fn note_book(&mut self, event: &Event) {
+        match event {
+            // If the connection breaks before the last part, all of it is needed again.
+            Event::DepthSnapshot(snapshot) if snapshot.part.is_last() => {
+                self.needs_book.remove(&snapshot.origin.symbol);
+            }
+            Event::DepthSnapshot(snapshot) => {
+                self.needs_book.insert(snapshot.origin.symbol);
+            }
+            Event::Depth(depth) if depth.replaces_book => {
+                self.needs_book.remove(&depth.origin.symbol);
+            }
+            // What is conflated comes merged; anything else is gone.
+            Event::Gap(gap)
+                if gap.channel == Channel::Depth && gap.reason != GapReason::Conflated =>
+            {
+                self.needs_book.insert(gap.symbol);
+            }
+            _ => {}
+        }
+    }
+
     /// Numbers of an earlier epoch mean nothing in this one; 0 is "no feed yet", not an epoch.
     fn enter(&mut self, epoch: u64) {
         if epoch != self.epoch && epoch != 0 {
             self.topics.clear();
+            self.needs_book.clear();
             self.epoch = epoch;
         }
     }
@@ -86,12 +109,31 @@ impl Position {
         if self.epoch == other.epoch {
             let covered = other.topics.iter().filter(|(topic, _)| covers(patterns, topic));
             self.topics.extend(covered.map(|(topic, seq)| (*topic, *seq)));
+            let books = other.needs_book.iter();
+            let covered = books.filter(|symbol| covers(patterns, &(**symbol, Channel::Depth)));
+            self.needs_book.extend(covered);
         }
     }
 
     /// Forgets topics that are not received any more, or begin anew.
     pub(crate) fn forget(&mut self, patterns: &[Pattern]) {
         self.topics.retain(|topic, _| !covers(patterns, topic));
+        self.needs_book.retain(|symbol| !covers(patterns, &(*symbol, Channel::Depth)));
+    }
+
+    /// The numbers of these topics, by name or by a wildcard.
+    pub(crate) fn covered(&self, topics: &[String]) -> Vec<((Symbol, Channel), u64)> {
+        let patterns = patterns(topics);
+        let covered = self.resumable().filter(|(topic, _)| covers(&patterns, topic));
+        covered.collect()
+    }
+
+    /// The numbers that something can be resumed from.
+    fn resumable(&self) -> impl Iterator<Item = ((Symbol, Channel), u64)> + '_ {
+        let topics = self.topics.iter().map(|(topic, seq)| (*topic, *seq));
+        topics.filter(|((symbol, channel), _)| {
+            *channel != Channel::Depth || !self.needs_book.contains(symbol)
+        })
     }
 
     /// The numbers skipped if this event is the next, which no gap has announced.
@@ -101,24 +143,6 @@ impl Position {
         let count = origin.seq.checked_sub(last)?.checked_sub(1).filter(|count| *count > 0)?;
         let (symbol, channel) = (origin.symbol, origin.channel);
         Some(Gap { symbol, channel, reason: GapReason::Resume, first_seq: last + 1, count })
-    }
-
-    /// The numbers of the topics that a pattern stands for.
-    pub(crate) fn of(&self, pattern: &Pattern) -> Vec<(String, u64)> {
-        let named = |symbol: &Symbol, channel: Channel| Pattern::One(*symbol, channel).to_string();
-        match pattern {
-            Pattern::One(symbol, channel) => self
-                .seq(*symbol, *channel)
-                .map(|seq| (named(symbol, *channel), seq))
-                .into_iter()
-                .collect(),
-            Pattern::All(channel) => self
-                .topics
-                .iter()
-                .filter(|((_, of), _)| of == channel)
-                .map(|((symbol, _), seq)| (named(symbol, *channel), *seq))
-                .collect(),
-        }
     }
 }
 
@@ -148,7 +172,7 @@ impl From<Position> for Stored {
         };
         Self {
             epoch: position.epoch.to_string(),
-            topics: position.topics.into_iter().map(topic).collect(),
+            topics: position.resumable().map(topic).collect(),
         }
     }
 }
@@ -163,9 +187,51 @@ impl TryFrom<Stored> for Position {
             }
             _ => Err(NotAPosition),
         };
-        Ok(Self {
-            epoch: stored.epoch.parse().map_err(|_| NotAPosition)?,
-            topics: stored.topics.into_iter().map(topic).collect::<Result<_, _>>()?,
-        })
+        let epoch = stored.epoch.parse().map_err(|_| NotAPosition)?;
+        let topics = stored.topics.into_iter().map(topic).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self::new(epoch, topics))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wire::SnapshotPart;
+
+    use super::*;
+    use crate::book::tests::{change, snapshot};
+    use crate::ledger::tests::gap;
+
+    fn after(events: &[Event]) -> Position {
+        let mut position = Position::default();
+        events.iter().for_each(|event| position.note(event));
+        position
+    }
+
+    fn resumed_from(position: &Position) -> Option<u64> {
+        position.covered(&["*.depth".to_owned()]).first().map(|(_, seq)| *seq)
+    }
+
+    #[test]
+    fn a_book_with_a_hole_is_not_resumed_but_begun_anew() {
+        let whole = |seq| snapshot(seq, SnapshotPart::Whole, &[(100, 1)], &[]);
+        let lapped = gap(Channel::Depth, GapReason::Lapped, 6, 1);
+        let holed = after(&[whole(5), lapped.clone(), change(7, &[(101, 1)])]);
+        assert_eq!(resumed_from(&holed), None);
+        let stored = serde_json::to_string(&holed).unwrap();
+        assert!(!stored.contains("BTCUSDT"), "nor by another process: {stored}");
+        assert_eq!(resumed_from(&after(&[whole(5), lapped, whole(8)])), Some(8));
+        let conflated = gap(Channel::Depth, GapReason::Conflated, 6, 1);
+        assert_eq!(resumed_from(&after(&[whole(5), conflated, change(7, &[])])), Some(7));
+    }
+
+    #[test]
+    fn half_a_snapshot_is_none() {
+        let whole = snapshot(5, SnapshotPart::Whole, &[(100, 1)], &[]);
+        let first = snapshot(9, SnapshotPart::First, &[(100, 1)], &[]);
+        let last = snapshot(9, SnapshotPart::Last, &[], &[(103, 1)]);
+        assert_eq!(resumed_from(&after(&[whole.clone(), first.clone()])), None);
+        let after_both = after(&[whole, first, last]);
+        assert_eq!(resumed_from(&after_both), Some(9));
+        assert!(after_both.skipped(&change(10, &[])).is_none());
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 use serde::Serialize;
-use wire::{Mode, Pattern, SnapshotPolicy};
+use wire::{Channel, Mode, Pattern, SnapshotPolicy, Symbol};
 
 use crate::error::Refusal;
 use crate::position::Position;
@@ -120,9 +120,19 @@ impl Registry {
 
     /// The commands that subscribe everything again, behind `position`, each within `topics_max`.
     pub(crate) fn commands(&self, position: &Position, topics_max: usize) -> Vec<Subscription> {
+        self.commands_of(|_| true, position, topics_max)
+    }
+
+    /// Likewise, of some of it.
+    pub(crate) fn commands_of(
+        &self,
+        is_wanted: impl Fn(&str) -> bool,
+        position: &Position,
+        topics_max: usize,
+    ) -> Vec<Subscription> {
         let topics_max = topics_max.max(1);
         let mut by_terms = Vec::<(Terms, Vec<&String>)>::new();
-        for (topic, terms) in &self.topics {
+        for (topic, terms) in self.topics.iter().filter(|(topic, _)| is_wanted(topic)) {
             match by_terms.iter_mut().find(|(known, _)| known == terms) {
                 Some((_, topics)) => topics.push(topic),
                 None => by_terms.push((*terms, vec![topic])),
@@ -188,12 +198,11 @@ impl Subscription {
     /// one command takes; those beyond begin anew, and the client announces the gap itself.
     fn resume_field(&self) -> Option<Resume> {
         let position = self.resume.as_ref().filter(|position| !position.is_empty())?;
-        let mut topics = BTreeMap::new();
-        for pattern in patterns(&self.topics) {
-            for (topic, seq) in position.of(&pattern) {
-                topics.insert(topic, seq.to_string());
-            }
-        }
+        let named = |((symbol, channel), seq): ((Symbol, Channel), u64)| {
+            (Pattern::One(symbol, channel).to_string(), seq.to_string())
+        };
+        let mut topics: BTreeMap<_, _> =
+            position.covered(&self.topics).into_iter().map(named).collect();
         while topics.len() > wire::command::TOPICS_PER_COMMAND_MAX {
             topics.pop_last();
         }
@@ -227,8 +236,8 @@ pub(crate) fn to_json(command: &impl Serialize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use wire::Command;
     use wire::command::Buffers;
-    use wire::{Channel, Command, Symbol};
 
     use super::*;
 
