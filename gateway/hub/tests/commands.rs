@@ -175,6 +175,27 @@ fn a_resume_goes_on_where_it_was() {
 }
 
 #[test]
+fn what_a_resume_conflates_is_not_what_has_left_the_log() {
+    let mut bench = Bench::new(small(), 1);
+    (0..10).for_each(|_| bench.quote(0));
+    let resume = r#","mode":"conflate","resume":{"epoch":"7","topics":{"S0.quote":"4"}}"#;
+    let gap = |reason, count| Seen::Gap(0, Channel::Quote, reason, 5, count);
+    for topic in ["S0.quote", "*.quote"] {
+        let conn = bench.client(Encoding::Sbe, &[topic], resume);
+        let newest = Seen::Data(0, Channel::Quote, 10);
+        let conflated = gap(GapReason::Conflated, 5);
+        assert_eq!(bench.see(conn), [Seen::Definition(0), conflated, newest], "{topic}");
+    }
+    (0..100).for_each(|_| bench.quote(0));
+    for topic in ["S0.quote", "*.quote"] {
+        let conn = bench.client(Encoding::Sbe, &[topic], resume);
+        let newest = Seen::Data(0, Channel::Quote, 110);
+        let gone = gap(GapReason::Resume, 105);
+        assert_eq!(bench.see(conn), [Seen::Definition(0), gone, newest], "{topic}");
+    }
+}
+
+#[test]
 fn a_resume_from_the_future_is_refused_and_one_of_another_epoch_is_a_reset() {
     let mut bench = Bench::new(small(), 2);
     bench.trade(0);

@@ -64,7 +64,9 @@ impl Collector<'_> {
         let channel = self.market.topics.get(topic).channel;
         let is_missing = seq > progress.seq() + 1;
         let is_lapped = is_missing && marks & marks::HOLE != 0;
-        let reason = reason(channel, self.progress(at), is_missing, is_lapped);
+        // Of what conflates the newest is offered: what is between may be there all the same.
+        let is_gone = is_missing && (is_lapped || !self.goes_on_in_log(at, topic));
+        let reason = reason(channel, self.progress(at), is_gone, is_lapped);
         match channel {
             _ if is_missing && !is_lapped && self.closes_at_loss(channel) => {
                 self.is_lost = true;
@@ -84,6 +86,12 @@ impl Collector<'_> {
             }
             _ => self.send_entry(at, topic, position, reason),
         }
+    }
+
+    /// Whether the log has the entry that follows the last delivered one.
+    fn goes_on_in_log(&self, at: At, topic: u32) -> bool {
+        let tail = self.market.topics.get(topic).tail;
+        tail != NOWHERE && self.market.log.entry(tail).seq <= self.progress(at).seq() + 1
     }
 
     /// Adds an entry to the message, behind a gap entry for what lies before it.
@@ -213,8 +221,8 @@ impl Collector<'_> {
 }
 
 /// Why the numbers before an entry are skipped.
-fn reason(channel: Channel, progress: Progress, is_missing: bool, is_lapped: bool) -> GapReason {
-    if !is_missing {
+fn reason(channel: Channel, progress: Progress, is_gone: bool, is_lapped: bool) -> GapReason {
+    if !is_gone {
         GapReason::Conflated
     } else if progress.has(Mark::Resumed) {
         GapReason::Resume
