@@ -37,7 +37,7 @@ export class Books {
       this.#kept.delete(symbol);
       kept.feed.close();
     };
-    return { topics: watch.topics, ready: watch.ready, close };
+    return { topics: watch.topics, get ready() { return watch.ready; }, close };
   }
 
   #keep(symbol: string): Kept {

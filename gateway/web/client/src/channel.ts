@@ -41,3 +41,8 @@ export function splitTopic(topic: string): { symbol: string; code: number } | un
   const code = channelCode(topic.slice(dot + 1));
   return dot < 1 || code === undefined ? undefined : { symbol: topic.slice(0, dot), code };
 }
+
+/** Whether a topic is a channel of all instruments. */
+export function isWildcard(topic: string): boolean {
+  return topic.startsWith('*.');
+}

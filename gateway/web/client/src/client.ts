@@ -2,21 +2,28 @@
 
 import { Books, type BookHandler } from './books.ts';
 import { CommandError, EndedError } from './error.ts';
+import { endpoint } from './endpoint.ts';
 import { Delivery, type Statistics } from './delivery.ts';
 import { Driver, type ClientState, type DriverOwner } from './driver.ts';
-import { call, Emitter, type MessageEnd } from './emitter.ts';
+import { call, Emitter, warn, type MessageEnd } from './emitter.ts';
 import type { EventOf, EventType, Gap, MarketEvent, TickcastEvent } from './event.ts';
 import type { Instrument } from './instrument.ts';
-import { settings, type ClientOptions, type Settings } from './options.ts';
+import { rate, settings, type ClientOptions, type Settings } from './options.ts';
 import { Tracks, type Position } from './position.ts';
 import { publishText, type Draft } from './publish.ts';
-import { Registry, subscribeText, terms, type SubscribeOptions } from './registry.ts';
+import { Registry, terms, unsubscribeText, type SubscribeOptions } from './registry.ts';
 import type { Hello, Listing, Reply, TopicResult } from './reply.ts';
 import type { Session } from './session.ts';
 import { EventStream, type StreamOptions } from './stream.ts';
 import { Subscriptions } from './subscriptions.ts';
 import { listen } from './visibility.ts';
 import { Watches, type EventOfTopic, type Watch, type WatchOptions } from './watches.ts';
+
+/** At most so many deliveries a second of each topic: by who owns the client, and while the page is hidden. */
+interface Rates {
+  own?: number | undefined;
+  hidden?: number | undefined;
+}
 
 /** A connection that keeps itself alive. */
 export class Client {
@@ -30,6 +37,7 @@ export class Client {
   readonly #books: Books;
   readonly #driver: Driver;
   readonly #deafen: () => void;
+  readonly #rates: Rates = {};
   #messageHandlers: ((end: MessageEnd) => void)[] = [];
   #ended: EndedError | undefined;
   /** Who waits for a connection. */
@@ -38,25 +46,28 @@ export class Client {
   /**
    * A client of `ws://HOST:PORT/v1/stream` or `wss://…`, which begins to connect at once and goes on trying. What is
    * subscribed meanwhile is sent when there is a connection.
+   *
+   * @throws ConnectError if this is no such URL, or there is no WebSocket here
+   * @throws TypeError or RangeError if an option cannot be meant
    */
   constructor(url: string, options: ClientOptions = {}) {
     this.#settings = settings(options);
     this.#subscriptions = new Subscriptions(this.#registry, this.#tracks, {
       accepted: (topic) => this.#watches.accepted(topic),
       refused: (topic, reason) => {
-        this.#emitter.emit({ type: 'refused', topic, reason });
-        this.#watches.refused(topic, reason);
+        const isHeard = this.#emitter.emit({ type: 'refused', topic, reason });
+        if (!this.#watches.refused(topic, reason) && !isHeard) warn(`${topic} was refused: ${reason.message}`);
       },
     });
     this.#watches = new Watches(this.#subscriptions, this.#delivery, this.#tracks);
     this.#books = new Books(this.#watches);
-    this.#driver = new Driver(url, this.#settings, this.#tracks, this.#delivery, this.#driverOwner());
+    this.#driver = new Driver(endpoint(url), this.#settings, this.#tracks, this.#delivery, this.#driverOwner());
     this.#emitter.on('feed', (feed) => {
       if (feed.epoch !== 0n) this.#subscriptions.feedLive();
     });
     this.#deafen = listen(this.#settings.hidden, {
-      hidden: ({ maxRate }) => this.limitRate(maxRate),
-      shown: () => this.limitRate(),
+      hidden: ({ maxRate }) => this.#limitRate({ hidden: maxRate }),
+      shown: () => this.#limitRate({ hidden: undefined }),
       woken: () => this.#driver.wake(),
     });
     queueMicrotask(() => {
@@ -141,17 +152,16 @@ export class Client {
     const list = typeof topics === 'string' ? [topics] : topics;
     const wanted = terms(options);
     const isStateWanted = options.snapshot === true;
-    const reply = await this.#ask((id, session) => {
-      const goOn = isStateWanted
-        ? undefined
-        : this.#tracks.position(list, session.hello.limits.topicsPerCommand);
-      return subscribeText(id, { topics: list, terms: wanted, resume: options.resume ?? goOn });
-    }, (reply) => {
+    const taken = (reply: Reply) => {
       // Before any event of what it announces.
       const accepted = results(reply).filter((result) => result.ok).map((result) => result.topic);
       for (const topic of accepted) this.#registry.setAsked(topic, wanted);
       if (options.resume !== undefined) this.#tracks.adopt(options.resume, accepted);
       else if (isStateWanted) this.#repeat(accepted);
+    };
+    const reply = await this.#withSession((session) => {
+      const goOn = isStateWanted ? undefined : this.#tracks.position(list);
+      return this.#subscriptions.ask(session, { topics: list, terms: wanted, resume: options.resume ?? goOn }, taken);
     });
     return results(reply);
   }
@@ -163,7 +173,7 @@ export class Client {
    */
   async unsubscribe(topics: string | readonly string[]): Promise<readonly TopicResult[]> {
     const list = typeof topics === 'string' ? [topics] : topics;
-    const reply = await this.#ask((id) => JSON.stringify({ op: 'unsubscribe', id, topics: list }), (reply) => {
+    const reply = await this.#ask((id) => unsubscribeText(id, list), (reply) => {
       const gone = results(reply).filter((result) => result.ok).map((result) => result.topic);
       for (const topic of gone) this.#registry.delete(topic);
       this.#subscriptions.forget(gone);
@@ -208,11 +218,11 @@ export class Client {
       ended();
       refused();
     });
+    const watch = this.watch<string>(topics, (event) => stream.push(event), options);
     const ended = this.on('ended', ({ reason }) => stream.end(reason.kind === 'closed' ? undefined : reason));
     const refused = this.on('refused', ({ topic, reason }) => {
       if (watch.topics.includes(topic)) stream.end(reason);
     });
-    const watch = this.watch<string>(topics, (event) => stream.push(event), options);
     return stream;
   }
 
@@ -229,7 +239,7 @@ export class Client {
    * by themselves, workers have to be told.
    */
   limitRate(perSecond?: number): void {
-    this.#subscriptions.limitRate(perSecond);
+    this.#limitRate({ own: perSecond === undefined ? undefined : rate('limitRate', perSecond) });
   }
 
   /** What the server has subscribed for this connection. */
@@ -270,18 +280,26 @@ export class Client {
     return new Promise((resolve, reject) => { this.#waiting.push({ resolve, reject }); });
   }
 
-  async #ask(
-    text: (id: number, session: Session) => string,
-    before: (reply: Reply) => void = () => {},
-  ): Promise<Reply> {
+  #ask(text: (id: number) => string, before?: (reply: Reply) => void): Promise<Reply> {
+    return this.#withSession((session) => session.ask(text, before));
+  }
+
+  /** Gives a command when there is a connection, and waits for its answer; both within the time for commands. */
+  async #withSession(give: (session: Session) => Promise<Reply>): Promise<Reply> {
     const timeout = new CommandError('timeout', 'no answer in time');
     let timer: ReturnType<typeof setTimeout> | undefined;
+    let isLate = false;
     const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(timeout), this.#settings.commandTimeoutMs);
+      timer = setTimeout(() => {
+        isLate = true;
+        reject(timeout);
+      }, this.#settings.commandTimeoutMs);
     });
     const answer = async () => {
       const session = await this.#connected();
-      return session.ask((id) => text(id, session), before);
+      // Who was told that it failed must not find it done afterwards.
+      if (isLate) throw timeout;
+      return give(session);
     };
     try {
       return await Promise.race([answer(), late]);
@@ -290,6 +308,12 @@ export class Client {
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  #limitRate(change: Rates): void {
+    Object.assign(this.#rates, change);
+    const { own, hidden } = this.#rates;
+    this.#subscriptions.limitRate(own === undefined || hidden === undefined ? own ?? hidden : Math.min(own, hidden));
   }
 
   #repeat(topics: readonly string[]): void {
@@ -325,11 +349,12 @@ export class Client {
         this.#ended = reason;
         this.#deafen();
         this.#subscriptions.end();
-        this.#watches.ended(reason);
+        const isAwaited = this.#watches.ended(reason) || this.#waiting.length > 0;
         const waiting = this.#waiting;
         this.#waiting = [];
         for (const { reject } of waiting) reject(reason);
-        this.#emitter.emit({ type: 'ended', reason });
+        const isHeard = this.#emitter.emit({ type: 'ended', reason }) || isAwaited || reason.kind === 'closed';
+        if (!isHeard) warn(`there will be no more events: ${reason.message}`);
       },
     };
   }

@@ -1,6 +1,6 @@
 // Handlers of events, by type.
 
-import type { EventOf, EventType, TickcastEvent } from './event.ts';
+import { EVENT_TYPES, type EventOf, type EventType, type TickcastEvent } from './event.ts';
 
 /** The end of a message: all its events have been delivered. */
 export interface MessageEnd {
@@ -15,6 +15,10 @@ export class Emitter {
   #all: Handler<TickcastEvent>[] = [];
 
   on<T extends EventType>(type: T | 'event', handler: Handler<EventOf<T>>): () => void {
+    if (type !== 'event' && !Object.hasOwn(EVENT_TYPES, type)) {
+      throw new TypeError(`${String(type)}: no such event; there are event, ${Object.keys(EVENT_TYPES).join(', ')}`);
+    }
+    if (typeof handler !== 'function') throw new TypeError(`${type}: expected a function as its handler`);
     const kept = handler as Handler<never>;
     if (type === 'event') {
       this.#all = [...this.#all, kept as Handler<TickcastEvent>];
@@ -27,13 +31,20 @@ export class Emitter {
     };
   }
 
-  emit(event: TickcastEvent): void {
+  /** Says whether there was a handler for it. */
+  emit(event: TickcastEvent): boolean {
     const handlers = this.#byType.get(event.type);
     if (handlers !== undefined) {
       for (const handler of handlers) call(handler as Handler<TickcastEvent>, event);
     }
     for (const handler of this.#all) call(handler, event);
+    return (handlers?.length ?? 0) + this.#all.length > 0;
   }
+}
+
+/** Says what nobody listened to and everybody should know. */
+export function warn(text: string): void {
+  (globalThis as { console?: { warn(text: string): void } }).console?.warn(`tickcast: ${text}`);
 }
 
 /** Calls a handler. What it throws is an uncaught error of its own, as with DOM events. */

@@ -321,6 +321,13 @@ export type TickcastEvent =
 
 export type EventType = TickcastEvent['type'];
 
+/** All of them. @internal */
+export const EVENT_TYPES: Readonly<Record<EventType, true>> = {
+  trade: true, quote: true, depth: true, snapshot: true, partialDepth: true, ticker: true, bar: true, status: true, aggTrade: true,
+  rollingTicker: true, average: true, gap: true, definition: true, heartbeat: true, feed: true, connected: true, disconnected: true,
+  attemptFailed: true, refused: true, ended: true,
+};
+
 /** The event of a type. */
 export type EventOf<T extends EventType> = Extract<TickcastEvent, { readonly type: T }>;
 

@@ -12,7 +12,8 @@ export type { MessageEnd } from './emitter.ts';
 export {
   CommandError, ConnectError, EndedError, ERROR_CODES, LostError, RefusedError, TickcastError, type ErrorName,
 } from './error.ts';
-export * from './event.ts';
+export { owned } from './event.ts';
+export type * from './event.ts';
 export { Instrument } from './instrument.ts';
 export type { Integer } from './integer.ts';
 export type {

@@ -42,16 +42,13 @@ export class Link {
    */
   static open(url: string, settings: Settings, signal: AbortSignal): Promise<Link> {
     return new Promise((resolve, reject) => {
-      if (settings.webSocket === undefined) {
-        const message = 'there is no global WebSocket: hand in a constructor as the option webSocket';
-        return reject(new ConnectError('unsupported', message));
-      }
       const subprotocol = `tickcast.v1.${settings.encoding}`;
       let socket: WebSocketLike;
       try {
-        socket = new settings.webSocket(endpoint(url), [subprotocol]) as WebSocketLike;
+        socket = new settings.webSocket(url, [subprotocol]) as WebSocketLike;
       } catch (error) {
-        return reject(new ConnectError('url', `${url}: expected ws://HOST:PORT/PATH or wss://HOST:PORT/PATH`, error));
+        // Such as `ws://` in a page that came by `https://`.
+        return reject(new ConnectError('url', `${url}: ${error instanceof Error ? error.message : String(error)}`, error));
       }
       socket.binaryType = 'arraybuffer';
       const settle = () => {
@@ -122,17 +119,6 @@ interface CloseLike {
 }
 
 function ignore(): void {}
-
-/** A URL as WebSocket constructors of every age take it. */
-function endpoint(url: string): string {
-  const base = (globalThis as { location?: { href: string } }).location?.href;
-  const parsed = new URL(url, base);
-  if (parsed.protocol === 'http:') parsed.protocol = 'ws:';
-  if (parsed.protocol === 'https:') parsed.protocol = 'wss:';
-  if (parsed.protocol !== 'ws:' && parsed.protocol !== 'wss:') throw new SyntaxError('not a WebSocket URL');
-  if (parsed.pathname === '/') parsed.pathname = '/v1/stream';
-  return parsed.href;
-}
 
 function readHello(data: string | ArrayBuffer): Hello | string {
   if (typeof data !== 'string') return 'the server does not begin with a hello';

@@ -1,5 +1,7 @@
 // How a client behaves: one value, given once. Times are in milliseconds.
 
+import { ConnectError } from './error.ts';
+
 /** What a client does when its connection is lost. */
 export interface ReconnectOptions {
   /** Bound of the first pause. 250 if not given. */
@@ -60,19 +62,52 @@ export interface Settings {
   readonly commandTimeoutMs: number;
   readonly silenceMaxMs: number | undefined;
   readonly hidden: Required<HiddenOptions> | 'keep';
-  readonly webSocket: WebSocketConstructor | undefined;
+  readonly webSocket: WebSocketConstructor;
 }
 
+/**
+ * @throws TypeError or RangeError if a value cannot be meant
+ * @throws ConnectError if there is no WebSocket here
+ */
 export function settings(options: ClientOptions): Settings {
+  const { reconnect = {}, hidden = {}, encoding = 'sbe' } = options;
+  if (encoding !== 'sbe' && encoding !== 'json') throw new TypeError(`encoding: expected 'sbe' or 'json', found ${shown(encoding)}`);
+  const given: unknown = options.webSocket ?? (globalThis as { WebSocket?: unknown }).WebSocket;
+  if (given === undefined) {
+    throw new ConnectError('unsupported', 'there is no global WebSocket: hand in a constructor as the option webSocket');
+  }
+  if (typeof given !== 'function') throw new TypeError('webSocket: expected a constructor');
   return {
-    encoding: options.encoding ?? 'sbe',
-    reconnect: options.reconnect === 'never'
-      ? 'never'
-      : { minMs: 250, maxMs: 30_000, attempts: Infinity, ...options.reconnect },
-    connectTimeoutMs: options.connectTimeoutMs ?? 10_000,
-    commandTimeoutMs: options.commandTimeoutMs ?? 10_000,
-    silenceMaxMs: options.silenceMaxMs,
-    hidden: options.hidden === 'keep' ? 'keep' : { maxRate: 1, afterMs: 5_000, ...options.hidden },
-    webSocket: options.webSocket ?? (globalThis as { WebSocket?: WebSocketConstructor }).WebSocket,
+    encoding,
+    reconnect: reconnect === 'never' ? 'never' : {
+      minMs: atLeast(0, 'reconnect.minMs', reconnect.minMs ?? 250),
+      maxMs: atLeast(0, 'reconnect.maxMs', reconnect.maxMs ?? 30_000),
+      attempts: atLeast(0, 'reconnect.attempts', reconnect.attempts ?? Infinity),
+    },
+    connectTimeoutMs: atLeast(1, 'connectTimeoutMs', options.connectTimeoutMs ?? 10_000),
+    commandTimeoutMs: atLeast(1, 'commandTimeoutMs', options.commandTimeoutMs ?? 10_000),
+    silenceMaxMs: options.silenceMaxMs === undefined ? undefined : atLeast(1, 'silenceMaxMs', options.silenceMaxMs),
+    hidden: hidden === 'keep' ? 'keep' : {
+      maxRate: rate('hidden.maxRate', hidden.maxRate ?? 1),
+      afterMs: atLeast(0, 'hidden.afterMs', hidden.afterMs ?? 5_000),
+    },
+    webSocket: given as WebSocketConstructor,
   };
+}
+
+/** Deliveries a second: the protocol has whole numbers from 1. */
+export function rate(name: string, value: number): number {
+  if (!Number.isInteger(value) || value < 1) throw new RangeError(`${name}: expected a whole number of 1 or more, found ${shown(value)}`);
+  return value;
+}
+
+function atLeast(least: number, name: string, value: number): number {
+  // Not a number is not at least anything.
+  if (typeof value !== 'number' || !(value >= least)) throw new RangeError(`${name}: expected a number of ${least} or more, found ${shown(value)}`);
+  return value;
+}
+
+/** A value as an error names it. */
+export function shown(value: unknown): string {
+  return typeof value === 'string' ? `'${value}'` : String(value);
 }

@@ -140,23 +140,18 @@ export class Tracks {
    * The numbers received last of these topics, in the protocol's form; none if there are none. With `last-again` those
    * before, except of depth, so that the last event comes again.
    */
-  position(
-    topics: Iterable<string>,
-    limit = Infinity,
-    from: 'after-last' | 'last-again' = 'after-last',
-  ): Position | undefined {
+  position(topics: Iterable<string>, from: 'after-last' | 'last-again' = 'after-last'): Position | undefined {
     const numbers: Record<string, string> = {};
-    let count = 0;
+    let isEmpty = true;
     for (const topic of topics) {
       for (const [track, code] of this.covered(topic)) {
         const last = track.last[code]!;
-        if (last < 0 || count >= limit || (code === DEPTH && track.needsBook)) continue;
-        if (from === 'last-again' && code === DEPTH) continue;
+        if (last < 0 || (code === DEPTH && (track.needsBook || from === 'last-again'))) continue;
         numbers[`${track.symbol}.${CHANNELS[code]!}`] = String(from === 'last-again' && last > 0 ? last - 1 : last);
-        count += 1;
+        isEmpty = false;
       }
     }
-    return count === 0 ? undefined : { epoch: String(this.epoch), topics: numbers };
+    return isEmpty ? undefined : { epoch: String(this.epoch), topics: numbers };
   }
 
   /** Begins these topics where a stored position of the same epoch has them. */

@@ -1,5 +1,7 @@
 // The registry: what is subscribed at the moment, to be subscribed again on the next connection.
 
+import { isWildcard } from './channel.ts';
+import { rate, shown } from './options.ts';
 import type { Position } from './position.ts';
 import type { Mode } from './reply.ts';
 
@@ -31,8 +33,12 @@ export interface Subscribe {
   readonly resume: Position | undefined;
 }
 
-export function terms(options: SubscribeOptions): Terms {
-  return { mode: options.mode ?? 'every', maxRate: options.maxRate, snapshot: options.snapshot ?? true };
+/**
+ * @throws TypeError or RangeError if a value cannot be meant
+ */
+export function terms({ mode = 'every', maxRate, snapshot = true }: SubscribeOptions): Terms {
+  if (mode !== 'every' && mode !== 'conflate') throw new TypeError(`mode: expected 'every' or 'conflate', found ${shown(mode)}`);
+  return { mode, maxRate: maxRate === undefined ? undefined : rate('maxRate', maxRate), snapshot };
 }
 
 /** What is wanted of several who share a topic: the most that one of them asks for. */
@@ -55,6 +61,11 @@ export function subscribeText(id: number, { topics, terms, resume }: Subscribe):
     snapshot: terms.snapshot ? undefined : false,
     resume,
   });
+}
+
+/** The command that ends subscriptions, on the wire. */
+export function unsubscribeText(id: number, topics: readonly string[]): string {
+  return JSON.stringify({ op: 'unsubscribe', id, topics });
 }
 
 /** What is subscribed, and how. */
@@ -95,7 +106,8 @@ export class Registry {
       const terms = this.#effective(topic);
       if (terms === undefined) continue;
       this.#asked.set(topic, terms);
-      const key = `${terms.mode} ${terms.maxRate} ${terms.snapshot}`;
+      // Who is received by name is so before a wildcard begins: that then has nothing to say of it.
+      const key = `${isWildcard(topic)} ${terms.mode} ${terms.maxRate} ${terms.snapshot}`;
       const group = byTerms.get(key);
       if (group === undefined) byTerms.set(key, { terms, topics: [topic] });
       else group.topics.push(topic);
@@ -107,7 +119,7 @@ export class Registry {
         commands.push({ topics: chunk, terms, resume: resume(chunk) });
       }
     }
-    return commands;
+    return commands.sort((a, b) => Number(isWildcard(a.topics[0]!)) - Number(isWildcard(b.topics[0]!)));
   }
 
   /** The topics whose terms are others than the server was asked for. */

@@ -3,7 +3,7 @@
 // Each is cold and backed by a watch, so that all subscribers of a topic share one subscription at the gateway, which ends
 // with the last of them. Events are owned. Import from `@tickcast/client/rxjs`; RxJS is a peer dependency of this entry only.
 
-import { filter, Observable } from 'rxjs';
+import { filter, Observable, type Subscriber } from 'rxjs';
 
 import type { Book } from './book.ts';
 import type { BarChannel, PartialDepthChannel } from './channel.ts';
@@ -13,7 +13,7 @@ import {
   owned, type AggTrade, type Bar, type EventOf, type EventType, type Gap, type PartialDepth, type Quote, type Status, type Ticker,
   type Trade,
 } from './event.ts';
-import type { EventOfTopic, WatchOptions } from './watches.ts';
+import type { EventOfTopic, Watch, WatchOptions } from './watches.ts';
 
 /** The observables of a client. */
 export interface Streams {
@@ -38,29 +38,38 @@ export interface Streams {
 
 /** The observables of a client. */
 export function streams(client: Client): Streams {
+  /** Ends a subscriber with what it watches; returns what ends the watch. */
+  const follow = (subscriber: Subscriber<never>, watch: Watch) => {
+    const refused = client.on('refused', ({ topic, reason }) => {
+      if (watch.topics.includes(topic)) subscriber.error(reason);
+    });
+    const ended = client.on('ended', ({ reason }) => {
+      if (reason.kind === 'closed') subscriber.complete();
+      else subscriber.error(reason);
+    });
+    return () => {
+      refused();
+      ended();
+      watch.close();
+    };
+  };
   const topics$ = <const T extends string>(topics: T | readonly T[], options: WatchOptions = {}) => (
-    new Observable<EventOfTopic<T> | Gap>((subscriber) => {
-      const watch = client.watch(topics, (event) => subscriber.next(owned(event)), options);
-      const refused = client.on('refused', ({ topic, reason }) => {
-        if (watch.topics.includes(topic)) subscriber.error(reason);
-      });
-      const ended = client.on('ended', ({ reason }) => {
-        if (reason.kind === 'closed') subscriber.complete();
-        else subscriber.error(reason);
-      });
-      return () => {
-        refused();
-        ended();
-        watch.close();
-      };
-    })
+    new Observable<EventOfTopic<T> | Gap>((subscriber) => (
+      follow(subscriber, client.watch(topics, (event) => subscriber.next(owned(event)), options))
+    ))
   );
   const values$ = <E>(topic: string, options: WatchOptions | undefined): Observable<E> => (
     topics$<string>(topic, options).pipe(filter((event) => event.type !== 'gap')) as Observable<unknown> as Observable<E>
   );
-  const events$ = <T extends EventType>(type: T) => new Observable<EventOf<T>>((subscriber) => (
-    client.on(type, (event) => subscriber.next(owned(event)))
-  ));
+  const events$ = <T extends EventType>(type: T) => new Observable<EventOf<T>>((subscriber) => {
+    const off = client.on(type, (event) => subscriber.next(owned(event)));
+    // After the last one, if that is what is asked for.
+    const ended = client.on('ended', () => subscriber.complete());
+    return () => {
+      off();
+      ended();
+    };
+  });
   return {
     topics$,
     quotes$: (symbol, options) => values$(`${symbol}.quote`, options),
@@ -70,16 +79,9 @@ export function streams(client: Client): Streams {
     bars$: (symbol, channel, options) => values$(`${symbol}.${channel}`, options),
     partialDepth$: (symbol, channel, options) => values$(`${symbol}.${channel}`, options),
     status$: (symbol, options) => values$(`${symbol}.status`, options),
-    books$: (symbol, options) => new Observable((subscriber) => {
-      const watch = client.watchBook(symbol, (book) => subscriber.next(book), options);
-      const refused = client.on('refused', ({ topic, reason }) => {
-        if (watch.topics.includes(topic)) subscriber.error(reason);
-      });
-      return () => {
-        refused();
-        watch.close();
-      };
-    }),
+    books$: (symbol, options) => new Observable((subscriber) => (
+      follow(subscriber, client.watchBook(symbol, (book) => subscriber.next(book), options))
+    )),
     gaps$: (topics) => {
       const wanted = topics === undefined ? undefined : new Set(topics);
       return events$('gap').pipe(filter((gap) => wanted === undefined || wanted.has(gap.topic)));
@@ -88,7 +90,10 @@ export function streams(client: Client): Streams {
     state$: () => new Observable((subscriber) => {
       subscriber.next(client.state);
       const changes = (['connected', 'disconnected', 'attemptFailed', 'ended'] as const).map((type) => (
-        client.on(type, () => subscriber.next(client.state))
+        client.on(type, () => {
+          subscriber.next(client.state);
+          if (type === 'ended') subscriber.complete();
+        })
       ));
       return () => changes.forEach((off) => off());
     }),

@@ -1,11 +1,12 @@
 // Subscriptions: keeps the server's idea of what this client is subscribed to equal to the registry's, over reconnects,
 // changes of terms and refusals that will not last.
 
-import { CHANNELS } from './channel.ts';
+import { CHANNELS, isWildcard } from './channel.ts';
 import { ERROR_CODES, RefusedError } from './error.ts';
 import type { Position, Tracks } from './position.ts';
-import { subscribeText, type Registry, type Subscribe } from './registry.ts';
-import type { TopicResult } from './reply.ts';
+import { subscribeText, unsubscribeText, type Registry, type Subscribe } from './registry.ts';
+import type { Reply, TopicResult } from './reply.ts';
+import { divide } from './resume.ts';
 import type { Session } from './session.ts';
 
 /** The first and the longest pause before what was refused for the moment is asked for again. */
@@ -73,7 +74,7 @@ export class Subscriptions {
 
   /** Subscribes topics of the registry on its present terms, going on where they are. */
   send(topics: Iterable<string>): void {
-    this.#send(topics, (chunk, limit) => this.#tracks.position(chunk, limit));
+    this.#send(topics, (chunk) => this.#tracks.position(chunk));
   }
 
   /**
@@ -81,20 +82,24 @@ export class Subscriptions {
    * those who go on. Of depth that would be a change, so a snapshot is sent.
    */
   sendState(topics: Iterable<string>): void {
-    this.#send(topics, (chunk, limit) => this.#tracks.position(chunk, limit, 'last-again'));
+    this.#send(topics, (chunk) => this.#tracks.position(chunk, 'last-again'));
   }
 
-  /**
-   * From now on at most so many deliveries a second of each topic, or as many as was asked for. A wildcard of more
-   * instruments than one command can name numbers of stays as it is: it could not go on where it was.
-   */
+  /** From now on at most so many deliveries a second of each topic, or as many as was asked for. */
   limitRate(perSecond: number | undefined): void {
     this.registry.rateMax = perSecond;
-    const limit = this.#session?.hello.limits.topicsPerCommand ?? Infinity;
-    this.send(this.registry.changed().filter((topic) => {
-      const { topics } = this.#tracks.position([topic]) ?? { topics: {} };
-      return Object.keys(topics).length <= limit;
-    }));
+    this.send(this.registry.changed());
+  }
+
+  /** Gives a command, with what must go before and after it. `before` as of `Session.ask`. */
+  ask(session: Session, command: Subscribe, before?: (reply: Reply) => void): Promise<Reply> {
+    const limit = session.hello.limits.topicsPerCommand;
+    const parts = divide(command, limit, (topic) => this.registry.get(topic) !== undefined);
+    // What the gateway refuses of these begins with the wildcard.
+    for (const part of parts.byName) session.ask((id) => subscribeText(id, part)).catch(ignore);
+    const reply = session.ask((id) => subscribeText(id, parts.command), before);
+    for (const { topics } of parts.byName) session.ask((id) => unsubscribeText(id, topics)).catch(ignore);
+    return reply;
   }
 
   /** Ends subscriptions that are not in the registry any more. */
@@ -109,7 +114,7 @@ export class Subscriptions {
         for (const topic of chunk) this.#leaving.delete(topic);
         this.forget(chunk);
       };
-      session.ask((id) => JSON.stringify({ op: 'unsubscribe', id, topics: chunk }), gone).catch(ignore);
+      session.ask((id) => unsubscribeText(id, chunk), gone).catch(ignore);
     }
   }
 
@@ -119,20 +124,18 @@ export class Subscriptions {
    */
   forget(topics: Iterable<string>): void {
     for (const topic of topics) {
-      const isWildcard = topic.startsWith('*.');
       for (const [track, code] of this.#tracks.covered(topic)) {
-        const other = `${isWildcard ? track.symbol : '*'}.${CHANNELS[code]!}`;
+        const other = `${isWildcard(topic) ? track.symbol : '*'}.${CHANNELS[code]!}`;
         if (this.registry.get(other) === undefined) track.forget(code);
       }
     }
   }
 
-  #send(topics: Iterable<string>, resume: (chunk: string[], limit: number) => Position | undefined): void {
+  #send(topics: Iterable<string>, resume: (chunk: string[]) => Position | undefined): void {
     const session = this.#session;
     if (session === undefined || !this.#hasFeed) return;
-    const limit = session.hello.limits.topicsPerCommand;
-    const commands = this.registry.commands(topics, limit, (chunk) => (
-      resume(chunk.filter((topic) => this.#goesOn(topic)), limit)
+    const commands = this.registry.commands(topics, session.hello.limits.topicsPerCommand, (chunk) => (
+      resume(chunk.filter((topic) => this.#goesOn(topic)))
     ));
     for (const command of commands) this.#subscribe(session, command);
   }
@@ -143,7 +146,7 @@ export class Subscriptions {
   }
 
   #subscribe(session: Session, command: Subscribe): void {
-    session.ask((id) => subscribeText(id, command)).then(
+    this.ask(session, command).then(
       (reply) => { if (reply.op === 'ack') this.#note(reply.results); },
       (error: unknown) => {
         if (!(error instanceof RefusedError)) return;

@@ -30,7 +30,7 @@ export type WatchOptions = Pick<SubscribeOptions, 'mode' | 'maxRate'>;
 /** An interest in topics. */
 export interface Watch {
   readonly topics: readonly string[];
-  /** The server has taken all topics; rejects with the first refusal that will last. */
+  /** The server has taken all topics; rejects with the first refusal that will last. Who does not ask for it is not told. */
   readonly ready: Promise<void>;
   /** Ends it; the subscription ends with the last watch of the topic. */
   close(): void;
@@ -39,8 +39,35 @@ export interface Watch {
 interface Member extends Watcher {
   readonly terms: Terms;
   readonly waiting: Set<string>;
-  resolve(): void;
-  reject(error: RefusedError | EndedError): void;
+  readonly outcome: Outcome;
+}
+
+/** What became of a watch, for who asks. */
+class Outcome {
+  #isAsked = false;
+  readonly #promise: Promise<void>;
+  #settle!: { resolve(): void; reject(error: Error): void };
+
+  constructor() {
+    this.#promise = new Promise((resolve, reject) => { this.#settle = { resolve, reject }; });
+    // Who does not ask is not told by an unhandled rejection.
+    this.#promise.catch(() => {});
+  }
+
+  get promise(): Promise<void> {
+    this.#isAsked = true;
+    return this.#promise;
+  }
+
+  resolve(): void {
+    this.#settle.resolve();
+  }
+
+  /** Says whether anybody has asked. */
+  reject(error: Error): boolean {
+    this.#settle.reject(error);
+    return this.#isAsked;
+  }
 }
 
 interface Shared {
@@ -75,24 +102,23 @@ export class Watches {
     const distinct = [...new Set(topics)];
     const bad = distinct.find((topic) => splitTopic(topic) === undefined);
     if (bad !== undefined) throw new TypeError(`${bad}: expected SYMBOL.channel or *.channel`);
+    if (typeof handler !== 'function') throw new TypeError('watch: expected a function as the handler');
+    const wanted = terms(options);
     const waiting = new Set(distinct);
-    let settle!: Pick<Member, 'resolve' | 'reject'>;
-    const ready = new Promise<void>((resolve, reject) => { settle = { resolve, reject }; });
-    // Who does not ask is not told by an unhandled rejection; there is the event `refused`, too.
-    ready.catch(() => {});
+    const outcome = new Outcome();
     // A member for each topic: each waits for its own present state.
     const members = distinct.map((topic): [string, Member] => (
-      [topic, { handler, missing: undefined, terms: terms(options), waiting, ...settle }]
+      [topic, { handler, missing: undefined, terms: wanted, waiting, outcome }]
     ));
     for (const [topic, member] of members) this.#join(topic, member, needsState);
-    if (waiting.size === 0) settle.resolve();
+    if (waiting.size === 0) outcome.resolve();
     let isOpen = true;
     const close = () => {
       if (!isOpen) return;
       isOpen = false;
       for (const [topic, member] of members) this.#leave(topic, member);
     };
-    return { topics: distinct, ready, close };
+    return { topics: distinct, get ready() { return outcome.promise; }, close };
   }
 
   accepted(topic: string): void {
@@ -101,20 +127,23 @@ export class Watches {
     shared.isAccepted = true;
     for (const member of shared.members) {
       member.waiting.delete(topic);
-      if (member.waiting.size === 0) member.resolve();
+      if (member.waiting.size === 0) member.outcome.resolve();
     }
   }
 
-  /** The watches stay: if somebody else joins, or terms change, it is asked for again. */
-  refused(topic: string, error: RefusedError | EndedError): void {
+  /**
+   * The watches stay: if somebody else joins, or terms change, it is asked for again. Says whether somebody waited for the
+   * answer.
+   */
+  refused(topic: string, error: RefusedError | EndedError): boolean {
     const shared = this.#shared.get(topic);
-    if (shared === undefined) return;
+    if (shared === undefined) return false;
     shared.isAccepted = false;
-    for (const member of shared.members) member.reject(error);
+    return shared.members.map((member) => member.outcome.reject(error)).includes(true);
   }
 
-  ended(error: EndedError): void {
-    for (const topic of this.#shared.keys()) this.refused(topic, error);
+  ended(error: EndedError): boolean {
+    return [...this.#shared.keys()].map((topic) => this.refused(topic, error)).includes(true);
   }
 
   #join(topic: string, member: Member, needsState: 'needs-state' | 'has-state'): void {

@@ -157,7 +157,7 @@ it('end a stream with its loop', async () => {
 it('end an observable with its last subscriber', async () => {
   const gateway = await Gateway.start(SIM);
   const client = open(gateway.url);
-  const { quotes$, trades$, books$, state$ } = streams(client);
+  const { quotes$, trades$, books$, gaps$, state$ } = streams(client);
   const quotes = quotes$('BTCUSDT');
   const [one, two] = await Promise.all([
     firstValueFrom(quotes.pipe(take(20), toArray())), firstValueFrom(quotes.pipe(take(10), toArray())),
@@ -173,6 +173,11 @@ it('end an observable with its last subscriber', async () => {
   held.unsubscribe();
   const states: string[] = [];
   state$().subscribe((state) => states.push(state));
+  const over: string[] = [];
+  books$('BTCUSDT').subscribe({ complete: () => over.push('books$') });
+  quotes.subscribe({ complete: () => over.push('quotes$') });
+  gaps$().subscribe({ complete: () => over.push('gaps$') });
   client.close();
   expect(states).toEqual(['connected', 'ended']);
+  expect(over).toEqual(['books$', 'quotes$', 'gaps$']);
 });

@@ -58,8 +58,13 @@ export class Process {
   readonly child: ChildProcess;
   log = '';
 
-  constructor(name: string, args: readonly string[]) {
-    this.child = spawn(binary(name), args, { stdio: ['ignore', 'ignore', 'pipe'] });
+  /** One of the workspace's binaries, or with `installed` a program of the system. */
+  constructor(name: string, args: readonly string[], from: 'workspace' | 'installed' = 'workspace') {
+    const path = from === 'workspace' ? binary(name) : name;
+    // Debian keeps servers where only administrators look.
+    const env = { ...process.env, PATH: `${process.env['PATH']}:/usr/local/sbin:/usr/sbin:/sbin` };
+    this.child = spawn(path, args, { stdio: ['ignore', 'ignore', 'pipe'], env });
+    this.child.on('error', (error) => { this.log += `${name} cannot be run: ${error.message}\n`; });
     this.child.stderr!.on('data', (bytes: Buffer) => { this.log += bytes.toString(); });
     onTestFinished(() => this.kill());
   }
