@@ -21,6 +21,8 @@ const SECOND_NS: u32 = 1_000_000_000;
 /// Why a topic is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
+    #[error("the connection's credentials do not allow it")]
+    NotEntitled,
     #[error("instruments are not known yet: try again when a feed event says live, or later")]
     NotDefinedYet,
     #[error("there is no such instrument")]
@@ -42,6 +44,7 @@ pub(crate) enum Refusal {
 impl Refusal {
     const fn code(self) -> ErrorCode {
         match self {
+            Self::NotEntitled => ErrorCode::NotEntitled,
             Self::NotDefinedYet | Self::TooManyWildcards => ErrorCode::Unavailable,
             Self::UnknownInstrument => ErrorCode::UnknownInstrument,
             Self::UnknownChannel => ErrorCode::UnknownChannel,
@@ -132,18 +135,23 @@ impl Hub {
         channel: Channel,
         subscribe: &Subscribe,
     ) -> Result<u64, Refusal> {
+        // Before anything else: the answer does not depend on what there is.
+        if !self.grants.allows(conn.0, symbol, channel) {
+            return Err(Refusal::NotEntitled);
+        }
         let slot = self.market.instruments.by_symbol(symbol).ok_or(Refusal::UnknownInstrument)?;
         let topic = self.market.topic(symbol, channel).ok_or(Refusal::UnknownChannel)?;
         let base = self.base(slot, topic, subscribe)?;
         let topics_max = self.limits.topics_per_connection_max;
         let head = self.market.log.head();
         let slots = self.peers.slots();
+        let pace = self.pace_of(conn, subscribe);
         let Some(state) = self.peers.get_mut(conn.0) else { return Err(Refusal::NotSubscribed) };
         let is_new = state.find(topic).is_none();
         if is_new && state.subscriptions().len() >= topics_max {
             return Err(Refusal::TooManyTopics(topics_max));
         }
-        let class = class_of(state, subscribe, head, &self.limits)?;
+        let class = class_of(state, pace, head, &self.limits)?;
         let Base { progress, hint, from, seq } = base;
         state.subscribe(Subscription { progress, hint, topic, class });
         state.rewind(class, from);
@@ -165,24 +173,40 @@ impl Hub {
         channel: Channel,
         subscribe: &Subscribe,
     ) -> Result<(), Refusal> {
+        if !self.grants.allows_some(conn.0, channel) {
+            return Err(Refusal::NotEntitled);
+        }
         let instruments = self.market.instruments.len();
         let charge = instruments as usize;
         if self.peers.wildcard_states + charge > self.limits.wildcard_states_max {
             self.counters.wildcards_refused += 1;
             return Err(Refusal::TooManyWildcards);
         }
-        let (progress, from) = self.bases(channel, subscribe)?;
+        let (progress, from) = self.bases(conn, channel, subscribe)?;
+        let pace = self.pace_of(conn, subscribe);
         let (head, slots) = (self.market.log.head(), self.peers.slots());
         let Some(state) = self.peers.get_mut(conn.0) else { return Err(Refusal::NotSubscribed) };
         debug_assert!(state.wildcards().len() <= WILDCARDS_MAX);
-        let class = class_of(state, subscribe, head, &self.limits)?;
-        let replaced = state.find_wildcard(channel).map_or(0, |at| state.wildcards()[at].charge);
-        state.subscribe_all(Wildcard { progress, walked: 0, channel, class, charge: instruments });
+        let class = class_of(state, pace, head, &self.limits)?;
+        let replaced = state.find_wildcard(channel).map(|at| &state.wildcards()[at]);
+        let (replaced, reach) = replaced.map_or((0, None), |all| (all.charge, Some(all.reach)));
+        let reach = reach.unwrap_or_else(|| {
+            let grant = self.grants.of(conn.0);
+            self.reaches.join((conn.0, slots), channel, grant, &self.market.instruments)
+        });
+        let charged = instruments;
+        state.subscribe_all(Wildcard {
+            progress,
+            walked: 0,
+            channel,
+            class,
+            charge: charged,
+            reach,
+        });
         state.rewind(class, from);
         self.peers.wildcard_states += charge;
         self.peers.wildcard_states -= replaced as usize;
         self.end_transfers_of(conn, channel);
-        self.peers.wildcards[usize::from(channel.code())].insert(conn.0, slots);
         self.interests.wildcards_changed();
         Ok(())
     }
@@ -222,6 +246,19 @@ impl Hub {
         symbol: &Symbol,
         channel: Channel,
     ) -> Result<u64, Refusal> {
+        if !self.grants.allows(conn.0, symbol, channel) {
+            return Err(Refusal::NotEntitled);
+        }
+        self.end_one(conn, symbol, channel)
+    }
+
+    /// The same, whether it is allowed or not.
+    pub(crate) fn end_one(
+        &mut self,
+        conn: ConnId,
+        symbol: &Symbol,
+        channel: Channel,
+    ) -> Result<u64, Refusal> {
         let slot = self.market.instruments.ever(symbol).ok_or(Refusal::UnknownInstrument)?;
         let topic = self.market.instruments.get(slot).topic(channel);
         let topic = topic.ok_or(Refusal::UnknownChannel)?;
@@ -254,13 +291,13 @@ impl Hub {
         let Some(state) = self.peers.get_mut(conn.0) else { return Err(Refusal::NotSubscribed) };
         let gone = state.unsubscribe_all(channel).ok_or(Refusal::NotSubscribed)?;
         self.peers.wildcard_states -= gone.charge as usize;
-        self.peers.wildcards[usize::from(channel.code())].remove(conn.0, slots);
+        self.reaches.leave((conn.0, slots), channel, gone.reach);
         self.interests.wildcards_changed();
         Ok(())
     }
 
     /// The topic is subscribed anew or no more: a snapshot in transfer for it is not wanted.
-    fn end_transfer(&mut self, conn: ConnId, target: Target) {
+    pub(crate) fn end_transfer(&mut self, conn: ConnId, target: Target) {
         let Some((state, transfers, _)) = self.peers.visited(conn.0) else { return };
         if transfers.get_mut(state.transfer).is_some_and(|transfer| transfer.target == target) {
             self.revoke_transfer(conn.0);
@@ -273,6 +310,13 @@ impl Hub {
         if transfers.get_mut(state.transfer).is_some_and(|transfer| concerns(transfer.target)) {
             transfers.remove(std::mem::replace(&mut state.transfer, NO_TRANSFER));
         }
+    }
+
+    /// In which mode, and with what interval, a subscription is served.
+    fn pace_of(&self, conn: ConnId, subscribe: &Subscribe) -> (Mode, u32) {
+        let rate_max = self.limits.rate_max;
+        let interval_ns = subscribe.max_rate.map_or(0, |rate| SECOND_NS / rate.get().min(rate_max));
+        self.grants.hold_back(conn.0, subscribe.mode, interval_ns)
     }
 
     fn list(&self, conn: ConnId, id: Option<&CommandId>, reply: &mut Vec<u8>) {
@@ -301,13 +345,10 @@ fn rate(interval_ns: u32) -> Option<NonZeroU32> {
 
 fn class_of(
     state: &mut Connection,
-    subscribe: &Subscribe,
+    (mode, interval_ns): (Mode, u32),
     head: u64,
     limits: &crate::limits::Limits,
 ) -> Result<u8, Refusal> {
-    let interval_ns =
-        subscribe.max_rate.map_or(0, |rate| SECOND_NS / rate.get().min(limits.rate_max));
-    let mode: Mode = subscribe.mode;
     let classes_max = limits.classes_per_connection_max;
     state
         .class_for(mode, interval_ns, head, classes_max)

@@ -280,6 +280,21 @@ impl Connection {
         Some(count)
     }
 
+    /// Changes modes and intervals of all classes, to conflate or wait more than they do.
+    pub(crate) fn hold_back(&mut self, held_back: impl Fn(Mode, u32) -> (Mode, u32)) {
+        for number in 0..self.class_count() {
+            let class = self.class(number);
+            let (mode, interval_ns) = held_back(class.mode, class.interval_ns);
+            if (mode, interval_ns) != (class.mode, class.interval_ns) {
+                let class = Class { mode, interval_ns, ..class };
+                if class.is_throttled() {
+                    self.expand();
+                }
+                self.set_class(number, class);
+            }
+        }
+    }
+
     /// Has every exact subscription looked at once more, from where the sweep is.
     pub(crate) fn sweep(&mut self) {
         self.sweep_left = u32::try_from(self.subscriptions().len()).unwrap_or(u32::MAX);

@@ -71,6 +71,10 @@ counters! {
     subscribes,
     /// Topics and wildcards unsubscribed from.
     unsubscribes,
+    /// Grants given to open connections in place of others.
+    entitlements,
+    /// Topics, wildcards and streams that ended because a new grant does not allow them.
+    topics_revoked,
     /// Topics refused in subscribe commands.
     topics_refused,
     /// Wildcards refused because their states would need too much memory.

@@ -13,7 +13,10 @@
 use std::num::NonZeroU32;
 
 use wire::command::Mode;
+use wire::exchange::Stream;
 use wire::{Channel, Symbol};
+
+use crate::topics::Shows;
 
 /// All channels, as a set of [`Channel::bit`]s.
 const ALL_CHANNELS: u32 = (1 << wire::CHANNEL_COUNT) - 1;
@@ -216,6 +219,18 @@ impl Grant {
     #[must_use]
     pub fn allows_some(&self, channel: Channel) -> bool {
         self.is_shallow(channel) && self.see.allow_some(channel)
+    }
+
+    /// Whether it may see a stream of the exchange's protocol. An array's events are of many instruments
+    /// and the same for everybody: they are for who may see that channel of all.
+    #[must_use]
+    pub fn allows_stream(&self, stream: &Stream) -> bool {
+        match stream {
+            Stream::One(symbol, view) => self.allows(symbol, Shows::View(*view).channel()),
+            Stream::Every(channel) => self.allows_some(*channel),
+            Stream::Array(array) => self.allows_all(Shows::Array(*array).channel()),
+            Stream::Silent => true,
+        }
     }
 
     /// Whether it may know that there is this instrument: it may see a channel of it.

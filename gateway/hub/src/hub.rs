@@ -7,6 +7,7 @@
 //! | `handle_record`, `handle_lapped`, `handle_image`, `handle_recovered` | `intake.rs` |
 //! | `next_image`, `next_interest`, `touch` | `presence.rs`, `interest.rs` |
 //! | `handle_command` | `commands.rs`, `resume.rs` |
+//! | `entitle`, `use_default_grant` | `entitle.rs` |
 //! | `add_stream`, `remove_stream`, `streams`, `envelope` | `streams.rs` |
 //! | `next_visit`, `collect`, `commit`, `abandon` | `visit/` |
 //! | `handle_blocked`, `handle_writable`, `handle_timers`, `next_deadline`, `next_close` | `ladder.rs` |
@@ -18,11 +19,13 @@ use wire::FeedState;
 use crate::connection::ConnId;
 use crate::counters::Counters;
 use crate::format::Format;
+use crate::grants::Grants;
 use crate::intake::Intake;
 use crate::interest::Interests;
 use crate::limits::Limits;
 use crate::market::Market;
 use crate::peers::Peers;
+use crate::reach::Reaches;
 use crate::streams::Waiting;
 use crate::timed::Timed;
 use crate::visit::Scratch;
@@ -34,6 +37,8 @@ pub struct Hub {
     pub(crate) limits: Limits,
     pub(crate) market: Market,
     pub(crate) peers: Peers,
+    pub(crate) grants: Grants,
+    pub(crate) reaches: Reaches,
     pub(crate) intake: Intake,
     pub(crate) interests: Interests,
     /// Streams of instruments that are not known.
@@ -66,6 +71,8 @@ impl Hub {
         Self {
             market: Market::new(&limits),
             peers: Peers::new(&limits),
+            grants: Grants::default(),
+            reaches: Reaches::default(),
             intake: Intake::default(),
             interests: Interests::default(),
             waiting: Waiting::default(),
@@ -91,6 +98,7 @@ impl Hub {
             return Err(ConnectError::Full(self.limits.connections_max));
         };
         self.counters.connects += 1;
+        self.grants.begin(id.0);
         let generation = self.market.generation;
         // A feed that is well needs no mention; what is wrong with it, the client is told first.
         let is_well = matches!(self.peers.status, FeedState::Live | FeedState::Restarted)
@@ -112,6 +120,7 @@ impl Hub {
         let slots = self.peers.slots();
         let Some(gone) = self.peers.close(conn) else { return };
         self.counters.disconnects += 1;
+        self.grants.end(conn.0);
         if let Some(streams) = gone.streams() {
             self.waiting.forget(conn, streams);
         }
@@ -121,8 +130,7 @@ impl Hub {
             self.interests.remove(topic.slot);
         }
         for wildcard in gone.wildcards() {
-            let code = usize::from(wildcard.channel.code());
-            self.peers.wildcards[code].remove(conn.0, slots);
+            self.reaches.leave((conn.0, slots), wildcard.channel, wildcard.reach);
             self.peers.wildcard_states -= wildcard.charge as usize;
             self.interests.wildcards_changed();
         }

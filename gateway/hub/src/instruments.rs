@@ -138,6 +138,11 @@ impl Instruments {
         &mut self.slots[slot as usize]
     }
 
+    /// All symbols that there ever were, with their slots.
+    pub(crate) fn symbols(&self) -> impl Iterator<Item = (u32, &Symbol)> {
+        self.by_symbol.iter().map(|(symbol, slot)| (*slot, symbol))
+    }
+
     /// How many symbols there ever were.
     pub(crate) fn len(&self) -> u32 {
         u32::try_from(self.slots.len()).expect("instruments_max is a 32-bit number")

@@ -256,11 +256,12 @@ impl Hub {
                 self.counters.definitions += 1;
                 self.market.instruments.set_presence(slot, presence);
                 self.interests.defined(slot);
+                self.reaches.defined(slot, &instrument.symbol);
                 self.begin_waiting(&instrument.symbol);
                 for channel in Channel::all() {
                     if let Some(topic) = self.market.instruments.get(slot).topic(channel) {
                         self.rouse_exact(topic);
-                        self.rouse_wildcards(channel, Walk::On);
+                        self.rouse_wildcards(topic, Walk::On);
                     }
                 }
             }
@@ -272,7 +273,7 @@ impl Hub {
     /// Has every subscriber of the topic look at it once more, although no entry came.
     pub(crate) fn rouse(&mut self, topic: u32) {
         self.rouse_exact(topic);
-        self.rouse_wildcards(self.market.topics.get(topic).channel, Walk::Again);
+        self.rouse_wildcards(topic, Walk::Again);
     }
 
     fn rouse_exact(&mut self, topic: u32) {
@@ -285,19 +286,17 @@ impl Hub {
         });
     }
 
-    fn rouse_wildcards(&mut self, channel: Channel, walk: Walk) {
+    fn rouse_wildcards(&mut self, topic: u32, walk: Walk) {
         let peers = &mut self.peers;
-        let wildcards = std::mem::take(&mut peers.wildcards[usize::from(channel.code())]);
-        wildcards.for_each(|index| {
+        let known = self.market.topics.get(topic);
+        self.reaches.for_each(known.channel, known.slot, |index| {
             if walk == Walk::Again
-                && let Some(conn) = peers.get_mut(index)
-                && let Some(at) = conn.find_wildcard(channel)
+                && let Some(wildcard) = peers.wildcard_mut(index, known.channel)
             {
-                conn.wildcard_mut(at).walked = 0;
+                wildcard.walked = 0;
             }
             peers.urge(index);
         });
-        peers.wildcards[usize::from(channel.code())] = wildcards;
     }
 
     /// Appends an entry and marks its subscribers. `false` if its number was taken already.
@@ -319,7 +318,7 @@ impl Hub {
         let known = self.market.topics.get(topic);
         known.subscribers.mark(&mut self.peers.dirty);
         if !known.is_view() {
-            self.peers.wildcards[usize::from(known.channel.code())].mark(&mut self.peers.dirty);
+            self.reaches.mark(known.channel, known.slot, &mut self.peers.dirty);
         }
         true
     }
@@ -387,8 +386,8 @@ impl Hub {
     pub(crate) fn derive(&mut self, topic: u32, now_ns: u64) {
         let known = self.market.topics.get(topic);
         let Some(levels) = known.channel.partial_levels() else { return };
-        let wildcards = &self.peers.wildcards[usize::from(known.channel.code())];
-        if known.subscribers.is_empty() && (known.is_view() || wildcards.is_empty()) {
+        let is_watched = || self.reaches.is_watched(known.channel, known.slot);
+        if known.subscribers.is_empty() && (known.is_view() || !is_watched()) {
             return;
         }
         let Some(book) = &self.market.instruments.get(known.slot).book else { return };

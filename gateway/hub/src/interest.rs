@@ -159,7 +159,7 @@ impl Hub {
         if std::mem::take(&mut interests.channels_changed) {
             for channel in Channel::all() {
                 let code = usize::from(channel.code());
-                let is_wanted = !self.peers.wildcards[code].is_empty() || has_array_of(channel);
+                let is_wanted = self.reaches.is_used(channel) || has_array_of(channel);
                 if std::mem::replace(&mut interests.channels_told[code], is_wanted) != is_wanted {
                     // There may be another.
                     interests.channels_changed = true;

@@ -7,7 +7,7 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
-use wire::{CHANNEL_COUNT, CloseCode, FeedState};
+use wire::{Channel, CloseCode, FeedState};
 
 use crate::bits::BitSet;
 use crate::care::{Care, Cares};
@@ -16,7 +16,7 @@ use crate::format::Format;
 use crate::limits::Limits;
 use crate::pace::Pace;
 use crate::pages::Pages;
-use crate::subscribers::Subscribers;
+use crate::subscription::Wildcard;
 use crate::transfers::Transfers;
 
 /// See the module's header.
@@ -33,8 +33,6 @@ pub(crate) struct Peers {
     pub(crate) pace: Pace,
     /// Where the search for the next turn begins.
     rotor: u32,
-    /// Connections with a wildcard, by channel code.
-    pub(crate) wildcards: [Subscribers; CHANNEL_COUNT],
     /// States of all wildcards together, against their limit.
     pub(crate) wildcard_states: usize,
     pub(crate) transfers: Transfers,
@@ -60,7 +58,6 @@ impl Peers {
             ready: BitSet::default(),
             pace: Pace::new(limits.visit_interval_ns, ticks_max),
             rotor: 0,
-            wildcards: std::array::from_fn(|_| Subscribers::default()),
             wildcard_states: 0,
             transfers: Transfers::default(),
             cares: Cares::default(),
@@ -144,6 +141,13 @@ impl Peers {
     #[inline]
     pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut Connection> {
         self.connections.get_mut(index).filter(|conn| conn.phase != Phase::Free)
+    }
+
+    /// The connection's wildcard of this channel, if it has one.
+    pub(crate) fn wildcard_mut(&mut self, index: u32, channel: Channel) -> Option<&mut Wildcard> {
+        let conn = self.get_mut(index)?;
+        let at = conn.find_wildcard(channel)?;
+        Some(conn.wildcard_mut(at))
     }
 
     /// A connection in use together with what changes with it: snapshots in transfer, and care.

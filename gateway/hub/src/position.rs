@@ -30,9 +30,9 @@ use crate::transfers::NO_TRANSFER;
 /// followed by three partial books of its own.
 const LOOK_BACK_MAX: usize = 32;
 
-/// How many entries are passed over that are of views. Beyond, a position cannot be told, until the next
-/// entry that is of none.
-const VIEWS_MAX: u64 = 1024;
+/// How many entries are passed over that are of views, or of what the connection may not see. Beyond, a
+/// position cannot be told, until the next entry that is of none.
+const PASSED_OVER_MAX: u64 = 1024;
 
 /// No epoch: whoever resumes in it is reset.
 const NO_EPOCH: u64 = 0;
@@ -59,7 +59,7 @@ impl Hub {
         if is_sending || !self.goes_on_from_cursor(state) {
             return false;
         }
-        let Some(entry) = self.entry_before(state.cursor()) else { return false };
+        let Some(entry) = self.entry_before(conn, state.cursor()) else { return false };
         position::write_entry(out, self.market.epoch, self.market.order, entry);
         true
     }
@@ -83,6 +83,9 @@ impl Hub {
             .split_at(self.market.instruments.order().len().min(all.walked as usize));
         let topic = |slot: u32| {
             let topic = self.market.instruments.get(slot).topic(all.channel)?;
+            if !self.reaches.contains(all.reach, slot) {
+                return None;
+            }
             // An exact subscription to the same topic has precedence.
             state.find(topic).is_none().then_some(topic)
         };
@@ -132,14 +135,21 @@ impl Hub {
         has_any
     }
 
-    /// The last entry before a position that every shard has in its place.
-    fn entry_before(&self, cursor: u64) -> Option<TopicSeq> {
+    /// The last entry before a position that every shard has in its place and that the connection may
+    /// know of. What lies between is nothing that it is subscribed to.
+    fn entry_before(&self, conn: ConnId, cursor: u64) -> Option<TopicSeq> {
         let log = &self.market.log;
         let topic = |at: u64| self.market.topics.get(log.entry(at).topic);
-        let from = cursor.saturating_sub(VIEWS_MAX);
+        let is_allowed = |at: u64| {
+            let (known, grants) = (topic(at), &self.grants);
+            let symbol = || self.market.instruments.get(known.slot).definition.symbol;
+            grants.of(conn.0).is_none_or(|grant| grant.allows(&symbol(), known.channel))
+        };
+        let from = cursor.saturating_sub(PASSED_OVER_MAX);
         // Views are made where somebody watches, and may come all at once.
         let others = (from..cursor).rev().take_while(|&at| log.holds(at));
-        let mut others = others.filter(|&at| !topic(at).is_view()).take(LOOK_BACK_MAX);
+        let others = others.filter(|&at| !topic(at).is_view() && is_allowed(at));
+        let mut others = others.take(LOOK_BACK_MAX);
         others.find_map(|at| {
             let (entry, known) = (log.entry(at), topic(at));
             let is_everywhere =
@@ -161,7 +171,7 @@ impl Hub {
         now_ns: u64,
         reply: &mut Vec<u8>,
     ) {
-        let (resume, cursor) = self.resume_point(position, &subscribe.topics);
+        let (resume, cursor) = self.resume_point(conn, position, &subscribe.topics);
         let subscribe = Subscribe { resume: Some(resume), ..subscribe };
         self.handle_command(conn, &Command::Subscribe(subscribe), now_ns, reply);
         if let (Some(cursor), Some(state)) = (cursor, self.peers.get_mut(conn.0)) {
@@ -173,10 +183,11 @@ impl Hub {
     /// one for all, the place in the log.
     fn resume_point(
         &self,
+        conn: ConnId,
         position: Option<&Position>,
         topics: &[Result<Pattern, BadTopic>],
     ) -> (Resume, Option<u64>) {
-        let wanted = self.named(topics);
+        let wanted = self.named(conn, topics);
         let Some(position) = position.filter(|position| position.epoch == self.market.epoch) else {
             return (reset(wanted), None);
         };
@@ -193,7 +204,8 @@ impl Hub {
                 })
                 .collect(),
             Reached::Entry { order, last } => {
-                let found = self.numbers_after(*last).filter(|_| *order == self.market.order);
+                let is_known = *order == self.market.order && self.may_name(conn, *last);
+                let found = if is_known { self.numbers_after(*last) } else { None };
                 let Some((at, numbers)) = found else {
                     return (reset(wanted), None);
                 };
@@ -209,8 +221,15 @@ impl Hub {
         (Resume::new(position.epoch, numbers).unwrap_or_default(), cursor)
     }
 
-    /// The topics that patterns name, sorted, each once.
-    fn named(&self, topics: &[Result<Pattern, BadTopic>]) -> Vec<(Symbol, Channel)> {
+    /// Whether the connection may know of an entry's topic. Of another it is not told whether there is one.
+    fn may_name(&self, conn: ConnId, (instrument, channel, _): TopicSeq) -> bool {
+        let slot = self.market.instruments.by_id(instrument);
+        let symbol = slot.map(|slot| self.market.instruments.get(slot).definition.symbol);
+        symbol.is_some_and(|symbol| self.grants.allows(conn.0, &symbol, channel))
+    }
+
+    /// The topics that patterns name and the connection may see, sorted, each once.
+    fn named(&self, conn: ConnId, topics: &[Result<Pattern, BadTopic>]) -> Vec<(Symbol, Channel)> {
         let mut named = Vec::new();
         for pattern in topics.iter().flatten() {
             match pattern {
@@ -221,6 +240,7 @@ impl Hub {
                 }
             }
         }
+        named.retain(|(symbol, channel)| self.grants.allows(conn.0, symbol, *channel));
         named.sort_unstable();
         named.dedup();
         named

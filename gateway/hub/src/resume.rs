@@ -10,6 +10,7 @@ use wire::Channel;
 use wire::command::Subscribe;
 
 use crate::commands::{Refusal, begins_with_state};
+use crate::connection::ConnId;
 use crate::hub::Hub;
 use crate::log::NOWHERE;
 use crate::subscription::{Mark, Progress};
@@ -71,6 +72,7 @@ impl Hub {
     /// of it is to be delivered.
     pub(crate) fn bases(
         &mut self,
+        conn: ConnId,
         channel: Channel,
         subscribe: &Subscribe,
     ) -> Result<(Vec<Progress>, u64), Refusal> {
@@ -93,6 +95,10 @@ impl Hub {
         }
         let resumed = subscribe.resume.iter().flat_map(|resume| resume.topics());
         for (symbol, _, _) in resumed.filter(|(_, named, _)| *named == channel) {
+            // Of what it does not reach not even the newest number is told.
+            if !self.grants.allows(conn.0, symbol, channel) {
+                continue;
+            }
             let Some(topic) = self.market.topic(symbol, channel) else { continue };
             let slot = self.market.topics.get(topic).slot;
             let base = self.base(slot, topic, subscribe)?;

@@ -40,10 +40,17 @@ pub enum StreamAdded {
     Known,
 }
 
-/// Why a stream is refused: a connection has at most so many.
+/// Why a stream is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a connection has at most {0} streams")]
-pub struct TooManyStreams(pub usize);
+#[non_exhaustive]
+pub enum StreamError {
+    /// A connection has at most so many.
+    #[error("a connection has at most {0} streams")]
+    TooMany(usize),
+    /// The connection's grant does not allow it, whether there is such an instrument or not.
+    #[error("the connection's credentials do not allow it")]
+    NotEntitled,
+}
 
 /// The streams of one connection.
 #[derive(Debug, Default)]
@@ -179,16 +186,20 @@ impl Hub {
     /// Subscribes a connection to a stream, by the name that its client gave it. Once more is nothing.
     ///
     /// # Errors
-    /// If it has as many as it may have.
+    /// If it has as many as it may have, or may not see this one.
     pub fn add_stream(
         &mut self,
         conn: ConnId,
         name: &str,
         stream: Stream,
         streams_max: usize,
-    ) -> Result<StreamAdded, TooManyStreams> {
+    ) -> Result<StreamAdded, StreamError> {
         self.settle(conn);
         self.renew(conn.0);
+        if self.grants.of(conn.0).is_some_and(|grant| !grant.allows_stream(&stream)) {
+            self.counters.topics_refused += 1;
+            return Err(StreamError::NotEntitled);
+        }
         let Some(state) = self.peers.get_mut(conn.0) else { return Ok(StreamAdded::Known) };
         let schema = state.format.schema();
         let streams = state.streams_mut();
@@ -196,7 +207,7 @@ impl Hub {
             return Ok(StreamAdded::Known);
         }
         if streams.by_name.len() >= streams_max {
-            return Err(TooManyStreams(streams_max));
+            return Err(StreamError::TooMany(streams_max));
         }
         let is_respelt = stream != Stream::Silent && stream.name(schema).to_string() != name;
         let named = Named { stream, order: streams.added, topic: NO_TOPIC, is_respelt };
@@ -232,6 +243,24 @@ impl Hub {
             _ if named.topic == NO_TOPIC || streams.has_another(&named) => {}
             _ => self.leave(conn, named.topic),
         }
+    }
+
+    /// Ends the streams that its grant does not allow, and answers their names in the order in which they
+    /// were named.
+    pub(crate) fn revoke_streams(&mut self, conn: ConnId) -> Vec<String> {
+        let grant = self.grants.of(conn.0);
+        let streams = self.peers.get(conn.0).and_then(|state| state.streams());
+        let (Some(grant), Some(streams)) = (grant, streams) else { return Vec::new() };
+        let denied =
+            streams.by_name.iter().filter(|(_, named)| !grant.allows_stream(&named.stream));
+        let mut ended: Vec<(u32, String)> =
+            denied.map(|(name, named)| (named.order, name.to_string())).collect();
+        ended.sort_unstable();
+        for (_, name) in &ended {
+            self.remove_stream(conn, name);
+        }
+        self.counters.topics_revoked += ended.len() as u64;
+        ended.into_iter().map(|(_, name)| name).collect()
     }
 
     /// What the connection is subscribed to, as it was named, in the order in which it was.
@@ -330,6 +359,7 @@ impl Hub {
             false => Progress::SILENT,
         };
         let (head, slots) = (self.market.log.head(), self.peers.slots());
+        let classes_max = self.limits.classes_per_connection_max;
         let Some(state) = self.peers.get_mut(conn.0) else { return };
         if state.find(topic).is_some() {
             return;
@@ -340,8 +370,10 @@ impl Hub {
             (Format::ExchangeSbe, Channel::Quote) => Mode::Conflate,
             _ => Mode::Every,
         };
-        // There are two modes and no rates, and no limit is below two.
-        let Some(class) = state.class_for(mode, 0, head, 2) else { return };
+        let (mode, interval_ns) = self.grants.hold_back(conn.0, mode, 0);
+        // Without a grant there are two. What grants leave behind that came and went may fill the limit, and
+        // is held back as far as the present one wants.
+        let class = state.class_for(mode, interval_ns, head, classes_max.max(2)).unwrap_or(0);
         let progress = progress.with(Mark::Introduced);
         state.subscribe(Subscription { progress, hint, topic, class });
         if progress.has(Mark::Fresh) {

@@ -132,6 +132,8 @@ pub(crate) struct Wildcard {
     pub(crate) walked: u32,
     /// How many states it was charged with, against `wildcard_states_max`.
     pub(crate) charge: u32,
+    /// Which instruments it has: a number in `reach.rs`.
+    pub(crate) reach: u32,
     pub(crate) channel: Channel,
     pub(crate) class: u8,
 }

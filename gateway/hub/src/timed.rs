@@ -231,6 +231,10 @@ impl Hub {
                 (view.is_active, view.made_ts_ns) = (false, 0);
                 let timed = &mut self.market.instruments.get_mut(slot).timed;
                 timed.retain(|other| *other != index);
+            } else if !self.market.log.holds(at) {
+                // What the views before it were made of has pushed the group out of a small log: this one
+                // leaves it out, and the next ids show it.
+                view.clear();
             } else if known.channel == Channel::Depth {
                 self.gather_changes(index, at, now_ns);
             } else {

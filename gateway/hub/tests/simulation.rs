@@ -22,6 +22,11 @@
 //!   number; a group is never seen in part;
 //! - a visit keeps its budgets, and the pace, unless something made it urgent.
 //!
+//! In one family clients have grants, made up at random and replaced in the middle of everything, and some
+//! are of the exchange's protocol. Then nothing that a client gets may name what its grant denies: neither
+//! any byte sequence its symbol, nor any event its id, nor a position, nor an answer that there is such an
+//! instrument. And what is allowed comes as above, complete.
+//!
 //! In the end the feed falls silent, everybody may read, and time passes until the hub has nothing
 //! left to say. Then every client's every topic must have come to the feed's newest number. With the
 //! checks above that says: delivered plus announced is everything since the subscription's base.
@@ -38,12 +43,16 @@ mod client;
 mod events;
 #[path = "simulation/feed.rs"]
 mod feed;
+#[path = "simulation/follower.rs"]
+mod follower;
 #[path = "simulation/limits.rs"]
 mod limits;
 #[path = "simulation/random.rs"]
 mod random;
 #[path = "simulation/ring.rs"]
 mod ring;
+#[path = "simulation/trust.rs"]
+mod trust;
 #[path = "simulation/world.rs"]
 mod world;
 
@@ -123,6 +132,30 @@ fn wildcards_over_many_instruments_are_true() {
     assert!(total.counters.visits_out_of_entries > 0);
 }
 
+/// Grants that come, change and go; every edge of the tiny family, and the exchange's protocol beside.
+#[test]
+fn nobody_gets_a_byte_of_what_is_denied() {
+    let total = run(Family::Granted, seeds());
+    let c = &total.counters;
+    for (what, count) in [
+        ("grants replaced", c.entitlements),
+        ("topics revoked", c.topics_revoked),
+        ("revocations that were told", total.revoked),
+        ("denied topics asked for", total.probed),
+        ("events of streams", total.stream_events),
+        ("resumes", c.resumes),
+        ("resets", c.resets),
+        ("snapshots", c.snapshots),
+        ("book snapshots", c.book_snapshots),
+        ("laps", c.laps),
+        ("epochs", c.epochs),
+        ("abandoned", c.visits_abandoned),
+    ] {
+        assert!(count > 0, "no seed came to this: {what}; {c:?}");
+    }
+    assert_eq!(c.topics_revoked, total.revoked);
+}
+
 /// One seed of one family, named in the environment.
 #[test]
 fn one_seed() {
@@ -132,6 +165,7 @@ fn one_seed() {
     let family = match std::env::var("HUB_FAMILY").as_deref() {
         Ok("Roomy") => Family::Roomy,
         Ok("Wide") => Family::Wide,
+        Ok("Granted") => Family::Granted,
         _ => Family::Tiny,
     };
     World::new(family, seed).run();

@@ -1,6 +1,6 @@
 //! What clients ask for in messages, and what they are answered.
 
-use hub::{ConnId, Envelope, Format, Hub, StreamAdded};
+use hub::{ConnId, Envelope, Format, Hub, StreamAdded, StreamError};
 use wire::exchange::control::{self, SERVER_SHUTDOWN};
 use wire::exchange::{ControlError, Fault, Grammar, Request, RequestId, Stream, TimeUnit};
 
@@ -20,7 +20,7 @@ pub(crate) fn begin(opening: Opening, conn: ConnId, hub: &mut Hub, settings: &Ex
     let Opening { streams, envelope } = opening;
     hub.set_envelope(conn, envelope);
     for (name, stream) in &streams {
-        // There are not too many: that was refused with the request.
+        // There are not too many, which was refused with the request; what may not be seen is not there.
         let _ = hub.add_stream(conn, name, *stream, settings.streams_max);
     }
 }
@@ -89,7 +89,7 @@ fn parse(
     streams.map_err(|_| ControlError { id: Some(id), fault: Fault::InvalidStream })
 }
 
-/// All or none: a request that would be too much changes nothing.
+/// All or none: a request that would be too much, or names what may not be seen, changes nothing.
 fn subscribe(
     id: RequestId,
     names: &[String],
@@ -104,9 +104,13 @@ fn subscribe(
         match hub.add_stream(conn, name, stream, settings.streams_max) {
             Ok(StreamAdded::New) => added.push(name),
             Ok(StreamAdded::Known) => {}
-            Err(_) => {
+            Err(error) => {
                 added.into_iter().for_each(|name| hub.remove_stream(conn, name));
-                return Err(ControlError { id: Some(id), fault: Fault::TooManySubscriptions });
+                let fault = match error {
+                    StreamError::NotEntitled => Fault::NotEntitled,
+                    _ => Fault::TooManySubscriptions,
+                };
+                return Err(ControlError { id: Some(id), fault });
             }
         }
     }

@@ -299,6 +299,33 @@ pub fn pong(out: &mut Vec<u8>, id: Option<&CommandId>) {
     out.push(b'}');
 }
 
+/// The most topics that [`revoked`] names of each kind: as many as a command.
+pub const REVOKED_NAMED_MAX: usize = TOPICS_PER_COMMAND_MAX;
+
+/// Appends that subscriptions ended, and that wildcards reach fewer instruments, because the client's
+/// credentials do not allow more any longer. Of more than [`REVOKED_NAMED_MAX`] the rest is counted.
+pub fn revoked<T: fmt::Display>(out: &mut Vec<u8>, topics: &[T], narrowed: &[T]) {
+    begin(out, "revoked", None);
+    for (name, all) in [("topics", topics), ("narrowed", narrowed)] {
+        out.extend_from_slice(b",\"");
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b"\":[");
+        for (index, topic) in all.iter().take(REVOKED_NAMED_MAX).enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            string(out, topic);
+        }
+        out.push(b']');
+    }
+    let more = topics.len().saturating_sub(REVOKED_NAMED_MAX);
+    if more > 0 {
+        out.extend_from_slice(b",\"more\":");
+        integer(out, more);
+    }
+    out.push(b'}');
+}
+
 /// Appends that a command is refused as a whole.
 pub fn error(out: &mut Vec<u8>, id: Option<&CommandId>, code: ErrorCode, msg: impl fmt::Display) {
     begin(out, "error", id);

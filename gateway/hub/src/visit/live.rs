@@ -14,6 +14,7 @@ use super::rules::jumps;
 use super::state::At;
 use super::{Collector, Flow};
 use crate::log::NOWHERE;
+use crate::reach;
 use crate::subscription::Mark;
 
 /// No wildcard, in the table by channel.
@@ -116,7 +117,11 @@ impl Collector<'_> {
                 continue;
             }
             for nth in 0..self.market.instruments.order().len() {
-                let at = At::All(index, self.market.instruments.order()[nth]);
+                let slot = self.market.instruments.order()[nth];
+                if !self.reaches(wildcard, slot) {
+                    continue;
+                }
+                let at = At::All(index, slot);
                 let exact = self.topic(at).is_none_or(|topic| self.conn.find(topic).is_some());
                 if !exact && self.find_due(at, class, conflates) == Flow::Full {
                     return Flow::Full;
@@ -250,6 +255,7 @@ impl Collector<'_> {
         }
         let has_exact = !self.conn.subscriptions().is_empty();
         let has_wildcards = wildcards.iter().any(|&at| at != NO_WILDCARD);
+        let is_restricted = self.conn.wildcards().iter().any(|all| all.reach != reach::ALL);
         let class_conflates = self.conn.class(class).conflates();
         let mut position = self.conn.class(class).cursor;
         let lag_to = self.lag_to();
@@ -271,7 +277,9 @@ impl Collector<'_> {
                 None if has_wildcards => {
                     let known = self.market.topics.get(topic);
                     let wildcard = wildcards[usize::from(known.channel.code())];
-                    let is_its_own = wildcard != NO_WILDCARD && !known.is_view();
+                    let is_its_own = wildcard != NO_WILDCARD
+                        && !known.is_view()
+                        && (!is_restricted || self.reaches(usize::from(wildcard), known.slot));
                     is_its_own.then(|| At::All(u32::from(wildcard), known.slot))
                 }
                 None => None,

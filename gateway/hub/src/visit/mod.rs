@@ -49,6 +49,7 @@ use crate::instruments::Instruments;
 use crate::limits::Limits;
 use crate::log::NOWHERE;
 use crate::market::Market;
+use crate::reach::Reaches;
 use crate::streams::Envelope;
 use crate::subscription::{Class, Mark, Progress};
 use crate::transfers::{NO_TRANSFER, Target, Transfers};
@@ -170,6 +171,7 @@ impl Hub {
             message: Message::new(out, gaps, connection.format, self.limits.visit_bytes),
             envelope,
             market: &mut self.market,
+            reaches: &self.reaches,
             conn: connection,
             index: conn.0,
             transfers,
@@ -289,6 +291,7 @@ struct Collector<'a> {
     /// What stands around each event; nothing in the native formats.
     envelope: Envelope,
     market: &'a mut Market,
+    reaches: &'a Reaches,
     conn: &'a mut Connection,
     index: u32,
     transfers: &'a mut Transfers,
@@ -432,6 +435,11 @@ impl Collector<'_> {
                 self.market.instruments.get(slot).topic(channel)
             }
         }
+    }
+
+    /// Whether the wildcard at this place has the instrument of this slot.
+    fn reaches(&self, wildcard: usize, slot: u32) -> bool {
+        self.reaches.contains(self.conn.wildcards()[wildcard].reach, slot)
     }
 
     fn class_of(&self, at: At) -> u8 {

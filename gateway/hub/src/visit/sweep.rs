@@ -56,6 +56,7 @@ impl Collector<'_> {
                 let index = u32::try_from(wildcard).expect("one wildcard for each channel");
                 let known = self.market.instruments.get(slot);
                 let topic = known.topic(channel).filter(|_| known.definition.has(channel));
+                let topic = topic.filter(|_| self.reaches(wildcard, slot));
                 // An exact subscription to the same topic has precedence.
                 if topic.is_some_and(|topic| self.conn.find(topic).is_none()) {
                     match self.inspect(At::All(index, slot)) {

@@ -1,12 +1,15 @@
 //! A client that believes only the bytes it gets and holds them against the truth.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
+use tickcast_hub::Grant;
 use wire::command::Mode;
 use wire::{Channel, Encoding, FeedState, GapReason, Symbol};
 
 use crate::events::{Body, Event, Named, decode_json, decode_sbe, fields};
 use crate::feed::{Feed, Levels, Truth};
+use crate::trust::assert_unnamed;
 
 pub type Topic = (Symbol, Channel);
 
@@ -80,6 +83,7 @@ impl View {
 }
 
 pub struct Client {
+    pub grant: Arc<Grant>,
     pub encoding: Encoding,
     pub epoch: u64,
     ids: HashMap<u32, Symbol>,
@@ -99,6 +103,7 @@ pub struct Client {
 impl Client {
     pub fn new(encoding: Encoding, epoch: u64) -> Self {
         Self {
+            grant: Arc::new(Grant::everything()),
             encoding,
             epoch,
             ids: HashMap::new(),
@@ -114,7 +119,8 @@ impl Client {
     }
 
     pub fn is_subscribed(&self, topic: &Topic) -> bool {
-        self.exact.contains_key(topic) || self.wildcards.contains_key(&topic.1)
+        let is_reached = || self.grant.allows(&topic.0, topic.1);
+        self.exact.contains_key(topic) || self.wildcards.contains_key(&topic.1) && is_reached()
     }
 
     /// Numbers to resume with.
@@ -140,6 +146,7 @@ impl Client {
     /// Reads one message.
     pub fn read(&mut self, bytes: &[u8], feed: &Feed, budget: usize) {
         self.messages += 1;
+        assert_unnamed(bytes, &self.grant, feed.symbols());
         let events: Vec<Event> = match self.encoding {
             Encoding::Sbe => decode_sbe(bytes),
             Encoding::Json => decode_json(bytes),
@@ -151,6 +158,8 @@ impl Client {
                 Event::Feed { epoch, state } => self.feed_state(*epoch, *state),
                 Event::Definition { symbol, id, epoch } => {
                     assert_eq!(*epoch, self.epoch, "a definition of another epoch");
+                    let is_used = Channel::all().any(|c| self.is_subscribed(&(*symbol, c)));
+                    assert!(is_used, "a definition of what is not subscribed: {symbol}");
                     self.ids.insert(*id, *symbol);
                     self.defined.insert(*symbol);
                     long += 1;

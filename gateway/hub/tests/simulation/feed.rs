@@ -8,6 +8,7 @@ use wire::{
 };
 
 use crate::random::Random;
+use crate::trust::symbol;
 
 pub type Levels = Vec<(i64, i64)>;
 
@@ -91,8 +92,7 @@ impl Feed {
         }
         let taken: Vec<Symbol> = self.instruments.iter().map(|i| i.definition.symbol).collect();
         let symbol = loop {
-            let name = format!("S{}", self.random.below(self.instruments_max + 2));
-            let symbol = Symbol::new(&name).unwrap();
+            let symbol = symbol(self.random.below(self.symbols()));
             if !taken.contains(&symbol) {
                 break symbol;
             }
@@ -125,6 +125,11 @@ impl Feed {
             depth_ts_ns: 0,
             stale: true,
         });
+    }
+
+    /// How many symbols it may ever use: numbers from 0.
+    pub fn symbols(&self) -> u64 {
+        self.instruments_max + 2
     }
 
     pub fn newest(&self, epoch: u64, symbol: Symbol, channel: Channel) -> u64 {

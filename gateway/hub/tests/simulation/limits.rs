@@ -31,6 +31,8 @@ pub fn limits(family: Family, random: &mut Random) -> Limits {
     };
     match family {
         Family::Tiny => {}
+        // Followers share the places of clients, whose waits are checked in the other families.
+        Family::Granted => limits.visit_interval_ns = 0,
         Family::Roomy => {
             limits.log_entries = 1 << 14;
             limits.log_ticks = 1 << 16;

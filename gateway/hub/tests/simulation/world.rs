@@ -3,14 +3,16 @@
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::ops::Range;
+use std::sync::Arc;
 
 use serde_json::Value;
-use tickcast_hub::{ConnId, Counters, Hub, Limits};
+use tickcast_hub::{ConnId, Counters, Grant, Hub, Limits};
 use wire::command::{Command, Mode, Resume, SnapshotPolicy, Subscribe, Unsubscribe};
-use wire::{Channel, Encoding, FeedState, Pattern, Symbol, Tick};
+use wire::{Channel, Encoding, FeedState, Instrument, Pattern, Symbol, Tick};
 
 use crate::client::{Client, View};
 use crate::feed::{CHANNELS, Feed};
+use crate::follower::Follower;
 use crate::limits::limits;
 use crate::random::Random;
 use crate::ring::Ring;
@@ -20,6 +22,7 @@ pub enum Family {
     Tiny,
     Roomy,
     Wide,
+    Granted,
 }
 
 /// What happened in one world, or in many.
@@ -28,6 +31,9 @@ pub struct Outcome {
     pub counters: Counters,
     /// Topics of strict clients that were complete in the end.
     pub strict_topics: u64,
+    pub revoked: u64,
+    pub probed: u64,
+    pub stream_events: u64,
     pub digest: u64,
 }
 
@@ -35,29 +41,37 @@ impl Outcome {
     pub fn add(&mut self, other: &Self) {
         self.counters.add(&other.counters);
         self.strict_topics += other.strict_topics;
+        self.revoked += other.revoked;
+        self.probed += other.probed;
+        self.stream_events += other.stream_events;
     }
 }
 
-struct Seat {
-    client: Client,
-    conn: ConnId,
+pub struct Seat {
+    pub client: Client,
+    pub conn: ConnId,
     is_blocked: bool,
     /// What might have made its next visit urgent, as of the last.
     urgent: u64,
 }
 
 pub struct World {
-    family: Family,
-    random: Random,
+    pub family: Family,
+    pub random: Random,
     limits: Limits,
-    hub: Hub,
-    feed: Feed,
+    pub hub: Hub,
+    pub feed: Feed,
     ring: Ring,
-    seats: Vec<Seat>,
+    pub seats: Vec<Seat>,
+    pub followers: Vec<(ConnId, Follower)>,
+    pub revoked: u64,
+    pub probed: u64,
+    /// Of followers that are gone.
+    pub stream_events: u64,
     /// Clients that left, with what they knew.
     gone: Vec<Client>,
-    now_ns: u64,
-    out: Vec<u8>,
+    pub now_ns: u64,
+    pub out: Vec<u8>,
     digest: u64,
     last_visit: Option<(ConnId, tickcast_hub::Visit)>,
     /// When the next visit of a connection's slot is due, whoever has it: one that was left waits on.
@@ -82,7 +96,7 @@ impl World {
         let instruments_max = if family == Family::Wide { 150 } else { random.range(1, 6) };
         let mut feed = Feed::new(random.next(), instruments_max, 60);
         let capacity = match family {
-            Family::Tiny => random.range(60, 500),
+            Family::Tiny | Family::Granted => random.range(60, 500),
             Family::Roomy => 1 << 20,
             Family::Wide => 4096,
         };
@@ -92,14 +106,22 @@ impl World {
         let mut batch = Vec::new();
         feed.restart(&mut batch);
         ring.publish(&mut batch, &mut feed);
+        let mut hub = Hub::new(limits);
+        if family == Family::Granted {
+            hub.use_default_grant(Arc::new(Grant::nothing()));
+        }
         Self {
             family,
             random,
             limits,
-            hub: Hub::new(limits),
+            hub,
             feed,
             ring,
             seats: Vec::new(),
+            followers: Vec::new(),
+            revoked: 0,
+            probed: 0,
+            stream_events: 0,
             gone: Vec::new(),
             now_ns: 1_000_000,
             out: Vec::new(),
@@ -120,8 +142,15 @@ impl World {
             self.step();
         }
         self.settle();
-        let mut outcome =
-            Outcome { counters: *self.hub.counters(), strict_topics: 0, digest: self.digest };
+        let mut outcome = Outcome {
+            counters: *self.hub.counters(),
+            digest: self.digest,
+            revoked: self.revoked,
+            probed: self.probed,
+            stream_events: self.stream_events
+                + self.followers.iter().map(|(_, f)| f.events).sum::<u64>(),
+            ..Outcome::default()
+        };
         for seat in &mut self.seats {
             seat.client.laps_seen = outcome.counters.laps;
             let complete = seat.client.check_complete(&self.feed, self.ring.images_max());
@@ -131,6 +160,15 @@ impl World {
     }
 
     fn step(&mut self) {
+        if self.family == Family::Granted {
+            match self.random.below(100) {
+                0..6 => self.reconsider(),
+                6..9 => self.follow(),
+                9..15 => self.follow_more(),
+                15..18 => self.probe(),
+                _ => {}
+            }
+        }
         match self.random.below(100) {
             0..30 => self.feed(),
             30..55 => self.drain(),
@@ -148,6 +186,11 @@ impl World {
         self.closes();
     }
 
+    /// Whether everything is to happen.
+    fn has_edges(&self) -> bool {
+        matches!(self.family, Family::Tiny | Family::Granted)
+    }
+
     fn feed(&mut self) {
         let mut batch = Vec::new();
         // An epoch's end drops what was not delivered of it, so that strict worlds have only one.
@@ -158,7 +201,7 @@ impl World {
             self.feed.list(&mut batch);
             self.ring.publish(&mut batch, &mut self.feed);
         }
-        for _ in 0..self.random.range(1, if self.family == Family::Tiny { 25 } else { 60 }) {
+        for _ in 0..self.random.range(1, if self.has_edges() { 25 } else { 60 }) {
             self.feed.event(&mut batch);
             if self.random.chance(50) {
                 self.ring.publish(&mut batch, &mut self.feed);
@@ -169,7 +212,7 @@ impl World {
 
     fn drain(&mut self) {
         // Now and then the shard is too late.
-        if self.family == Family::Tiny && self.random.chance(3) {
+        if self.has_edges() && self.random.chance(3) {
             (0..self.random.range(3, 30)).for_each(|_| self.feed());
         }
         let most = if self.random.chance(20) { u64::MAX } else { self.random.range(1, 80) };
@@ -206,6 +249,9 @@ impl World {
     /// Tells the hub what became of a visit's message, and the client what was in it.
     fn tell(&mut self, gathered: Gathered) {
         let Gathered { conn, visit, urgent, message } = gathered;
+        if self.tell_follower(conn, message.clone()) {
+            return;
+        }
         let seat = self.seats.iter_mut().find(|seat| seat.conn == conn).expect("it is connected");
         assert!(!seat.is_blocked, "a blocked connection is not visited");
         let due_ns = self.due_ns.entry(conn).or_default();
@@ -249,6 +295,8 @@ impl World {
             self.hub.handle_blocked(conn, self.now_ns);
             seat.is_blocked = true;
         }
+        let grant = Arc::clone(&seat.client.grant);
+        self.check_position(conn, &grant);
     }
 
     /// Changes with everything after which somebody may be visited before his time.
@@ -256,19 +304,21 @@ impl World {
         let c = self.hub.counters();
         let asked = c.subscribes + c.topics_refused + c.unsubscribes;
         let told = c.definitions + c.images + c.epochs + self.news;
-        asked + told + c.waits_cut
+        asked + told + c.waits_cut + c.entitlements
     }
 
     fn connect(&mut self) {
         let encoding = if self.random.chance(70) { Encoding::Sbe } else { Encoding::Json };
         let Ok(conn) = self.hub.connect(encoding, self.now_ns) else {
-            assert_eq!(self.seats.len(), self.limits.connections_max as usize);
+            let all = self.seats.len() + self.followers.len();
+            assert_eq!(all, self.limits.connections_max as usize);
             return;
         };
         let mut client = Client::new(encoding, self.hub.epoch());
         client.is_strict = self.family == Family::Roomy && self.random.chance(50);
         let seat = Seat { client, conn, is_blocked: false, urgent: u64::MAX };
         self.seats.push(seat);
+        self.begin_trust(self.seats.len() - 1);
         if !self.gone.is_empty() && self.random.chance(60) {
             self.resume();
         } else {
@@ -288,6 +338,10 @@ impl World {
     fn closes(&mut self) {
         while let Some((conn, code)) = self.hub.next_close() {
             assert_eq!(code, wire::CloseCode::SlowConsumer);
+            if let Some(at) = self.followers.iter().position(|(other, _)| *other == conn) {
+                self.leave(at);
+                continue;
+            }
             let at = self.seats.iter().position(|seat| seat.conn == conn).unwrap();
             assert!(self.seats[at].is_blocked, "only who does not read is closed");
             let seat = self.seats.swap_remove(at);
@@ -365,7 +419,7 @@ impl World {
         }
     }
 
-    fn subscribe_at(&mut self, at: usize) {
+    pub fn subscribe_at(&mut self, at: usize) {
         let is_strict = self.seats[at].client.is_strict;
         let count = if is_strict { 2 } else { self.random.range(1, 5) };
         for _ in 0..count {
@@ -400,6 +454,7 @@ impl World {
         let (snapshot, resume) = (subscribe.snapshot, subscribe.resume.clone());
         let mode = subscribe.mode;
         let results = self.send(at, subscribe);
+        self.check_answer(at, pattern, &results[0]);
         let epoch = self.hub.epoch();
         let client = &mut self.seats[at].client;
         let ok = results[0]["ok"].as_bool().unwrap();
@@ -440,7 +495,10 @@ impl World {
                 let exact = &client.exact;
                 client.views.retain(|topic, _| topic.1 != *channel || exact.contains_key(topic));
                 client.shadows.retain(|topic, _| topic.1 != *channel);
-                for instrument in self.hub.instruments().filter(|i| i.has(*channel)) {
+                let grant = Arc::clone(&client.grant);
+                let is_reached =
+                    |i: &&Instrument| i.has(*channel) && grant.allows(&i.symbol, *channel);
+                for instrument in self.hub.instruments().filter(is_reached) {
                     let topic = (instrument.symbol, *channel);
                     let view = begins(instrument.symbol, *channel, None);
                     if client.exact.contains_key(&topic) {
@@ -544,7 +602,7 @@ impl World {
     /// The feed is silent, everybody reads, time passes.
     fn settle(&mut self) {
         // Often it ends with a lap, so that what only images know is the newest.
-        if self.family == Family::Tiny && self.random.chance(50) {
+        if self.has_edges() && self.random.chance(50) {
             (0..self.random.range(5, 60)).for_each(|_| self.feed());
         }
         self.ring.drain(&mut self.hub, u64::MAX, self.now_ns);

@@ -124,6 +124,9 @@ pub enum Fault {
     /// Not JSON: what is wrong, and where.
     #[error("Invalid JSON: {0}")]
     Syntax(String),
+    /// Credentials are missing or do not allow a stream. This one is ours.
+    #[error("Not entitled")]
+    NotEntitled,
     /// More streams than a connection may have.
     #[error("Too many subscriptions")]
     TooManySubscriptions,
@@ -143,6 +146,7 @@ impl Fault {
             | Self::Shape(_) => 2,
             Self::Syntax(_) => 3,
             Self::TooManySubscriptions => 4,
+            Self::NotEntitled => 5,
         }
     }
 
@@ -171,14 +175,8 @@ pub fn done(out: &mut Vec<u8>, id: &RequestId) {
 
 /// Appends what is subscribed.
 pub fn list(out: &mut Vec<u8>, names: impl Iterator<Item: fmt::Display>, id: &RequestId) {
-    out.extend_from_slice(b"{\"result\":[");
-    for (index, name) in names.enumerate() {
-        if index > 0 {
-            out.push(b',');
-        }
-        string(out, name);
-    }
-    out.push(b']');
+    out.extend_from_slice(b"{\"result\":");
+    names_of(out, names);
     finish(out, Some(id));
 }
 
@@ -209,6 +207,27 @@ pub fn server_shutdown(out: &mut Vec<u8>, ts_ns: u64, unit: TimeUnit) {
 
 /// The stream that [`server_shutdown`] is of in envelopes.
 pub const SERVER_SHUTDOWN: &str = "!serverShutdown";
+
+/// Appends that streams ended because the client may not see them any more; bare, as it is told on `/ws`.
+pub fn streams_revoked(out: &mut Vec<u8>, names: &[String]) {
+    out.extend_from_slice(b"{\"e\":\"streamsRevoked\",\"streams\":");
+    names_of(out, names.iter());
+    out.push(b'}');
+}
+
+/// The stream that [`streams_revoked`] is of in envelopes.
+pub const STREAMS_REVOKED: &str = "!streamsRevoked";
+
+fn names_of(out: &mut Vec<u8>, names: impl Iterator<Item: fmt::Display>) {
+    out.push(b'[');
+    for (index, name) in names.enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        string(out, name);
+    }
+    out.push(b']');
+}
 
 fn code_and_message(out: &mut Vec<u8>, fault: &Fault) {
     out.extend_from_slice(b"\"code\":");
