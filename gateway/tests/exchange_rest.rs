@@ -141,6 +141,26 @@ fn books_trades_and_bars_are_those_of_the_gateway() {
 }
 
 #[test]
+fn klines_have_no_holes_where_nobody_trades() {
+    let (gateway, symbol) = simulator(&["--rate", "10"]);
+    let path = format!("/api/v3/klines?symbol={symbol}&interval=1s");
+    let quiet = until("a second without a trade, and one with trades behind it", || {
+        let bars = body(&gateway, &path);
+        let bars = bars.as_array().unwrap();
+        let opened: Vec<u64> = bars.iter().map(|bar| bar[0].as_u64().unwrap()).collect();
+        assert!(opened.windows(2).all(|pair| pair[1] == pair[0] + 1000), "{opened:?}");
+        let quiet = bars.iter().position(|bar| bar[8] == 0).filter(|at| *at > 0)?;
+        bars[quiet..].iter().any(|bar| bar[8] != 0).then(|| bars[quiet - 1..=quiet].to_vec())
+    });
+    let (before, quiet) = (&quiet[0], &quiet[1]);
+    assert!((1..=4).all(|at| quiet[at] == before[4]), "it stays at the last price: {quiet}");
+    assert_eq!(decimal(&quiet[5]), 0.0);
+    let opened = &quiet[0];
+    let alone = body(&gateway, &format!("{path}&startTime={opened}&endTime={opened}"));
+    assert_eq!(alone, serde_json::json!([quiet]));
+}
+
+#[test]
 fn tickers_are_one_or_many() {
     let (gateway, symbol) = simulator(&[]);
     let day = body(&gateway, &format!("/api/v3/ticker/24hr?symbol={symbol}"));
@@ -191,6 +211,19 @@ fn refusals_have_the_exchanges_codes() {
         assert!(body["msg"].as_str().unwrap().contains(part), "{path}: {body}");
         assert!(head.contains("content-type: application/json"), "{head}");
     }
+    let mut post = TcpStream::connect(gateway.listen).unwrap();
+    write!(post, "POST /api/v3/userDataStream HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    let mut refused = String::new();
+    post.read_to_string(&mut refused).unwrap();
+    assert!(
+        refused.starts_with("HTTP/1.1 405") && refused.contains("allow: GET, HEAD"),
+        "{refused}"
+    );
+    assert!(
+        refused.ends_with(r#"{"code":-1000,"msg":"This endpoint is read with GET."}"#),
+        "{refused}"
+    );
     let (status, _, _) = ask(&gateway, "/api/v3/exchangeInfo", "Accept: application/sbe\r\n");
     assert_eq!(status, 406);
     let both = "Accept: application/sbe, application/json\r\n";

@@ -136,6 +136,7 @@ fn what_is_not_there_is_said_in_json() {
     let gateway = simulator();
     let post = ask(&gateway, "POST", "/v1/instruments", "");
     assert_eq!((post.status, post.header("allow")), (405, Some("GET, HEAD")));
+    assert_eq!(post.json()["error"]["code"], "method_not_allowed");
     for (method, path, status, code) in [
         ("GET", "/v2/nothing", 404, "not_found"),
         ("GET", "/v1/echo", 404, "not_found"),

@@ -290,11 +290,6 @@ fn plain(front: &Front, request: Request<Incoming>, remote: Remote) -> Response<
     let (mut parts, _body) = request.into_parts();
     let client = remote.client(&parts.headers, &front.settings.proxies);
     parts.extensions.insert(client.unwrap_or_else(|| remote.peer.into()));
-    if parts.method != Method::GET && parts.method != Method::HEAD {
-        let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET is served here\n");
-        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-        return response;
-    }
     front.answer(&parts).map(Full::new)
 }
 

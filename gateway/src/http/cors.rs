@@ -10,6 +10,11 @@ use hyper::header::{
 
 use crate::shard::Origins;
 
+/// Headers that pages may send: of event streams, and those that the exchange's clients add to whatever they
+/// ask. Nothing here reads the latter.
+const ALLOWED_HEADERS: &str =
+    "last-event-id, cache-control, content-type, x-mbx-apikey, x-mbx-time-unit";
+
 /// What an answer says about the origin that a request came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Cors {
@@ -61,7 +66,7 @@ impl Cors {
             return;
         }
         headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD"));
-        let names = HeaderValue::from_static("last-event-id, cache-control");
+        let names = HeaderValue::from_static(ALLOWED_HEADERS);
         headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, names);
         headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
     }

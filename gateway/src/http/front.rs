@@ -80,7 +80,7 @@ impl Front {
     /// The answer to a plain request.
     pub(crate) fn answer(&self, request: &hyper::http::request::Parts) -> Answer {
         let hub = self.hub.borrow();
-        self.routes.get(request, &ShardQuery { hub: &hub, index: self.index })
+        self.routes.answer(request, &ShardQuery { hub: &hub, index: self.index })
     }
 
     /// What TLS handshakes are made with, if clients must speak TLS.

@@ -28,7 +28,7 @@ pub struct PublicRoutes {
 }
 
 impl Routes for PublicRoutes {
-    fn get(&self, request: &Parts, shard: &ShardQuery<'_>) -> Response<Bytes> {
+    fn answer(&self, request: &Parts, shard: &ShardQuery<'_>) -> Response<Bytes> {
         let market = &Known { hub: shard.hub, history: self.history.as_deref() };
         if !request.uri.path().starts_with(exchange::PREFIX) {
             return answer(request, market, self.status.as_deref());

@@ -13,8 +13,8 @@ pub type Answer = hyper::Response<Bytes>;
 /// Called on a shard's thread between two turns of its loop: it must not block, and what takes long
 /// here delays that shard's ticks.
 pub trait Routes: Send + Sync {
-    /// The answer to a request; 404 for paths that are not served.
-    fn get(&self, request: &Parts, shard: &ShardQuery<'_>) -> Answer;
+    /// The answer to a request, whatever its method; 404 for paths that are not served.
+    fn answer(&self, request: &Parts, shard: &ShardQuery<'_>) -> Answer;
 }
 
 /// What a route may look at: the shard that happened to accept the connection. Every shard knows every

@@ -28,7 +28,7 @@ fn a_drain_closes_everybody_paced_with_4001_and_takes_nobody() {
     rig.wait_until("all are gone", |report| report.sessions == 0);
     assert_eq!(rig.count(Counter::CloseDrain), 100);
 
-    before.body("path /".len());
+    before.body("GET /".len());
     assert!(before.request("/v1/stream", UPGRADE).starts_with("HTTP/1.1 503"));
     assert!(std::net::TcpStream::connect(rig.address).is_err(), "nobody listens any more");
 }

@@ -103,12 +103,12 @@ impl Market {
     }
 }
 
-/// Answers every request with its path.
+/// Answers every request with its method and path.
 pub(crate) struct Paths;
 
 impl Routes for Paths {
-    fn get(&self, request: &Parts, _shard: &ShardQuery<'_>) -> Answer {
-        Answer::new(Bytes::from(format!("path {}", request.uri.path())))
+    fn answer(&self, request: &Parts, _shard: &ShardQuery<'_>) -> Answer {
+        Answer::new(Bytes::from(format!("{} {}", request.method, request.uri.path())))
     }
 }
 

@@ -8,6 +8,7 @@ mod random;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod book;
 mod books;
 mod control;
 mod every;

@@ -9,6 +9,7 @@ use std::io::{BufRead, BufReader};
 
 use flate2::read::GzDecoder;
 
+use crate::book::RecordedDepth;
 use crate::support::process::Gateway;
 use crate::support::recordings;
 use crate::support::subscriber::Message;
@@ -90,6 +91,47 @@ fn recorded_frames_of_btcusdt_come_out_as_they_were() {
 #[test]
 fn recorded_frames_of_ethusdt_come_out_as_they_were() {
     frames_are_as_they_were("spot_ethusdt_20240808.gz");
+}
+
+/// Builds the book that the stream's events make of the recorded snapshot, and compares it at each of
+/// them with the recording's at the same update id: no level missing, and none that is not there.
+fn books_are_the_recordings_at_every_step(file: &str, stream: &str) {
+    let recorded = RecordedDepth::read(file);
+    let (mut built, mut expected) = (recorded.snapshot.clone(), recorded.snapshot.clone());
+    let end = recorded.last().id;
+    let mut events = recorded.events.iter();
+    let gateway = replaying(file);
+    let mut client = connect(&gateway, &format!("/ws/{stream}"));
+    let mut steps = 0;
+    while built.id < end {
+        let event = json(&client.next_text(PATIENCE));
+        let first = event["U"].as_u64().expect("U");
+        // The first one may begin with what the snapshot has.
+        assert!(first == built.id + 1 || steps == 0 && first <= built.id + 1, "{event}");
+        built.apply(&event);
+        while expected.id < built.id {
+            expected.apply(events.next().expect("the recording goes as far"));
+        }
+        assert_eq!(built, expected, "step {steps}");
+        steps += 1;
+    }
+    if stream.contains("100ms") {
+        assert_eq!(steps, recorded.events.len());
+    } else {
+        assert!(steps < recorded.events.len() / 2, "{steps} steps: nothing was gathered");
+    }
+}
+
+#[test]
+fn books_of_btcusdt_are_the_recordings_at_every_step() {
+    books_are_the_recordings_at_every_step("spot_btcusdt_20240808.gz", "btcusdt@depth@100ms");
+    books_are_the_recordings_at_every_step("spot_btcusdt_20240808.gz", "btcusdt@depth");
+}
+
+#[test]
+fn books_of_ethusdt_are_the_recordings_at_every_step() {
+    books_are_the_recordings_at_every_step("spot_ethusdt_20240808.gz", "ethusdt@depth@100ms");
+    books_are_the_recordings_at_every_step("spot_ethusdt_20240808.gz", "ethusdt@depth");
 }
 
 /// The event in a recorded frame's envelope.

@@ -7,6 +7,7 @@
 mod book;
 mod error;
 mod info;
+mod klines;
 mod parameters;
 mod past;
 mod statistics;
@@ -15,7 +16,7 @@ mod ticker;
 mod weight;
 
 use bytes::Bytes;
-use hyper::header::{ACCEPT, HeaderName, HeaderValue, RETRY_AFTER};
+use hyper::header::{ACCEPT, ALLOW, HeaderName, HeaderValue, RETRY_AFTER};
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
 use wire::{Instrument, Symbol};
@@ -67,6 +68,9 @@ pub(super) fn answer(request: &Parts, desk: &Desk<'_>) -> Response<Bytes> {
             if let Some(seconds) = error.retry_after_s() {
                 response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
             }
+            if error == RestError::Method {
+                response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            }
             response
         }
     };
@@ -84,7 +88,7 @@ fn body(path: &str, given: &Parameters<'_>, desk: &Desk<'_>) -> Answered {
         "depth" => book::depth(given, desk),
         "trades" | "historicalTrades" => past::trades(given, desk),
         "aggTrades" => past::aggregates(given, desk),
-        "klines" | "uiKlines" => past::klines(given, desk),
+        "klines" | "uiKlines" => klines::klines(given, desk),
         "avgPrice" => ticker::average(given, desk),
         "ticker/24hr" => ticker::day(given, desk),
         "ticker/tradingDay" => ticker::trading_day(given, desk),

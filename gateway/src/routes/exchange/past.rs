@@ -1,8 +1,8 @@
-//! Trades, aggregate trades and bars: from the history.
+//! Trades and aggregate trades: from the history.
 
 use std::io::Write as _;
 
-use wire::{Bar, Instrument, Interval, Trade};
+use wire::{Instrument, Trade};
 
 use super::error::RestError;
 use super::parameters::Parameters;
@@ -10,9 +10,9 @@ use super::text::{array, milliseconds, price, quantity, value};
 use super::{Answered, Desk};
 use crate::history::{History, Span};
 
-/// How many are given where it is not said, and at most.
-const LIMIT_DEFAULT: usize = 500;
-const LIMIT_MAX: usize = 1000;
+/// How many are given where it is not said, and at most; of klines, too.
+pub(super) const LIMIT_DEFAULT: usize = 500;
+pub(super) const LIMIT_MAX: usize = 1000;
 
 impl Desk<'_> {
     pub(super) fn history(&self) -> Result<&History, RestError> {
@@ -90,39 +90,4 @@ pub(super) fn aggregates(given: &Parameters<'_>, desk: &Desk<'_>) -> Answered {
         written.is_ok()
     });
     Ok(out)
-}
-
-/// Bars, the running one last.
-pub(super) fn klines(given: &Parameters<'_>, desk: &Desk<'_>) -> Answered {
-    let symbol = given.symbol()?;
-    let interval = given.interval()?;
-    let span = given.span(given.limit(LIMIT_DEFAULT, LIMIT_MAX)?)?;
-    if given.text("timeZone").is_some_and(|zone| !matches!(zone, "0" | "0:00" | "00:00" | "+00:00"))
-    {
-        return Err(RestError::Invalid("timeZone"));
-    }
-    let instrument = desk.present(&symbol)?;
-    let bars = desk.history()?.bars(desk.market.epoch(), instrument.id, interval, span);
-    let mut out = Vec::with_capacity(2 + 240 * bars.len());
-    array(&mut out, bars.iter(), |out, bar| write_bar(out, interval, bar, &instrument));
-    Ok(out)
-}
-
-fn write_bar(out: &mut Vec<u8>, interval: Interval, bar: &Bar, instrument: &Instrument) -> bool {
-    let written = write!(
-        out,
-        "[{},\"{}\",\"{}\",\"{}\",\"{}\",\"{}\",{},\"{}\",{},\"{}\",\"{}\",\"0\"]",
-        milliseconds(bar.ts_open_ns),
-        price(bar.open, instrument),
-        price(bar.high, instrument),
-        price(bar.low, instrument),
-        price(bar.close, instrument),
-        quantity(bar.volume, instrument),
-        milliseconds(interval.around(bar.ts_open_ns).1).saturating_sub(1),
-        price(bar.quote_volume, instrument),
-        bar.trades,
-        quantity(bar.taker_volume, instrument),
-        price(bar.taker_quote_volume, instrument),
-    );
-    written.is_ok()
 }

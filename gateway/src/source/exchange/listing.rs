@@ -1,5 +1,7 @@
 //! What an upstream trades, read from its `exchangeInfo`.
 
+use std::borrow::Cow;
+
 use feed_sim::replay::Listed;
 use serde::Deserialize;
 use wire::{Instrument, Symbol};
@@ -16,9 +18,12 @@ struct Info<'a> {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Entry<'a> {
-    symbol: &'a str,
+    // An asset's name may have letters that are escaped.
+    #[serde(borrow)]
+    symbol: Cow<'a, str>,
     status: &'a str,
-    base_asset: &'a str,
+    #[serde(borrow)]
+    base_asset: Cow<'a, str>,
     #[serde(borrow, default)]
     filters: Vec<Filter<'a>>,
 }
@@ -47,7 +52,7 @@ pub(super) fn instruments(answer: &[u8], symbols: &[Symbol]) -> Result<Vec<Instr
     let mut left = symbols.to_vec();
     for entry in info.symbols.iter().filter(|entry| entry.status == "TRADING") {
         // Others than symbols of these letters cannot be named here.
-        let Ok(symbol) = Symbol::new(entry.symbol) else { continue };
+        let Ok(symbol) = Symbol::new(&entry.symbol) else { continue };
         if !symbols.is_empty() && !symbols.contains(&symbol) {
             continue;
         }
@@ -55,7 +60,7 @@ pub(super) fn instruments(answer: &[u8], symbols: &[Symbol]) -> Result<Vec<Instr
         let tick_size = entry.step("PRICE_FILTER", |filter| filter.tick_size);
         let lot_size = entry.step("LOT_SIZE", |filter| filter.step_size);
         let base =
-            entry.symbol.strip_prefix(entry.base_asset).map_or(0, |_| entry.base_asset.len());
+            entry.symbol.strip_prefix(&*entry.base_asset).map_or(0, |_| entry.base_asset.len());
         let base_len = u8::try_from(base).unwrap_or(0);
         let id = u32::try_from(instruments.len()).map_err(|error| error.to_string())?;
         let listed = Listed { symbol, base_len, tick_size, lot_size };
@@ -81,6 +86,7 @@ mod tests {
             {"filterType":"PRICE_FILTER","minPrice":"0.01000000","tickSize":"0.01000000"},
             {"filterType":"LOT_SIZE","stepSize":"0.00001000"}]},
         {"symbol":"OLDUSDT","status":"BREAK","baseAsset":"OLD","filters":[]},
+        {"symbol":"\u5e01USDT","status":"TRADING","baseAsset":"\u5e01","filters":[]},
         {"symbol":"ETHUSDT","status":"TRADING","baseAsset":"ETH","filters":[]}]}"#;
 
     #[test]

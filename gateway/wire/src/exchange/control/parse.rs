@@ -114,7 +114,7 @@ impl<'de> Visitor<'de> for FieldsVisitor {
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
                 "method" => method = Some(map.next_value()?),
-                "params" => parameters = Some(map.next_value()?),
+                "params" => parameters = map.next_value()?,
                 "id" => id = map.next_value()?,
                 _ => drop(map.next_value::<IgnoredAny>()?),
             }
