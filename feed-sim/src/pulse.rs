@@ -6,7 +6,7 @@
 //! omission). Prices only count up, so that a receiver can also check order. No randomness, no state
 //! per instrument.
 
-use wire::{Channel, Instrument, Quote, Symbol, Tick};
+use wire::{Channel, Instrument, Quote, Tick};
 
 use crate::feed::{Feed, Next};
 
@@ -18,8 +18,6 @@ pub const SYMBOLS_MAX: u32 = 1_000_000;
 pub const RATE_MAX: f64 = 100e6;
 
 /// Two decimals in prices, as the mantissas below are meant.
-const PRICE_EXPONENT: i8 = -2;
-const QUANTITY_EXPONENT: i8 = -3;
 /// 100.00, the first bid.
 const FIRST_BID: i64 = 10_000;
 /// Bids run through this many steps of 0.01 and start again: prices stay in four digits.
@@ -62,7 +60,8 @@ impl Pulse {
         if !(rate > 0.0 && rate <= RATE_MAX) {
             return Err(PulseError::Rate(rate));
         }
-        let instruments = (0..symbols).map(instrument).collect();
+        let channels = Channel::Quote.bit();
+        let instruments = (0..symbols).map(|id| Instrument::numbered(id, channels)).collect();
         Ok(Self { instruments, rate, n: 0, instrument: 0, start_ns: 0 })
     }
 
@@ -107,19 +106,6 @@ impl Feed for Pulse {
 
     fn start(&mut self, realtime_ns: u64) {
         self.start_ns = realtime_ns;
-    }
-}
-
-fn instrument(id: u32) -> Instrument {
-    Instrument {
-        id,
-        symbol: Symbol::new(&format!("S{id}")).expect("a letter and digits"),
-        base_len: 0,
-        price_exponent: PRICE_EXPONENT,
-        quantity_exponent: QUANTITY_EXPONENT,
-        tick_size: 1,
-        lot_size: 1,
-        channels: Channel::Quote.bit(),
     }
 }
 

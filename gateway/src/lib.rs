@@ -7,7 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
-pub mod ask;
+pub mod background;
 pub mod boot;
 pub mod clock;
 pub mod config;
@@ -18,13 +18,12 @@ mod http;
 mod native;
 pub mod proxies;
 pub mod publish;
-pub mod record;
 pub mod routes;
 mod runtime;
 mod session;
 pub mod shard;
 pub mod source;
 mod sse;
-pub mod tail;
 pub mod telemetry;
 mod tls;
+pub mod tool;

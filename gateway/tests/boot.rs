@@ -13,7 +13,6 @@ use feed_sim::{Feed as _, Feeder};
 use ring::Ring;
 use rustls_pki_types::CertificateDer;
 use support::process::{Gateway, free_address, get, until};
-use support::recordings;
 use support::subscriber::{Message, Subscriber};
 
 const JSON: &str = "tickcast.v1.json";
@@ -83,18 +82,7 @@ fn a_pulse_keeps_its_rate() {
 
 #[test]
 fn a_replay_waits_for_the_first_subscriber_and_says_when_it_has_ended() {
-    let file = recordings().join("spot_ethusdt_20240808.gz");
-    let source = format!("replay:{}", file.display());
-    let gateway = Gateway::start(&[
-        "--source",
-        &source,
-        "--speed",
-        "max",
-        "--replay-start",
-        "first-subscriber",
-        "--shards",
-        "1",
-    ]);
+    let gateway = Gateway::replaying("spot_ethusdt_20240808.gz", "max");
     std::thread::sleep(Duration::from_millis(300));
     // The epoch and one definition.
     assert_eq!(gateway.metric("tickcast_feed_published_total"), 2.0);

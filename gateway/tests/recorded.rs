@@ -45,22 +45,7 @@ fn decimal(mantissa: i64) -> String {
 
 /// A gateway that replays a recording when somebody subscribes, and a subscriber of the channel.
 fn replay(file: &str, speed: &str, channel: &str) -> (Gateway, Subscriber) {
-    let source = format!("replay:{}", support::recordings().join(file).display());
-    let gateway = Gateway::start(&[
-        "--source",
-        &source,
-        "--speed",
-        speed,
-        "--replay-start",
-        "first-subscriber",
-        "--shards",
-        "1",
-        // A slow test machine must not make the gateway merge what it should compare one by one.
-        "--lag-age",
-        "1h",
-        "--slow-age",
-        "1h",
-    ]);
+    let gateway = Gateway::replaying(file, speed);
     let mut subscriber = Subscriber::connect(gateway.listen, "tickcast.v1.sbe");
     let ack = subscriber.subscribe(&[&format!("*.{channel}")], "");
     assert!(ack.contains("\"op\":\"ack\"") && !ack.contains("\"ok\":false"), "{ack}");

@@ -3,36 +3,17 @@
 
 mod support;
 
-use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use support::process::{Gateway, Process, feed_sim, free_address, until};
+use support::ring_file::RingFile;
 use support::subscriber::Subscriber;
 use support::view::{View, assert_same_books};
 use wire::{Channel, FeedState, GapReason};
 
 const SBE: &str = "tickcast.v1.sbe";
-
-/// A ring's file that goes with the test.
-struct RingFile(PathBuf);
-
-impl RingFile {
-    fn new(name: &str) -> Self {
-        Self(PathBuf::from(format!("/dev/shm/tickcast-test-{}-{name}", std::process::id())))
-    }
-
-    fn url(&self) -> String {
-        format!("shm:{}", self.0.display())
-    }
-}
-
-impl Drop for RingFile {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
 
 /// A market in this ring. Trades are one tick in several, so the rate is that of all ticks.
 fn market(ring: &RingFile, seed: u64, rate: u64, capacity: u64) -> Process {
@@ -48,7 +29,7 @@ fn market(ring: &RingFile, seed: u64, rate: u64, capacity: u64) -> Process {
         "--ring-capacity",
         &capacity.to_string(),
     ]);
-    until("the ring's file", || ring.0.exists().then_some(()));
+    until("the ring's file", || ring.path().exists().then_some(()));
     feed
 }
 

@@ -4,32 +4,13 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use support::process::{Gateway, PATIENCE, Process, feed_sim, get, until};
+use support::ring_file::RingFile;
 use support::subscriber::{Message, Subscriber};
 use wire::sbe::{self, Message as Event};
 use wire::{Channel, FeedState};
-
-/// A ring's file that goes with the test.
-struct RingFile(PathBuf);
-
-impl RingFile {
-    fn new(name: &str) -> Self {
-        Self(PathBuf::from(format!("/dev/shm/tickcast-test-{}-{name}", std::process::id())))
-    }
-
-    fn url(&self) -> String {
-        format!("shm:{}", self.0.display())
-    }
-}
-
-impl Drop for RingFile {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
 
 /// The market that both lines carry.
 struct Market {
@@ -133,7 +114,7 @@ fn either_may_die(epoch: Option<&'static str>, name: &str) {
     let rings = [RingFile::new(&format!("{name}-a")), RingFile::new(&format!("{name}-b"))];
     let market = Market::new(epoch);
     let [mut one, mut other] = rings.each_ref().map(|ring| market.feed(ring));
-    until("both rings", || rings.iter().all(|ring| ring.0.exists()).then_some(()));
+    until("both rings", || rings.iter().all(|ring| ring.path().exists()).then_some(()));
     let gateway = gateway(&rings[0], &rings[1], &[]);
     until("both lines", || (lines_live(&gateway) == 2).then_some(()));
     let mut watcher = Watcher::new(&gateway);
@@ -169,7 +150,7 @@ fn a_line_that_has_nothing_in_common_is_refused_with_the_reason() {
         feed_sim(&[&["--out", &ring.url()][..], &pulse].concat())
     };
     let feeds = [feed(&rings[0], "3"), feed(&rings[1], "4")];
-    until("both rings", || rings.iter().all(|ring| ring.0.exists()).then_some(()));
+    until("both rings", || rings.iter().all(|ring| ring.path().exists()).then_some(()));
     let gateway = gateway(&rings[0], &rings[1], &[]);
     until("a refusal", || {
         let (_, body) = get(gateway.admin, "/readyz")?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use wire::{Channel, Instrument, Quote, Symbol, Tick, Trade};
+use wire::{Channel, Instrument, Quote, Tick, Trade};
 
 use crate::chance::Chance;
 
@@ -100,16 +100,7 @@ fn quote(instrument: u32, now_ns: u64, id: u64) -> Tick {
 
 /// So many instruments from `first` on.
 pub(crate) fn instruments(first: u32, count: u32) -> Vec<Instrument> {
-    let instrument = |id| Instrument {
-        id,
-        symbol: Symbol::new(&format!("S{id}")).expect("a letter and digits"),
-        base_len: 0,
-        price_exponent: -2,
-        quantity_exponent: -5,
-        tick_size: 1,
-        lot_size: 1,
-        channels: Channel::Trade.bit() | Channel::Quote.bit(),
-    };
+    let instrument = |id| Instrument::numbered(id, Channel::Trade.bit() | Channel::Quote.bit());
     (first..first + count).map(instrument).collect()
 }
 

@@ -144,25 +144,16 @@ impl Gateway {
     }
 
     fn hear(&mut self, signal: Signal) -> u64 {
-        match signal {
-            Signal::Connected => {
+        let cost_ns = match signal {
+            Signal::Entry(..) => self.costs.entry_ns,
+            Signal::Connected | Signal::Disconnected(_) => {
                 self.forget();
-                self.assembly.connected();
+                0
             }
-            Signal::Disconnected(reason) => {
-                self.forget();
-                self.assembly.disconnected(reason);
-            }
-            Signal::CatalogChanged => self.assembly.catalog_changed(),
-            Signal::Pulse(payload) => self.assembly.pulse(&payload),
-            Signal::Missed(bucket) => self.assembly.missed(bucket),
-            Signal::Entry(bucket, entry) => {
-                self.assembly.live(bucket, entry);
-                return self.costs.entry_ns;
-            }
-            _ => {}
-        }
-        0
+            _ => 0,
+        };
+        self.assembly.hear(signal);
+        cost_ns
     }
 
     fn take(&mut self, event: Event, now_ns: u64, truth: &Truth, measures: &mut Measures) -> u64 {

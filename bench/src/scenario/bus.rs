@@ -22,7 +22,7 @@ use bus::{
 };
 use hdrhistogram::Histogram;
 use serde::Deserialize;
-use wire::{Channel, Instrument, Quote, Symbol, Tick};
+use wire::{Channel, Instrument, Quote, Tick};
 
 use super::{Options, Scenario, ScenarioError};
 use crate::clock::realtime_ns;
@@ -493,16 +493,7 @@ async fn turn<B: Backend>(writer: &mut Writer<B>, span: Duration) -> Result<(), 
 }
 
 fn catalog(cell: &Cell) -> Result<Catalog, CellError> {
-    let instrument = |id| Instrument {
-        id,
-        symbol: Symbol::new(&format!("S{id}")).expect("a letter and digits"),
-        base_len: 0,
-        price_exponent: -2,
-        quantity_exponent: -5,
-        tick_size: 1,
-        lot_size: 1,
-        channels: Channel::Quote.bit(),
-    };
+    let instrument = |id| Instrument::numbered(id, Channel::Quote.bit());
     let instruments = (0..cell.instruments).map(instrument).collect();
     Ok(Catalog::new(1, cell.bucket_size, instruments, cell.instruments)?)
 }

@@ -23,6 +23,7 @@ use crate::batch::Batch;
 use crate::catalog::Catalog;
 use crate::entry::{Entry, Offset, Slice};
 use crate::event::Event;
+use crate::inbox::Signal;
 use crate::stored_image::StoredImage;
 use bucket::{Bucket, Outputs};
 
@@ -202,6 +203,18 @@ impl Assembly {
     pub fn leave(&mut self, bucket: u32) {
         if let Some(state) = self.buckets.remove(&bucket) {
             state.detach(&mut self.outputs);
+        }
+    }
+
+    /// Something came unasked.
+    pub fn hear(&mut self, signal: Signal) {
+        match signal {
+            Signal::Connected => self.connected(),
+            Signal::Disconnected(reason) => self.disconnected(reason),
+            Signal::CatalogChanged => self.catalog_changed(),
+            Signal::Pulse(payload) => self.pulse(&payload),
+            Signal::Missed(bucket) => self.missed(bucket),
+            Signal::Entry(bucket, entry) => self.live(bucket, entry),
         }
     }
 

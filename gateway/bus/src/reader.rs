@@ -149,20 +149,10 @@ impl<B: Backend> Reader<B> {
     }
 
     fn hear(&mut self, signal: Signal) {
-        match signal {
-            Signal::Connected => {
-                self.forget();
-                self.assembly.connected();
-            }
-            Signal::Disconnected(reason) => {
-                self.forget();
-                self.assembly.disconnected(reason);
-            }
-            Signal::CatalogChanged => self.assembly.catalog_changed(),
-            Signal::Pulse(payload) => self.assembly.pulse(&payload),
-            Signal::Missed(bucket) => self.assembly.missed(bucket),
-            Signal::Entry(bucket, entry) => self.assembly.live(bucket, entry),
+        if matches!(signal, Signal::Connected | Signal::Disconnected(_)) {
+            self.forget();
         }
+        self.assembly.hear(signal);
     }
 
     fn forget(&mut self) {

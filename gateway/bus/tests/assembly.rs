@@ -15,24 +15,13 @@ use bus::assembly::{Assembly, Request};
 use bus::{Batch, Catalog, Entry, Event, Offset, Slice, StoredImage};
 use bytes::Bytes;
 use proptest::prelude::*;
-use wire::{
-    Channel, Instrument, InstrumentImage, Kind, Level, Presence, Side, Symbol, Tick, Trade,
-};
+use wire::{Channel, Instrument, InstrumentImage, Kind, Level, Presence, Side, Tick, Trade};
 
 const BUCKETS: u32 = 3;
 const BUCKET_SIZE: u32 = 2;
 
 fn instrument(id: u32) -> Instrument {
-    Instrument {
-        id,
-        symbol: Symbol::new(&format!("S{id}")).unwrap(),
-        base_len: 0,
-        price_exponent: 0,
-        quantity_exponent: 0,
-        tick_size: 1,
-        lot_size: 1,
-        channels: Channel::Trade.bit() | Channel::Depth.bit(),
-    }
+    Instrument::numbered(id, Channel::Trade.bit() | Channel::Depth.bit())
 }
 
 fn catalog(epoch: u64) -> Catalog {

@@ -18,9 +18,7 @@ use bus::{
 };
 use nats_server::NatsServer;
 use redis_server::RedisServer;
-use wire::{
-    Channel, Instrument, InstrumentImage, Kind, Level, Presence, Side, Symbol, Tick, Trade,
-};
+use wire::{Channel, Instrument, InstrumentImage, Kind, Level, Presence, Side, Tick, Trade};
 
 /// Nothing in these tests takes as long on any machine that works.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -29,16 +27,7 @@ const BUCKET_SIZE: u32 = 2;
 const INSTRUMENTS: u32 = 20;
 
 fn instrument(id: u32) -> Instrument {
-    Instrument {
-        id,
-        symbol: Symbol::new(&format!("S{id}")).unwrap(),
-        base_len: 0,
-        price_exponent: 0,
-        quantity_exponent: 0,
-        tick_size: 1,
-        lot_size: 1,
-        channels: Channel::Trade.bit() | Channel::Depth.bit(),
-    }
+    Instrument::numbered(id, Channel::Trade.bit() | Channel::Depth.bit())
 }
 
 /// Writes a trade and a depth group of the first instrument of a bucket in each batch.

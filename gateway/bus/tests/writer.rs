@@ -19,7 +19,7 @@ use bus::{
 use nix::sys::signal::{Signal as ProcessSignal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
-use wire::{Channel, Instrument, Symbol, Tick, Trade};
+use wire::{Channel, Instrument, Tick, Trade};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const EPOCH: u64 = 7;
@@ -166,16 +166,7 @@ fn clone(stream: &TcpStream) -> TcpStream {
 }
 
 fn catalog() -> Catalog {
-    let instrument = |id| Instrument {
-        id,
-        symbol: Symbol::new(&format!("S{id}")).unwrap(),
-        base_len: 0,
-        price_exponent: 0,
-        quantity_exponent: 0,
-        tick_size: 1,
-        lot_size: 1,
-        channels: Channel::Trade.bit(),
-    };
+    let instrument = |id| Instrument::numbered(id, Channel::Trade.bit());
     let instruments = (0..INSTRUMENTS).map(instrument).collect();
     Catalog::new(EPOCH, BUCKET, instruments, INSTRUMENTS).unwrap()
 }

@@ -18,7 +18,6 @@ use ring::Ring;
 use wire::{AggTrade, Bar, Interval, Trade};
 
 pub use limits::Bounds;
-pub use reading::Running;
 
 use market::Market;
 

@@ -6,7 +6,6 @@
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
-use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use crossbeam_channel::RecvTimeoutError;
@@ -15,6 +14,7 @@ use wire::{Channel, InstrumentImage, Kind, Tick};
 
 use super::History;
 use super::market::Wants;
+use crate::background::Background;
 
 /// Between two looks at a ring in which nothing happens.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -25,33 +25,14 @@ const LOOK_SOON: Duration = Duration::from_millis(1);
 /// Records read at once. Routes wait for at most so many to be entered.
 const RECORDS_AT_ONCE: usize = 512;
 
-/// A reading thread at work.
-pub struct Running {
-    stop: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
-}
-
-impl Running {
-    /// Stops the thread and waits for it: the time between two looks.
-    pub fn stop(self) {
-        // Relaxed: the flag is all that is told.
-        self.stop.store(true, Ordering::Relaxed);
-        if self.thread.join().is_err() {
-            tracing::error!("the history's thread panicked");
-        }
-    }
-}
-
 impl History {
     /// Begins to read the rings that are attached.
     ///
     /// # Errors
     /// If there is no thread for it.
-    pub fn start(self: &Arc<Self>) -> io::Result<Running> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let (history, told) = (Arc::clone(self), Arc::clone(&stop));
-        let thread = Builder::new().name("history".to_owned()).spawn(move || history.run(&told))?;
-        Ok(Running { stop, thread })
+    pub fn start(self: &Arc<Self>) -> io::Result<Background> {
+        let history = Arc::clone(self);
+        Background::start("history", move |told| history.run(told))
     }
 
     fn run(&self, stop: &AtomicBool) {

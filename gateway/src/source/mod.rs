@@ -17,11 +17,11 @@ mod watch;
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
+use std::sync::atomic::AtomicBool;
 
 use wire::FeedState;
 
+use crate::background::Background;
 use crate::config::{Config, Source};
 use crate::fleet::Fleet;
 
@@ -89,19 +89,14 @@ impl Opened {
     ///
     /// # Errors
     /// If there is no thread for it.
-    pub fn start(self, fleet: &Arc<Fleet>) -> Result<Running, SourceError> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let told = Arc::clone(&stop);
+    pub fn start(self, fleet: &Arc<Fleet>) -> Result<Background, SourceError> {
         let Self { run, status } = self;
         let fleet = Arc::clone(fleet);
-        let thread = std::thread::Builder::new()
-            .name("source".to_owned())
-            .spawn(move || {
-                let _farewell = Farewell { fleet: Arc::clone(&fleet), status };
-                run(fleet, &told);
-            })
-            .map_err(SourceError::Thread)?;
-        Ok(Running { stop, thread })
+        let work = move |told: &AtomicBool| {
+            let _farewell = Farewell { fleet: Arc::clone(&fleet), status };
+            run(fleet, told);
+        };
+        Background::start("source", work).map_err(SourceError::Thread)
     }
 }
 
@@ -117,23 +112,6 @@ impl Drop for Farewell {
             tracing::error!("the source has panicked: there will be no more ticks");
             self.status.changed(FeedState::Silent);
             self.fleet.tell_feed(FeedState::Silent);
-        }
-    }
-}
-
-/// A source at work.
-pub struct Running {
-    stop: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
-}
-
-impl Running {
-    /// Stops the source and waits for its thread: a twentieth of a second at most.
-    pub fn stop(self) {
-        // Relaxed: the flag is all that is told.
-        self.stop.store(true, Ordering::Relaxed);
-        if self.thread.join().is_err() {
-            tracing::error!("the source's thread panicked");
         }
     }
 }

@@ -13,7 +13,7 @@ use gateway::shard::{
 };
 use hyper::http::request::Parts;
 use ring::{Publisher, Ring, Shape};
-use wire::{Channel, Instrument, Kind, Quote, Symbol, Tick, Trade};
+use wire::{Channel, Instrument, Kind, Quote, Tick, Trade};
 
 /// The epoch of every test's market.
 pub(crate) const EPOCH: u64 = 0x5eed;
@@ -36,16 +36,8 @@ impl Market {
         let mut market = Self { publisher, seqs: HashMap::new() };
         market.publisher.publish(&Tick::from_epoch(epoch, now_ns()).to_words());
         for id in 0..instruments {
-            let instrument = Instrument {
-                id,
-                symbol: Symbol::new(&format!("S{id}")).unwrap(),
-                base_len: 0,
-                price_exponent: -2,
-                quantity_exponent: -3,
-                tick_size: 1,
-                lot_size: 1,
-                channels: Channel::Trade.bit() | Channel::Quote.bit(),
-            };
+            let channels = Channel::Trade.bit() | Channel::Quote.bit();
+            let instrument = Instrument::numbered(id, channels);
             market.publisher.publish(&Tick::from_definition(&instrument, now_ns()).to_words());
         }
         market.publisher.wake();

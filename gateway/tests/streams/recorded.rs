@@ -33,26 +33,6 @@ fn recorded(file: &str) -> (BTreeMap<String, Vec<String>>, u64) {
     (streams, snapshot)
 }
 
-/// A gateway that replays the recording as soon as somebody subscribes, and merges nothing.
-fn replaying(file: &str) -> Gateway {
-    let source = format!("replay:{}", recordings().join(file).display());
-    Gateway::start(&[
-        "--source",
-        &source,
-        "--speed",
-        "max",
-        "--replay-start",
-        "first-subscriber",
-        "--shards",
-        "1",
-        // A slow test machine must not make the gateway merge what should be compared one by one.
-        "--lag-age",
-        "1h",
-        "--slow-age",
-        "1h",
-    ])
-}
-
 fn frames_are_as_they_were(file: &str) {
     let (mut expected, snapshot) = recorded(file);
     let depth = expected.keys().find(|name| name.contains("@depth")).expect("depth is recorded");
@@ -62,7 +42,7 @@ fn frames_are_as_they_were(file: &str) {
         .expect("found")
         .retain(|frame| json(frame)["data"]["u"].as_u64().expect("an id") > snapshot);
     let names: Vec<_> = expected.keys().cloned().collect();
-    let gateway = replaying(file);
+    let gateway = Gateway::replaying(file, "max");
     let mut client = connect(&gateway, &format!("/stream?streams={}", names.join("/")));
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     let total: usize = expected.values().map(Vec::len).sum();
@@ -157,7 +137,7 @@ fn bare_frames_are_as_they_were(query: &str, expected_of: fn(&str) -> String) {
     let mut expected = ["ethusdt@trade", "ethusdt@bookTicker"]
         .map(|name| recorded[name].iter().map(|frame| expected_of(bare(frame))));
     let total: usize = expected.iter().map(ExactSizeIterator::len).sum();
-    let gateway = replaying(file);
+    let gateway = Gateway::replaying(file, "max");
     let mut client = connect(&gateway, &format!("/ws/ethusdt@trade/ethusdt@bookTicker{query}"));
     for _ in 0..total {
         let event = client.next_text(PATIENCE);
@@ -201,7 +181,7 @@ fn binary_trade(event: &serde_json::Value) -> Vec<u8> {
 fn binary_trades_say_what_was_recorded() {
     let file = "spot_ethusdt_20240808.gz";
     let (recorded, _) = recorded(file);
-    let gateway = replaying(file);
+    let gateway = Gateway::replaying(file, "max");
     let mut client = connect(&gateway, "/stream-sbe/ws/ethusdt@trade");
     for frame in &recorded["ethusdt@trade"] {
         let expected = binary_trade(&json(bare(frame)));

@@ -9,9 +9,7 @@ use bus::{
     AppendError, Backend, Batch, BusUrl, Catalog, ConnectOptions, Offset, Storage, StoreOptions,
     StoredImage, inbox, keys,
 };
-use wire::{
-    Book, Channel, Instrument, InstrumentImage, Level, Presence, Quote, Side, Symbol, Tick, Trade,
-};
+use wire::{Book, Channel, Instrument, InstrumentImage, Level, Presence, Quote, Side, Tick, Trade};
 
 use super::process::until;
 
@@ -25,16 +23,7 @@ pub const BUCKET_SIZE: u32 = 2;
 const IMAGE_EVERY: u64 = 20;
 
 fn instrument(id: u32) -> Instrument {
-    Instrument {
-        id,
-        symbol: Symbol::new(&format!("S{id}")).expect("a symbol"),
-        base_len: 1,
-        price_exponent: -2,
-        quantity_exponent: -3,
-        tick_size: 1,
-        lot_size: 1,
-        channels: Channel::Trade.bit() | Channel::Quote.bit() | Channel::Depth.bit(),
-    }
+    Instrument::numbered(id, Channel::Trade.bit() | Channel::Quote.bit() | Channel::Depth.bit())
 }
 
 /// The levels that the depth group of this number changes.

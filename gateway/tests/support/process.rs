@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
+use super::recordings;
+
 /// How long anything may take to come up before the test gives up. Generous: machines are shared.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -153,6 +155,17 @@ impl Gateway {
         let mut gateway = Self::spawn(free_address(), arguments);
         gateway.wait_until("/readyz");
         gateway
+    }
+
+    /// Starts a gateway with one shard that replays a recording as soon as somebody subscribes. It merges nothing:
+    /// a slow test machine must not keep it from sending what is to be compared one by one.
+    #[must_use]
+    pub fn replaying(file: &str, speed: &str) -> Self {
+        let source = format!("replay:{}", recordings().join(file).display());
+        let mut arguments = vec!["--source", &source, "--speed", speed, "--shards", "1"];
+        arguments.extend(["--replay-start", "first-subscriber"]);
+        arguments.extend(["--lag-age", "1h", "--slow-age", "1h"]);
+        Self::start(&arguments)
     }
 
     /// Starts a gateway at this address and waits until it serves operators, ready or not.

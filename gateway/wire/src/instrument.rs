@@ -99,6 +99,25 @@ pub struct Instrument {
 }
 
 impl Instrument {
+    /// One of the instruments that are only numbered: `S0`, `S1` and so on, with prices of two decimals and
+    /// quantities of three. The feed `pulse` has these, as have benchmarks and tests.
+    ///
+    /// # Panics
+    /// Never: a letter and at most ten digits are a symbol.
+    #[must_use]
+    pub fn numbered(id: u32, channels: u32) -> Self {
+        Self {
+            id,
+            symbol: Symbol::new(&format!("S{id}")).expect("a letter and digits"),
+            base_len: 0,
+            price_exponent: -2,
+            quantity_exponent: -3,
+            tick_size: 1,
+            lot_size: 1,
+            channels,
+        }
+    }
+
     /// Whether the instrument has this channel.
     #[must_use]
     pub const fn has(&self, channel: Channel) -> bool {

@@ -7,8 +7,8 @@ use wire::command::{Buffers, Command};
 use wire::exchange::{Grammar, Stream, SymbolCase};
 use wire::sbe::Message;
 use wire::{
-    Channel, Encoding, GapReason, Instrument, Level, Position, Quote, Side, Symbol, Tick, Ticker,
-    Trade, flags,
+    Channel, Encoding, GapReason, Instrument, Level, Position, Quote, Side, Tick, Ticker, Trade,
+    flags,
 };
 
 /// Everything a test needs.
@@ -39,16 +39,7 @@ pub const ALL: [Channel; 5] =
     [Channel::Trade, Channel::Quote, Channel::Depth, Channel::Ticker, Channel::Status];
 
 pub fn instrument(id: u32, channels: &[Channel]) -> Instrument {
-    Instrument {
-        id,
-        symbol: Symbol::new(&format!("S{id}")).unwrap(),
-        base_len: 1,
-        price_exponent: -2,
-        quantity_exponent: -3,
-        tick_size: 1,
-        lot_size: 1,
-        channels: channels.iter().fold(0, |bits, channel| bits | channel.bit()),
-    }
+    Instrument::numbered(id, channels.iter().fold(0, |bits, channel| bits | channel.bit()))
 }
 
 impl Bench {

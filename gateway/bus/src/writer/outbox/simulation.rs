@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use proptest::prelude::*;
-use wire::{Book, Channel, Kind, Level, Quote, Side, Symbol, Trade, flags};
+use wire::{Book, Channel, Instrument, Kind, Level, Quote, Side, Trade, flags};
 
 use super::*;
 
@@ -171,17 +171,8 @@ struct World {
 }
 
 fn catalog(epoch: u64) -> Arc<Catalog> {
-    let instrument = |id| Instrument {
-        id,
-        symbol: Symbol::new(&format!("S{id}")).unwrap(),
-        base_len: 0,
-        price_exponent: 0,
-        quantity_exponent: 0,
-        tick_size: 1,
-        lot_size: 1,
-        channels: Channel::Trade.bit() | Channel::Quote.bit() | Channel::Depth.bit(),
-    };
-    let instruments = (0..INSTRUMENTS + 1).map(instrument).collect();
+    let channels = Channel::Trade.bit() | Channel::Quote.bit() | Channel::Depth.bit();
+    let instruments = (0..=INSTRUMENTS).map(|id| Instrument::numbered(id, channels)).collect();
     Arc::new(Catalog::new(epoch, BUCKET, instruments, INSTRUMENTS).unwrap())
 }
 

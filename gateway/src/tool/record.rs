@@ -7,7 +7,6 @@
 mod file;
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,16 +17,10 @@ use tokio::time::{Instant, timeout_at};
 use wire::Symbol;
 use wire::exchange::{Grammar, Stream, View};
 
+use super::{EXIT_DONE, EXIT_FAILED, EXIT_USAGE};
 use crate::config::{ExchangeUrl, Setting, Span};
 use crate::source::{Incoming, Line, Request};
 use file::File;
-
-/// Ended in good order: after its time, or by Ctrl-C.
-const EXIT_DONE: u8 = 0;
-/// Could not run, or not go on; what was recorded until then is kept.
-const EXIT_FAILED: u8 = 1;
-/// Wrongly used: an unknown flag, a stream that cannot be replayed.
-const EXIT_USAGE: u8 = 2;
 
 /// What stands in the name of files for the symbol of each.
 const SYMBOL_MARK: &str = "{symbol}";
@@ -38,7 +31,7 @@ type Length = Span<1, 86_400_000>;
 /// Record an upstream that speaks the protocol of Binance's spot market, for `--source replay:FILE`.
 #[derive(Debug, Parser)]
 #[command(name = "gateway record", bin_name = "gateway record", version)]
-struct Arguments {
+pub(super) struct Arguments {
     /// Where the upstream is: `ws://HOST:PORT` or `wss://…`
     #[arg(long, value_name = "URL", default_value = "ws://127.0.0.1:9443", value_parser = url)]
     url: ExchangeUrl,
@@ -98,20 +91,11 @@ impl Failure {
     }
 }
 
-/// Runs it with the command line from `record` on. The answer is the exit code.
-#[must_use]
-pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
-    let arguments = match Arguments::try_parse_from(args) {
-        Ok(arguments) => arguments,
-        Err(error) => {
-            // Nothing can be done about a closed terminal.
-            let _ = error.print();
-            return if error.use_stderr() { EXIT_USAGE } else { EXIT_DONE };
-        }
-    };
+/// Runs it. The answer is the exit code.
+pub(super) fn run(arguments: &Arguments) -> u8 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let outcome =
-        runtime.map_err(Failure::Runtime).and_then(|runtime| runtime.block_on(record(&arguments)));
+        runtime.map_err(Failure::Runtime).and_then(|runtime| runtime.block_on(record(arguments)));
     match outcome {
         Ok(()) => EXIT_DONE,
         Err(failure) => {

@@ -4,21 +4,14 @@
 //! Plain HTTP to one address, one request, one answer on standard output. The exit code says whether the
 //! answer was good.
 
-use std::ffi::OsString;
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
 
+use super::{EXIT_DONE, EXIT_FAILED, EXIT_USAGE};
 use crate::config::ENV_PREFIX;
-
-/// The answer was good.
-const EXIT_GOOD: u8 = 0;
-/// It was not, or there was none.
-const EXIT_BAD: u8 = 1;
-/// Wrongly used.
-const EXIT_USAGE: u8 = 2;
 
 /// How long an answer may take. A gateway with a shard that hangs takes two seconds to say so.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -32,7 +25,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Ask a running gateway, and say by the exit code whether the answer was good.
 #[derive(Debug, Parser)]
 #[command(name = "gateway ask", bin_name = "gateway ask", version)]
-struct Arguments {
+pub(super) struct Arguments {
     /// What to ask for
     #[arg(value_enum)]
     question: Question,
@@ -88,22 +81,13 @@ enum Failure {
     StillThere(Duration),
 }
 
-/// Runs it with the command line from `ask` on. The answer is the exit code.
-#[must_use]
-pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
-    let arguments = match Arguments::try_parse_from(args) {
-        Ok(arguments) => arguments,
-        Err(error) => {
-            // Nothing can be done about a closed terminal.
-            let _ = error.print();
-            return if error.use_stderr() { EXIT_USAGE } else { EXIT_GOOD };
-        }
-    };
-    match ask(&arguments) {
-        Ok(()) => EXIT_GOOD,
+/// Runs it. The answer is the exit code.
+pub(super) fn run(arguments: &Arguments) -> u8 {
+    match ask(arguments) {
+        Ok(()) => EXIT_DONE,
         Err(failure) => {
             eprintln!("gateway ask: {failure}");
-            if matches!(failure, Failure::Address(_)) { EXIT_USAGE } else { EXIT_BAD }
+            if matches!(failure, Failure::Address(_)) { EXIT_USAGE } else { EXIT_FAILED }
         }
     }
 }

@@ -6,7 +6,6 @@
 mod json;
 mod text;
 
-use std::ffi::OsString;
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -15,19 +14,13 @@ use clap::{Parser, ValueEnum};
 use client::{Client, CommandError, ConnectError, Ended, Event, GapReason, Ledger, Options};
 use client::{Mode, Subscription};
 
+use super::{EXIT_DONE, EXIT_FAILED, EXIT_USAGE};
 use text::{Palette, Text};
-
-/// Ended in good order: by its count, by a reader that has enough, by Ctrl-C.
-const EXIT_DONE: u8 = 0;
-/// Could not run, or not go on.
-const EXIT_FAILED: u8 = 1;
-/// Wrongly used: an unknown flag, a bad topic.
-const EXIT_USAGE: u8 = 2;
 
 /// Print a gateway's stream, one line for each event. Times are UTC.
 #[derive(Debug, Parser)]
 #[command(name = "gateway tail", bin_name = "gateway tail", version)]
-struct Arguments {
+pub(super) struct Arguments {
     /// Where the gateway is: `ws://HOST:PORT/v1/stream` or `wss://…`
     #[arg(long, value_name = "URL", default_value = "ws://127.0.0.1:9443/v1/stream")]
     url: String,
@@ -110,21 +103,12 @@ impl From<ConnectError> for Failure {
     }
 }
 
-/// Runs it with the command line from `tail` on. The answer is the exit code.
-#[must_use]
-pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
-    let arguments = match Arguments::try_parse_from(args) {
-        Ok(arguments) => arguments,
-        Err(error) => {
-            // Nothing can be done about a closed terminal.
-            let _ = error.print();
-            return if error.use_stderr() { EXIT_USAGE } else { EXIT_DONE };
-        }
-    };
+/// Runs it. The answer is the exit code.
+pub(super) fn run(arguments: &Arguments) -> u8 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let outcome = runtime.map_err(Failure::Runtime).and_then(|runtime| {
         runtime.block_on(async {
-            let client = connect(&arguments).await?;
+            let client = connect(arguments).await?;
             follow(client, &arguments).await
         })
     });

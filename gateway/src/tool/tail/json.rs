@@ -224,7 +224,7 @@ mod tests {
         let mut out = String::new();
         write(&mut out, &Event::Trade(trade));
         // The protocol's own example.
-        let page = include_str!("../../../docs/protocol/README.md");
+        let page = include_str!("../../../../docs/protocol/README.md");
         assert!(page.contains(&out), "{out}");
     }
 }
