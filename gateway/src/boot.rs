@@ -1,6 +1,7 @@
 //! How a gateway comes up and goes down, in order. Each step says why it stands where it stands.
 
 mod certificate;
+mod memory;
 mod settings;
 mod supervisor;
 
@@ -202,6 +203,8 @@ fn up_and_down(config: &Config) -> Result<(), BootError> {
         let alive = tokio::spawn(Arc::clone(&supervisor).keep_alive(Arc::clone(&fleet)));
         let overview =
             board.map(|board| tokio::spawn(admin::keep_overview(board, Arc::clone(&admin))));
+        let memory = (config.memory_max > 0)
+            .then(|| tokio::spawn(memory::keep_below(config.memory_max, Arc::clone(&fleet))));
         let reload = || {
             reload(config, &fleet, &process);
             keys.iter().for_each(|keys| read_again(keys));
@@ -215,9 +218,9 @@ fn up_and_down(config: &Config) -> Result<(), BootError> {
         operators.abort();
         alive.abort();
         let _ = tokio::join!(operators, alive);
-        if let Some(overview) = overview {
-            overview.abort();
-            let _ = overview.await;
+        for task in [overview, memory].into_iter().flatten() {
+            task.abort();
+            let _ = task.await;
         }
     });
 

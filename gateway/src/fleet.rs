@@ -13,7 +13,9 @@ use wire::FeedState;
 
 use crate::history::History;
 use crate::publish::Directory;
-use crate::shard::{Control, DescriptorTable, InterestTable, Order, ShardHandle, ShardReport};
+use crate::shard::{
+    Control, DescriptorTable, InterestTable, Order, Pressure, ShardHandle, ShardReport,
+};
 
 /// How long a shard may take to answer: thousands of turns.
 const REPORT_PATIENCE: Duration = Duration::from_secs(2);
@@ -106,6 +108,11 @@ impl Fleet {
     /// Has every new connection get this certificate.
     pub fn use_certificate(&self, tls: &Arc<ServerConfig>) {
         self.tell(|| Control::Tls(Arc::clone(tls)));
+    }
+
+    /// Tells every shard how short memory is.
+    pub fn press(&self, pressure: Pressure) {
+        self.tell(|| Control::Pressure(pressure));
     }
 
     /// Has every shard take nobody any more and close its sessions over this time.

@@ -9,9 +9,10 @@ use sys::SocketOptions;
 use wire::exchange::control::ErrorShape;
 use wire::exchange::{LegacyTradeIds, SymbolCase};
 
+use crate::admission::{Admission, Rates};
 use crate::clock::saturating_ns;
 use crate::config::{self, Config, Switch};
-use crate::exchange::{Admissions, ExchangeSettings, Served, ShutdownEvent};
+use crate::exchange::{ExchangeSettings, Served, ShutdownEvent};
 use crate::proxies::Proxies;
 use crate::publish::PublishSettings;
 use crate::shard::{Echo, SendBackend, ShardSettings, Spin};
@@ -35,6 +36,7 @@ pub(super) fn settings(config: &Config) -> Result<ShardSettings, LimitsError> {
             receive_buffer_bytes: None,
             // Twice the slow-consumer age: the ladder decides, not the kernel.
             user_timeout: Some(config.slow_age * 2),
+            pacing_bytes_per_second: Some(config.outbound_rate).filter(|rate| *rate > 0),
         },
         connections_max: size(config.connections_max).div_ceil(config.shards),
         handshake_timeout: config.handshake_timeout,
@@ -50,7 +52,13 @@ pub(super) fn settings(config: &Config) -> Result<ShardSettings, LimitsError> {
             config::SendBackend::Auto | config::SendBackend::Epoll => SendBackend::OneByOne,
         },
         spin: spin(config.spin),
+        age_max: Some(config.session_age).filter(|age| !age.is_zero()),
+        admission: Admission::new(
+            u32::try_from(config.address_connections).unwrap_or(u32::MAX),
+            u32::try_from(config.address_rate).unwrap_or(u32::MAX),
+        ),
         origins: config.cors_origins.clone(),
+        stream_origins: config.stream_origins.clone(),
         proxies: Proxies {
             protocol: config.proxy_protocol,
             header: config.forwarded_header,
@@ -73,8 +81,9 @@ fn exchange(config: &Config) -> ExchangeSettings {
         },
         streams_max: size(config.exchange_streams),
         message_rate: u32::try_from(config.exchange_message_rate).unwrap_or(u32::MAX),
-        admissions: Arc::new(Admissions::new(
+        rates: Arc::new(Rates::new(
             u32::try_from(config.exchange_connections).unwrap_or(u32::MAX),
+            ExchangeSettings::RATE_WINDOW,
         )),
         age_max: Some(config.exchange_age).filter(|age| !age.is_zero()),
         shutdown_event: match config.exchange_shutdown_event {

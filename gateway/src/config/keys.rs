@@ -93,6 +93,14 @@ keys! {
         tls_key "tls-key": OptionalPath = "";
         /// The most connections of the process, over all shards. A shard that has its part closes its listener, so that the kernel gives new ones to the others.
         connections_max "connections-max": Count<1, 10_000_000> = "1000000";
+        /// The most connections that one client address may have at once, of an IPv6 address its network of 64 bits; more are closed at once, or refused with status 429 where a proxy's header names the client. 0 is any number: set it where the open internet connects.
+        address_connections "address-connections": Count<0, 10_000_000> = "0";
+        /// How many connections one client address may begin in a minute, counted likewise; 0 is any number.
+        address_rate "address-rate": Count<0, 10_000_000> = "0";
+        /// Origins whose pages may open WebSocket connections, besides the gateway's own: others get status 403. `*` for all, or a list with commas. Programs that name no origin are not concerned.
+        stream_origins "stream-origins": OriginList = "*";
+        /// The most bytes a second that one connection is sent, evened out by the kernel; a client that would get more is one that lags, and its channels' rules apply. 0 is any number.
+        outbound_rate "outbound-rate": Bytes<0, { 1 << 40 }> = "0";
         /// How long a connection may take from accept to the end of its handshake.
         handshake_timeout "handshake-timeout": Span<100, 600_000> = "10s";
         /// Origins, other than the gateway's own, whose pages may read plain HTTP answers and event streams: `*` for all, or a list with commas such as `https://example.com,http://localhost:3000`.
@@ -179,6 +187,8 @@ keys! {
         slow_age "slow-age": Span<100, 3_600_000> = "30s";
         /// How many log entries a client that cannot take data may be behind before it is disconnected with code 4000; `auto` is no limit, since a client that waits costs nothing.
         slow_entries "slow-entries": AutoCount<1, { 1 << 62 }> = "auto";
+        /// How old a connection may become, less up to a twenty-fourth; it is closed with code 4006 then, to come back, perhaps at another gateway. 0 is as old as it likes. The exchange's face has `exchange-age`.
+        session_age "session-age": Span<0, 2_073_600_000> = "0ms";
         /// How long a client may take to answer a close frame before its connection is reset.
         close_grace "close-grace": Span<0, 600_000> = "5s";
         /// How long a drain may take: connections are told and closed one after another over this time.
@@ -194,7 +204,7 @@ keys! {
         /// How often one address may connect there in five minutes; more is refused with status 429. 0 is any number.
         exchange_connections "exchange-connections": Count<0, 1_000_000> = "300";
         /// How old a connection there may become, less up to a twenty-fourth; it is closed with code 1001 then. 0 is as old as it likes.
-        exchange_age "exchange-age": Span<0, 2_592_000_000> = "24h";
+        exchange_age "exchange-age": Span<0, 2_073_600_000> = "24h";
         /// Whether clients there are told of a drain by `serverShutdown`, which old ones take for something else.
         exchange_shutdown_event "exchange-shutdown-event": Switch = "true";
         /// Whether symbols in upper case mean the same there; else their streams are acknowledged and silent, as at the exchange.
@@ -219,6 +229,8 @@ keys! {
         publish_patience "publish-patience": Span<100, 600_000> = "20s";
     }
     "Memory and turns" {
+        /// The most memory that the process may take, as the system counts it. Near it, at nineteen twentieths, new sessions are refused with status 503; beyond it, sessions are closed with code 4003 every quarter of a second until it is below: first those that do not read, the slowest first, then others, a sixty-fourth at a time. 0 is no ceiling.
+        memory_max "memory-max": Bytes<0, { 1 << 50 }> = "0";
         /// Entries of recent ticks in the logs of all shards together; each gets its part, a power of two.
         log_entries "log-entries": Count<1024, { 1 << 28 }> = "1048576";
         /// What logs and encodings of all shards may use together; logs are made smaller to keep within it.

@@ -20,16 +20,13 @@ const POLICY: u16 = 1008;
 pub(crate) const INVALID_REQUEST: Farewell =
     Farewell { code: POLICY, reason: "Invalid request", counter: Counter::CloseInvalidRequest };
 
-/// The connection is as old as it may become.
-pub(crate) const AGED: Farewell = Farewell { code: 1001, reason: "", counter: Counter::CloseAged };
-
 /// What a client of this face is told, where one of the native protocol would be told `code`.
 pub(crate) const fn farewell(code: CloseCode, counter: Counter) -> Farewell {
     let (code, reason) = match code {
         CloseCode::PongTimeout => (POLICY, "Pong timeout"),
         CloseCode::CommandFlood => (POLICY, "Too many requests"),
         CloseCode::SlowConsumer => (POLICY, "Slow consumer"),
-        CloseCode::Draining | CloseCode::GoingAway => (1001, ""),
+        CloseCode::Draining | CloseCode::GoingAway | CloseCode::Aged => (1001, ""),
         // RFC 6455's registry: try again later.
         CloseCode::Overloaded => (1013, "Try again later"),
         other if other.code() < 4000 => (other.code(), other.reason()),

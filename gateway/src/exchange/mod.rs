@@ -5,17 +5,14 @@
 //! What differs is how it is asked (streams by name, in the URL or by messages), that nothing is sent
 //! but events and answers, and the limits and close codes, which are the exchange's.
 //!
-//! Called by the HTTP front, for requests, and by sessions. It keeps no state but how often addresses
-//! connected.
+//! Called by the HTTP front, for requests, and by sessions. It keeps no state.
 
-mod admission;
 mod control;
 mod farewell;
 mod request;
 mod settings;
 
-pub use admission::Admissions;
 pub(crate) use control::{Handled, begin, handle, shutdown};
-pub(crate) use farewell::{AGED, Farewell, INVALID_REQUEST, farewell};
+pub(crate) use farewell::{Farewell, INVALID_REQUEST, farewell};
 pub(crate) use request::{Endpoint, Opening, Refusal, parse};
 pub use settings::{ExchangeSettings, Served, ShutdownEvent};

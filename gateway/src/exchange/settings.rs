@@ -6,7 +6,7 @@ use std::time::Duration;
 use wire::exchange::control::ErrorShape;
 use wire::exchange::{LegacyTradeIds, SymbolCase};
 
-use super::Admissions;
+use crate::admission::Rates;
 
 /// See the module's header. The defaults are the exchange's own limits.
 #[derive(Clone, Debug)]
@@ -19,7 +19,7 @@ pub struct ExchangeSettings {
     /// number.
     pub message_rate: u32,
     /// How often an address may connect; shared by all shards.
-    pub admissions: Arc<Admissions>,
+    pub rates: Arc<Rates>,
     /// How old a connection may become, less up to a twenty-fourth, so that those opened together do not
     /// all come back together; `None`: as old as it likes.
     pub age_max: Option<Duration>,
@@ -51,13 +51,18 @@ pub enum ShutdownEvent {
     Omitted,
 }
 
+impl ExchangeSettings {
+    /// The time in which an address may connect so often.
+    pub(crate) const RATE_WINDOW: Duration = Duration::from_secs(300);
+}
+
 impl Default for ExchangeSettings {
     fn default() -> Self {
         Self {
             served: Served::Yes,
             streams_max: 1_024,
             message_rate: 5,
-            admissions: Arc::new(Admissions::new(300)),
+            rates: Arc::new(Rates::new(300, Self::RATE_WINDOW)),
             age_max: Some(Duration::from_hours(24)),
             shutdown_event: ShutdownEvent::Sent,
             symbol_case: SymbolCase::Lower,

@@ -38,6 +38,7 @@ pub(crate) async fn accept(front: Rc<Front>, listener: std::net::TcpListener, ad
                 }
             },
         };
+        front.pace().await;
         match open.accept().await {
             Ok((socket, peer)) => begin(&front, socket, peer),
             Err(error) if is_exhaustion(&error) => {

@@ -19,7 +19,7 @@ use fastwebsockets::upgrade::UpgradeFut;
 use http_body_util::Full;
 use hub::Format;
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -37,6 +37,7 @@ use super::forwarded::Remote;
 use super::front::Front;
 use super::proxy_header;
 use super::upgrade::{self, Refusal, Service};
+use crate::admission::Pass;
 use crate::clock::monotonic_ns;
 use crate::exchange;
 use crate::proxies::{ClientAddress, ProxyProtocol};
@@ -49,9 +50,17 @@ use crate::tls::TlsSession;
 /// What a connection is to become instead of having its next request answered.
 enum Grant {
     /// A WebSocket: the upgrade is complete when hyper has sent the answer.
-    Upgrade(UpgradeFut, Face, Option<Opening>, Option<ClientAddress>),
+    Upgrade(UpgradeFut, Face, Option<Opening>, Client),
     /// An event stream, whose session writes the whole answer.
-    Stream(Box<sse::Opening>, Option<ClientAddress>),
+    Stream(Box<sse::Opening>, Client),
+}
+
+/// Whom a session is for, by its request's headers.
+struct Client {
+    /// Where it is, if a proxy said so.
+    address: Option<ClientAddress>,
+    /// Its place, if it has none since it connected.
+    pass: Option<Pass>,
 }
 
 type Granted = Rc<RefCell<Option<Grant>>>;
@@ -62,8 +71,7 @@ struct Taken<S> {
     early: Bytes,
     face: Face,
     opening: Option<Opening>,
-    /// As the request's proxy has it.
-    client: Option<ClientAddress>,
+    client: Client,
 }
 
 /// Serves a new connection.
@@ -81,12 +89,23 @@ pub(super) async fn converse(front: &Rc<Front>, mut socket: TcpStream, peer: Soc
         }
     }
     let remote = Remote { peer, told: via.map(ClientAddress::from) };
+    // It counts from here on, unless only its request will say whose it is.
+    let pass = match remote.address(&front.settings.proxies).map(|address| front.admit(address)) {
+        Some(Ok(pass)) => Some(pass).filter(Pass::is_counted),
+        Some(Err(_)) => return,
+        None => None,
+    };
+    let arrive = |socket, tls, face, opening, early, client: Client| {
+        let pass = client.pass.or(pass);
+        let client = client.address;
+        front.arrive(Arrival { socket, tls, face, opening, early, client, pass });
+    };
     let Some(tls) = front.tls() else {
         if let Some(Taken { stream, early, face, opening, client }) =
             serve(front, socket, remote).await
             && let Ok(socket) = stream.into_std()
         {
-            front.arrive(Arrival { socket, tls: None, face, opening, early, client });
+            arrive(socket, None, face, opening, early, client);
         }
         return;
     };
@@ -103,7 +122,7 @@ pub(super) async fn converse(front: &Rc<Front>, mut socket: TcpStream, peer: Soc
         let (socket, connection) = stream.into_inner();
         if let Ok(socket) = socket.into_std() {
             let tls = Some(Box::new(TlsSession::new(connection)));
-            front.arrive(Arrival { socket, tls, face, opening, early, client });
+            arrive(socket, tls, face, opening, early, client);
         }
     }
 }
@@ -203,12 +222,17 @@ fn answer(
             let (request, _body) = request.into_parts();
             match sse::parse(&request) {
                 Ok(_) if request.method == Method::HEAD => sse::head().map(Full::new),
-                Ok(mut opening) => {
-                    opening.headers = cors.lines();
-                    let client = remote.client(&request.headers, &front.settings.proxies);
-                    *granted.borrow_mut() = Some(Grant::Stream(Box::new(opening), client));
-                    return None;
-                }
+                Ok(mut opening) => match admit(front, remote, &request.headers) {
+                    Ok(client) => {
+                        opening.headers = cors.lines();
+                        *granted.borrow_mut() = Some(Grant::Stream(Box::new(opening), client));
+                        return None;
+                    }
+                    Err(refusal) => {
+                        front.count(Counter::EventStreamsRefused);
+                        refuse(front, refusal)
+                    }
+                },
                 Err(refusal) => {
                     front.count(Counter::EventStreamsRefused);
                     refusal.response().map(Full::new)
@@ -243,16 +267,20 @@ fn grant_upgrade(
         Some(_) if front.is_draining() => Err(Refusal::Draining),
         Some(service) => upgrade::negotiate(&request, service),
     };
-    let client = remote.client(request.headers(), &front.settings.proxies);
-    let accepted = accepted.and_then(|accepted| match accepted.face {
-        Face::Exchange(_) => {
-            let (format, opening) = admit(front, &request, remote, client)?;
-            let opening = Some(Opening::Streams(Box::new(opening)));
-            Ok((accepted, Face::Exchange(format), opening))
+    let accepted = accepted.and_then(|accepted| {
+        if !upgrade::is_origin_allowed(request.headers(), &front.settings.stream_origins) {
+            front.count(Counter::OriginsRefused);
+            return Err(Refusal::Origin);
         }
-        face => Ok((accepted, face, None)),
+        let client = admit(front, remote, request.headers())?;
+        let Face::Exchange(_) = accepted.face else {
+            return Ok((accepted, accepted.face, None, client));
+        };
+        let (format, opening) = open_streams(front, &request, remote, client.address)?;
+        let opening = Some(Opening::Streams(Box::new(opening)));
+        Ok((accepted, Face::Exchange(format), opening, client))
     });
-    let (accepted, face, opening) = match accepted {
+    let (accepted, face, opening, client) = match accepted {
         Ok(granted) => granted,
         Err(refusal) => return refuse(front, refusal),
     };
@@ -265,8 +293,28 @@ fn grant_upgrade(
     response
 }
 
+/// Whom a session is for that a request asks for, if there may be one more.
+fn admit(front: &Front, remote: Remote, headers: &HeaderMap) -> Result<Client, Refusal> {
+    if front.is_pressed() {
+        front.count(Counter::PressureRefused);
+        return Err(Refusal::Pressure);
+    }
+    let proxies = &front.settings.proxies;
+    let address = remote.client(headers, proxies);
+    let pass = match remote.address(proxies) {
+        // It has had its place since it connected.
+        Some(_) => None,
+        None => {
+            let ip = address.map_or(remote.peer.ip(), |client| client.ip);
+            let pass = front.admit(ip).map_err(|_| Refusal::TooManyConnections)?;
+            Some(pass).filter(Pass::is_counted)
+        }
+    };
+    Ok(Client { address, pass })
+}
+
 /// What a request for a connection of the exchange-compatible face asks for, if its client may have one.
-fn admit(
+fn open_streams(
     front: &Front,
     request: &Request<Incoming>,
     remote: Remote,
@@ -277,7 +325,7 @@ fn admit(
     let query = uri.query().unwrap_or_default();
     let opening = exchange::parse(uri.path(), query, headers, settings)?;
     let address = client.map_or(remote.peer.ip(), |client| client.ip);
-    if settings.admissions.admit(address, monotonic_ns()) {
+    if settings.rates.admit(address, monotonic_ns()) {
         Ok(opening)
     } else {
         Err(Refusal::TooManyConnections)

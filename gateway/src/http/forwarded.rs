@@ -31,8 +31,16 @@ impl Remote {
     /// The client of a request on this connection, if it is not the peer. Behind two proxies the outer
     /// one may have added a header, and the inner one named the outer as its client.
     pub(super) fn client(self, headers: &HeaderMap, proxies: &Proxies) -> Option<ClientAddress> {
-        let nearest = self.told.map_or(self.peer.ip(), |told| told.ip);
-        client(headers, nearest, proxies).or(self.told)
+        client(headers, self.nearest(), proxies).or(self.told)
+    }
+
+    /// The address of the client, unless a proxy's requests name it.
+    pub(super) fn address(self, proxies: &Proxies) -> Option<IpAddr> {
+        Some(self.nearest()).filter(|nearest| !proxies.trusted.contains(*nearest))
+    }
+
+    fn nearest(self) -> IpAddr {
+        self.told.map_or(self.peer.ip(), |told| told.ip)
     }
 }
 

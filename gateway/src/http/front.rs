@@ -3,19 +3,25 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use hub::Hub;
 use rustls::ServerConfig;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::AbortHandle;
 
+use crate::admission::{Pass, Refused};
+use crate::clock::monotonic_ns;
 use crate::session::Arrival;
 use crate::shard::counters::{Counter, Counters};
-use crate::shard::limits::{HANDSHAKES_MAX, ROOM_TO_REOPEN, TLS_HANDSHAKES_PER_TURN};
+use crate::shard::limits::{
+    HANDSHAKE_PATIENCE, HANDSHAKES_MAX, ROOM_TO_REOPEN, TLS_HANDSHAKES_PER_TURN,
+};
 use crate::shard::settings::ShardSettings;
-use crate::shard::{Answer, Routes, ShardQuery};
+use crate::shard::{Answer, Pressure, Routes, ShardQuery};
 
 /// See the module's header.
 pub(crate) struct Front {
@@ -31,13 +37,23 @@ pub(crate) struct Front {
     /// How many TLS handshakes may begin before the next turn.
     tls_turn: Semaphore,
     tls_waiting: Cell<usize>,
-    handshakes: RefCell<BTreeMap<u64, AbortHandle>>,
+    handshakes: RefCell<BTreeMap<u64, Handshake>>,
     next_handshake: Cell<u64>,
     sessions: Cell<usize>,
     connections_max: Cell<usize>,
     /// Wakes a full shard's accepting task.
     has_room: Notify,
+    /// Wakes the accepting task that waits for a handshake to end.
+    handshake_ended: Notify,
     is_draining: Cell<bool>,
+    /// Whether the process is near its memory's ceiling.
+    is_pressed: Cell<bool>,
+}
+
+/// A handshake under way.
+struct Handshake {
+    task: AbortHandle,
+    begun: Instant,
 }
 
 impl Front {
@@ -65,7 +81,9 @@ impl Front {
             sessions: Cell::new(0),
             connections_max,
             has_room: Notify::new(),
+            handshake_ended: Notify::new(),
             is_draining: Cell::new(false),
+            is_pressed: Cell::new(false),
         })
     }
 
@@ -175,14 +193,57 @@ impl Front {
         }
     }
 
+    /// Waits while as many handshakes are under way as there may be and the oldest is still young: a crowd that
+    /// comes back is let in at the pace at which handshakes end, and waits in the kernel meanwhile. Whoever holds
+    /// handshakes open is displaced instead.
+    pub(crate) async fn pace(&self) {
+        loop {
+            let ended = self.handshake_ended.notified();
+            let patience = match self.handshakes.borrow().first_key_value() {
+                Some((_, oldest)) if self.handshakes() >= HANDSHAKES_MAX => {
+                    HANDSHAKE_PATIENCE.saturating_sub(oldest.begun.elapsed())
+                }
+                _ => return,
+            };
+            if patience.is_zero() {
+                return;
+            }
+            self.count(Counter::AcceptPaced);
+            tokio::select! {
+                () = ended => {}
+                () = tokio::time::sleep(patience) => {}
+            }
+        }
+    }
+
+    /// Lets a client's connection begin, if its address may have one more.
+    pub(crate) fn admit(&self, address: IpAddr) -> Result<Pass, Refused> {
+        let pass = self.settings.admission.admit(address, monotonic_ns());
+        if let Err(refused) = &pass {
+            tracing::debug!(shard = self.index, %address, ?refused, "an address is refused");
+            self.count(Counter::AddressesRefused);
+        }
+        pass
+    }
+
+    /// Whether new sessions are refused because memory is short.
+    pub(crate) fn is_pressed(&self) -> bool {
+        self.is_pressed.get()
+    }
+
+    /// Has new sessions refused, or not any more.
+    pub(crate) fn press(&self, pressure: Pressure) {
+        self.is_pressed.set(pressure != Pressure::None);
+    }
+
     /// Registers a handshake's task, in place of the oldest if there are too many.
     pub(crate) fn begin_handshake(&self, number: u64, task: AbortHandle) {
         let mut handshakes = self.handshakes.borrow_mut();
         let oldest = if handshakes.len() >= HANDSHAKES_MAX { handshakes.pop_first() } else { None };
-        handshakes.insert(number, task);
+        handshakes.insert(number, Handshake { task, begun: Instant::now() });
         drop(handshakes);
         if let Some((_, oldest)) = oldest {
-            oldest.abort();
+            oldest.task.abort();
             self.count(Counter::HandshakesEvicted);
         }
     }
@@ -196,8 +257,8 @@ impl Front {
 
     /// Ends all handshakes.
     pub(crate) fn abort_handshakes(&self) {
-        for (_, task) in std::mem::take(&mut *self.handshakes.borrow_mut()) {
-            task.abort();
+        for (_, handshake) in std::mem::take(&mut *self.handshakes.borrow_mut()) {
+            handshake.task.abort();
         }
     }
 }
@@ -217,6 +278,7 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.front.handshakes.borrow_mut().remove(&self.number);
+        self.front.handshake_ended.notify_one();
         if self.front.has_room_to_reopen() {
             self.front.has_room.notify_one();
         }

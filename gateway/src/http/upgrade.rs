@@ -7,15 +7,18 @@
 
 use hub::Format;
 use hyper::header::{
-    CONNECTION, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
-    SEC_WEBSOCKET_VERSION, UPGRADE,
+    CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, RETRY_AFTER, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use hyper::{Method, Request, StatusCode, Version};
 use wire::Encoding;
 
 use crate::exchange::{self, Endpoint, Served};
 use crate::session::Face;
-use crate::shard::settings::{Echo, ShardSettings};
+use crate::shard::settings::{Echo, Origins, ShardSettings};
+
+/// What those are told who may come back, in seconds. Clients add a chance of their own.
+const RETRY_AFTER_S: &str = "5";
 
 /// What is served over WebSocket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +76,10 @@ pub(super) enum Refusal {
     Draining,
     #[error("too many connections from this address; come back later\n")]
     TooManyConnections,
+    #[error("pages of this origin may not connect (stream-origins)\n")]
+    Origin,
+    #[error("the gateway is short of memory; connect to another one or later\n")]
+    Pressure,
     #[error(transparent)]
     Exchange(#[from] exchange::Refusal),
 }
@@ -83,7 +90,8 @@ impl Refusal {
             Self::NotAnUpgrade | Self::Version => StatusCode::UPGRADE_REQUIRED,
             Self::NoSuchService => StatusCode::NOT_FOUND,
             Self::Method | Self::Key | Self::Subprotocol => StatusCode::BAD_REQUEST,
-            Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Draining | Self::Pressure => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Origin => StatusCode::FORBIDDEN,
             Self::TooManyConnections => StatusCode::TOO_MANY_REQUESTS,
             Self::Exchange(refusal) => refusal.status(),
         }
@@ -98,7 +106,11 @@ impl Refusal {
             Self::Version => {
                 headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
             }
+            Self::Pressure | Self::TooManyConnections => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
+            }
             Self::Draining => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
                 headers.insert(CONNECTION, HeaderValue::from_static("close"));
             }
             _ => {}
@@ -141,6 +153,24 @@ pub(super) fn negotiate<B>(request: &Request<B>, service: Service) -> Result<Acc
         return Err(Refusal::Subprotocol);
     }
     Ok(Accepted { face: Face::Native(Encoding::Json), subprotocol: None })
+}
+
+/// Whether the page that asks, if it is one, may connect: browsers say where a page is from (RFC 6455, section
+/// 10.2), and nothing else keeps a foreign page from using its visitor's address and network.
+pub(super) fn is_origin_allowed(headers: &HeaderMap, origins: &Origins) -> bool {
+    let Some(origin) = headers.get(ORIGIN) else { return true };
+    let is_own = || {
+        let host = headers.get(HOST).map_or(&b""[..], HeaderValue::as_bytes);
+        let own = origin.as_bytes().splitn(2, |byte| *byte == b'/').nth(1);
+        own.and_then(|rest| rest.strip_prefix(b"/")).is_some_and(|named| named == host)
+    };
+    match origins {
+        Origins::Any => true,
+        Origins::None => is_own(),
+        Origins::Listed(listed) => {
+            listed.iter().any(|one| one.as_bytes() == origin.as_bytes()) || is_own()
+        }
+    }
 }
 
 /// The value of a header that is there exactly once.
@@ -190,6 +220,29 @@ mod tests {
             Ok((Face::Native(json), Some(json)))
         );
         assert_eq!(chosen(&["tickcast.v2.sbe"]), Err(Refusal::Subprotocol));
+    }
+
+    #[test]
+    fn pages_of_other_origins_connect_where_they_are_listed() {
+        let allowed = |origin: Option<&str>, origins: &Origins| {
+            let mut headers = vec![("host", "prices.example:8443")];
+            headers.extend(origin.map(|origin| ("origin", origin)));
+            is_origin_allowed(request(&headers).headers(), origins)
+        };
+        let listed = Origins::Listed(vec!["https://desk.example".into()]);
+        for (origin, of_none, of_listed) in [
+            (None, true, true),
+            (Some("https://prices.example:8443"), true, true),
+            (Some("https://desk.example"), false, true),
+            (Some("https://desk.example.evil"), false, false),
+            (Some("http://desk.example"), false, false),
+            (Some("https://prices.example"), false, false),
+            (Some("null"), false, false),
+        ] {
+            assert_eq!(allowed(origin, &Origins::None), of_none, "{origin:?}");
+            assert_eq!(allowed(origin, &listed), of_listed, "{origin:?}");
+            assert!(allowed(origin, &Origins::Any));
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! of, and a client that does not read never sees it. What is certain is the counter, and that the
 //! socket is gone when the grace is over.
 
-use hub::Hub;
+use hub::{ConnId, Hub};
 use wire::CloseCode;
 
 use super::sessions::{NO_SLOT, Sessions, to_ms};
@@ -128,12 +128,17 @@ impl Sessions {
     /// Carries out what the hub decided about clients that are too slow.
     pub(crate) fn close_slow(&mut self, hub: &mut Hub, now_ns: u64) {
         while let Some((conn, code)) = hub.next_close() {
-            match self.slots.get(conn.0).copied() {
-                Some(slot) if slot != NO_SLOT => {
-                    self.close(slot, code, Phase::AwaitingClose, hub, now_ns);
-                }
-                _ => hub.disconnect(conn),
+            self.close_one(conn, code, hub, now_ns);
+        }
+    }
+
+    /// Closes the session of one of the hub's connections.
+    pub(crate) fn close_one(&mut self, conn: ConnId, code: CloseCode, hub: &mut Hub, now_ns: u64) {
+        match self.slots.get(conn.0).copied() {
+            Some(slot) if slot != NO_SLOT => {
+                self.close(slot, code, Phase::AwaitingClose, hub, now_ns);
             }
+            _ => hub.disconnect(conn),
         }
     }
 
@@ -166,6 +171,8 @@ const fn counter_of(code: CloseCode) -> Counter {
         CloseCode::SlowConsumer => Counter::CloseSlow,
         CloseCode::PongTimeout => Counter::CloseTimeout,
         CloseCode::Idle => Counter::CloseIdle,
+        CloseCode::Aged => Counter::CloseAged,
+        CloseCode::Overloaded => Counter::CloseOverloaded,
         CloseCode::Draining | CloseCode::GoingAway => Counter::CloseDrain,
         _ => Counter::CloseOther,
     }

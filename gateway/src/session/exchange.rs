@@ -17,28 +17,11 @@ use crate::clock::realtime_ns;
 use crate::exchange::{self, Handled, Opening, ShutdownEvent};
 use crate::shard::counters::Counter;
 
-/// Of how long a connection may live, what part may be missing, as one in so many.
-const AGE_JITTER: u64 = 24;
-
 impl Sessions {
     /// Does what the request that a session was opened for asked for.
-    pub(super) fn begin_exchange(
-        &mut self,
-        slot: u32,
-        opening: Opening,
-        hub: &mut Hub,
-        now_ns: u64,
-    ) {
-        let age_max = self.settings.exchange.age_max;
-        let Some(session) = self.table.get_mut(slot) else { return };
+    pub(super) fn begin_exchange(&mut self, slot: u32, opening: Opening, hub: &mut Hub) {
         self.tally.counters.count(Counter::ExchangeSessions);
-        if let Some(age_max) = age_max {
-            let age_ms = u64::try_from(age_max.as_millis()).unwrap_or(u64::MAX);
-            // Golden-ratio hashing of the time: connections opened together end apart.
-            let scattered = now_ns.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
-            let jitter_ms = scattered % (age_ms / AGE_JITTER).max(1);
-            session.ends_ms = to_ms(now_ns + (age_ms - jitter_ms) * 1_000_000);
-        }
+        let Some(session) = self.table.get(slot) else { return };
         if let Some(conn) = session.conn {
             exchange::begin(opening, conn, hub, &self.settings.exchange);
         }
@@ -103,13 +86,9 @@ impl Sessions {
         now_ns: u64,
     ) {
         let now_ms = to_ms(now_ns);
-        let is_aging = self.settings.exchange.age_max.is_some();
         let Some(session) = self.table.get_mut(slot) else { return };
         if now_ms.wrapping_sub(session.heard_ms) >= spans.pong {
             return self.close(slot, CloseCode::PongTimeout, Phase::AwaitingClose, hub, now_ns);
-        }
-        if is_aging && left_ms(session.ends_ms, now_ms) == 0 {
-            return self.part(slot, exchange::AGED, Phase::AwaitingClose, hub, now_ns);
         }
         // What a blocked socket does not take would only be kept; it is the ladder's case.
         if !session.is_blocked && now_ms.wrapping_sub(session.pinged_ms) >= spans.ping {
@@ -153,12 +132,4 @@ impl Sessions {
 fn answers_a_ping(payload: &[u8], now_ms: u32, most_ms: u32) -> bool {
     let sent_ms = std::str::from_utf8(payload).ok().and_then(|text| text.parse::<u32>().ok());
     sent_ms.is_some_and(|sent_ms| now_ms.wrapping_sub(sent_ms) <= most_ms)
-}
-
-/// How long until a time on a clock that wraps; 0: it has passed.
-pub(super) const fn left_ms(until_ms: u32, now_ms: u32) -> u32 {
-    match until_ms.wrapping_sub(now_ms) {
-        left_ms if left_ms > u32::MAX / 2 => 0,
-        left_ms => left_ms,
-    }
 }

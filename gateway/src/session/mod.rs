@@ -40,6 +40,7 @@ use inbound::Inbound;
 use outbound::Outbound;
 use transport::Transport;
 
+use crate::admission::Pass;
 use crate::proxies::ClientAddress;
 use crate::sse;
 use crate::tls::TlsSession;
@@ -75,6 +76,8 @@ pub(crate) struct Arrival {
     pub(crate) early: Bytes,
     /// Where the client is, if a proxy said so.
     pub(crate) client: Option<ClientAddress>,
+    /// Its place among the connections of its client's address.
+    pub(crate) pass: Option<Pass>,
 }
 
 /// One connection.
@@ -97,7 +100,7 @@ pub(crate) struct Session {
     subscribed_ms: u32,
     /// When it is closed, answered or not: while it is closing.
     close_by_ms: u32,
-    /// When it will have lived long enough; only in the exchange's face.
+    /// When it will have lived long enough, where there is such a time.
     ends_ms: u32,
     face: Face,
     phase: Phase,

@@ -3,7 +3,7 @@
 //! Reading, visiting, timers and closing are in files of their own, as further `impl`s of
 //! [`Sessions`].
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -18,9 +18,11 @@ use super::inbound::Inbound;
 use super::outbound::Outbound;
 use super::publishing::Publishers;
 use super::table::Table;
+use super::timing::end_ms;
 use super::transport::{Sent, Transport};
 use super::wheel::Wheel;
 use super::{Arrival, Face, Fin, Opcode, Opening, Phase, Session, append};
+use crate::admission::Pass;
 use crate::native;
 use crate::proxies::ClientAddress;
 use crate::shard::counters::{Counter, Counters, Histograms};
@@ -35,6 +37,8 @@ pub(crate) struct Sessions {
     pub(super) slots: Pages<u32>,
     /// Where clients behind proxies are, by slot; without proxies it stays empty.
     clients: Pages<Option<ClientAddress>>,
+    /// Places of sessions among the connections of their clients' addresses, by slot; empty where nobody counts.
+    passes: HashMap<u32, Pass>,
     pub(super) wheel: Wheel,
     pub(crate) tally: Tally,
     pub(super) read_buffer: Box<[u8]>,
@@ -97,6 +101,7 @@ impl Sessions {
             table: Table::new(),
             slots: Pages::default(),
             clients: Pages::default(),
+            passes: HashMap::new(),
             wheel: Wheel::new(now_ns / 1_000_000),
             tally: Tally::default(),
             read_buffer: vec![0; READ_BYTES_PER_TURN].into_boxed_slice(),
@@ -164,7 +169,11 @@ impl Sessions {
         now_ns: u64,
     ) -> u32 {
         let now_ms = to_ms(now_ns);
-        let Arrival { socket, tls, face, opening, early, client } = arrival;
+        let Arrival { socket, tls, face, opening, early, client, pass } = arrival;
+        let age_max = match face {
+            Face::Exchange(_) => self.settings.exchange.age_max,
+            Face::Native(_) | Face::EventStream | Face::Echo => self.settings.age_max,
+        };
         let conn = match face {
             Face::Native(encoding) => Some(hub.connect(encoding, now_ns)),
             Face::EventStream => Some(hub.connect(Encoding::Json, now_ns)),
@@ -184,7 +193,7 @@ impl Sessions {
             pinged_ms: now_ms,
             subscribed_ms: now_ms,
             close_by_ms: now_ms,
-            ends_ms: now_ms,
+            ends_ms: age_max.map_or(now_ms, |age_max| end_ms(age_max, now_ns)),
             face,
             phase: Phase::Open,
             is_blocked: false,
@@ -195,6 +204,9 @@ impl Sessions {
         let slot = token.slot;
         self.tally.counters.count(Counter::SessionsOpened);
         self.place(slot, client);
+        if let Some(pass) = pass {
+            self.passes.insert(slot, pass);
+        }
         if let Some(client) = client {
             tracing::debug!(%client, slot, ?face, "a session of a client behind a proxy");
         }
@@ -213,7 +225,7 @@ impl Sessions {
                 self.begin_stream(slot, *opening, hub, now_ns);
                 return slot;
             }
-            Some(Opening::Streams(opening)) => self.begin_exchange(slot, *opening, hub, now_ns),
+            Some(Opening::Streams(opening)) => self.begin_exchange(slot, *opening, hub),
             None => {}
         }
         if refused {
@@ -353,6 +365,7 @@ impl Sessions {
     pub(super) fn remove(&mut self, slot: u32, hub: &mut Hub) {
         self.forget(slot, hub);
         self.publishers.forget(slot);
+        self.passes.remove(&slot);
         self.wheel.cancel(slot);
         let Some(session) = self.table.remove(slot) else { return };
         self.blocked -= usize::from(session.is_blocked);

@@ -1,9 +1,10 @@
 //! What happens to a session because time passes: heartbeats, pings, the end of patience.
 
+use std::time::Duration;
+
 use hub::Hub;
 use wire::CloseCode;
 
-use super::exchange::left_ms;
 use super::sessions::{Sessions, to_ms};
 use super::{Face, Fin, Opcode, Phase, Session, append};
 use crate::clock::realtime_ns;
@@ -17,8 +18,29 @@ pub(super) struct Spans {
     pub(super) ping: u32,
     pub(super) pong: u32,
     idle: u32,
-    /// Whether sessions of the exchange's face are too old some day.
+    /// Whether sessions of the exchange's face, and others, are too old some day.
+    is_aging_exchange: bool,
     is_aging: bool,
+}
+
+/// Of how long a session may live, what part may be missing, as one in so many.
+const AGE_JITTER: u64 = 24;
+
+/// When a session that begins now is as old as it may become. Golden-ratio hashing of the time: sessions that
+/// were opened together end apart.
+pub(super) fn end_ms(age_max: Duration, now_ns: u64) -> u32 {
+    let age_ms = u64::try_from(age_max.as_millis()).unwrap_or(u64::MAX);
+    let scattered = now_ns.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+    let jitter_ms = scattered % (age_ms / AGE_JITTER).max(1);
+    to_ms(now_ns.saturating_add((age_ms - jitter_ms).saturating_mul(1_000_000)))
+}
+
+/// How long until a time on a clock that wraps; 0: it has passed.
+const fn left_ms(until_ms: u32, now_ms: u32) -> u32 {
+    match until_ms.wrapping_sub(now_ms) {
+        left_ms if left_ms > u32::MAX / 2 => 0,
+        left_ms => left_ms,
+    }
 }
 
 impl Spans {
@@ -29,12 +51,27 @@ impl Spans {
             ping: ms(settings.ping_interval).max(1),
             pong: ms(settings.pong_timeout).max(1),
             idle: ms(settings.idle_timeout).max(1),
-            is_aging: settings.exchange.age_max.is_some(),
+            is_aging_exchange: settings.exchange.age_max.is_some(),
+            is_aging: settings.age_max.is_some(),
         }
+    }
+
+    /// Whether a session of this face is too old some day.
+    fn is_aging(&self, face: Face) -> bool {
+        if matches!(face, Face::Exchange(_)) { self.is_aging_exchange } else { self.is_aging }
     }
 
     /// In how many ms an open session is to be looked at again.
     fn next_look(&self, session: &Session, now_ms: u32) -> u32 {
+        let next = self.next_duty(session, now_ms);
+        if self.is_aging(session.face) {
+            next.min(left_ms(session.ends_ms, now_ms).max(1))
+        } else {
+            next
+        }
+    }
+
+    fn next_duty(&self, session: &Session, now_ms: u32) -> u32 {
         let since = |then: u32| now_ms.wrapping_sub(then);
         if session.face == Face::EventStream {
             // It has nothing to answer to heartbeats with: that it is gone, TCP finds out.
@@ -45,9 +82,6 @@ impl Spans {
         if matches!(session.face, Face::Exchange(_)) {
             if !session.is_blocked {
                 next = next.min(self.ping.saturating_sub(since(session.pinged_ms)));
-            }
-            if self.is_aging {
-                next = next.min(left_ms(session.ends_ms, now_ms));
             }
             return next.max(1);
         }
@@ -103,6 +137,9 @@ impl Sessions {
                 self.wheel.schedule(slot, now_ns / 1_000_000 + u64::from(left_ms));
             }
             return;
+        }
+        if spans.is_aging(session.face) && left_ms(session.ends_ms, now_ms) == 0 {
+            return self.close(slot, CloseCode::Aged, Phase::AwaitingClose, hub, now_ns);
         }
         if session.face == Face::EventStream {
             return self.look_at_stream(slot, spans.heartbeat, hub, now_ns);

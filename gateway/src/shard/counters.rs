@@ -41,11 +41,15 @@ macro_rules! counters {
 counters! {
     Accepted "accepted" "Connections accepted.";
     AcceptPaused "accept_paused" "Times accepting paused for want of descriptors or memory.";
+    AcceptPaced "accept_paced" "Times accepting waited for handshakes under way, of which there were as many as there may be.";
     ListenerClosed "listener_closed" "Times the listener was closed because the shard was full.";
     HandshakesTimedOut "handshakes_timed_out" "Connections closed because their handshake or request did not come in time.";
     HandshakesEvicted "handshakes_evicted" "Connections closed in the middle of their handshake because newer ones needed the place.";
     ProxiesRefused "proxies_refused" "Connections refused because their peer is no listed proxy, where only those may connect.";
     ProxyHeadersRefused "proxy_headers_refused" "Connections closed because their PROXY header was missing or malformed.";
+    AddressesRefused "addresses_refused" "Connections refused because their client's address has as many as it may, or connects too often.";
+    OriginsRefused "origins_refused" "WebSocket upgrades refused because the page's origin is not a listed one.";
+    PressureRefused "pressure_refused" "Connections refused because the process is near its memory's ceiling.";
     HandshakesFailed "handshakes_failed" "TLS handshakes that failed.";
     HttpRequests "http_requests" "HTTP requests answered, upgrades not counted.";
     HttpErrors "http_errors" "HTTP connections that ended with a malformed request or an error.";
@@ -62,11 +66,12 @@ counters! {
     CloseTooBig "closed_too_big" "Sessions closed with 1009: a message over the limit.";
     CloseFlood "closed_flood" "Sessions closed with 4501, or 1008 in the exchange-compatible face: too many commands, control frames or errors.";
     CloseInvalidRequest "closed_invalid_request" "Sessions of the exchange-compatible face closed with 1008: a message that is no request.";
-    CloseAged "closed_aged" "Sessions of the exchange-compatible face closed with 1001: as old as they may become.";
+    CloseAged "closed_aged" "Sessions closed with 4006, or 1001 in the exchange-compatible face: as old as they may become.";
     CloseSlow "closed_slow" "Sessions closed with 4000, or 1008 in the exchange-compatible face: too slow for too long.";
     CloseTimeout "closed_timeout" "Sessions closed with 4004, or 1008 in the exchange-compatible face: no sign of life in time.";
     CloseIdle "closed_idle" "Sessions closed with 4005: without a subscription for too long.";
     CloseDrain "closed_drain" "Sessions closed with 4001 or 1001 because the gateway drains or stops.";
+    CloseOverloaded "closed_overloaded" "Sessions closed with 4003, or 1013 in the exchange-compatible face: the hub has no place for them, or memory ran out.";
     CloseOther "closed_other" "Sessions closed by the gateway for another reason.";
     Resets "connections_reset" "Connections reset because the client did not read its close frame in time.";
     FramesReceived "frames_received" "WebSocket frames received, of all kinds.";

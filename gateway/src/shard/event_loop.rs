@@ -25,10 +25,11 @@ use super::intake::Intake;
 use super::interest::InterestTable;
 use super::limits::{
     ARRIVALS_PER_TURN, BACKLOG, DESCRIPTORS_RESERVED, EVENTS_PER_TURN, GROUPS_PER_TURN, PARK_MAX,
+    SHED_PART, SHED_SLOWEST,
 };
 use super::report::{ConnectionReport, ShardReport};
 use super::settings::{ShardSettings, Spin};
-use super::start::{Bound, Control, Order, ShardLink, ShardSpec};
+use super::start::{Bound, Control, Order, Pressure, ShardLink, ShardSpec};
 use super::thrift::Thrift;
 use crate::clock::{monotonic_ns, saturating_ns};
 use crate::http::{self, Front};
@@ -55,6 +56,8 @@ pub(super) struct EventLoop {
     gauge: Arc<AtomicUsize>,
     accepting: Option<JoinHandle<()>>,
     draining: Option<Draining>,
+    /// The slot at which shedding goes on.
+    shed_from: u32,
     spinning: Spinning,
     thrift: Thrift,
 }
@@ -98,6 +101,7 @@ impl EventLoop {
             gauge: link.sessions,
             accepting: None,
             draining: None,
+            shed_from: 0,
             spinning: Spinning::new(settings.spin),
             thrift: Thrift::default(),
             settings,
@@ -250,6 +254,12 @@ impl EventLoop {
                 Control::Tls(config) => self.front.use_tls(config),
                 Control::Directory(directory) => self.sessions.use_directory(directory),
                 Control::Published(settlement) => self.sessions.settle(&settlement, hub, now_ns),
+                Control::Pressure(pressure) => {
+                    self.front.press(pressure);
+                    if pressure == Pressure::Over {
+                        self.shed(hub, now_ns);
+                    }
+                }
                 Control::Drain(window) => self.drain(window, hub, now_ns),
                 Control::Report { top, reply } => {
                     // Whoever asked may have given up.
@@ -271,6 +281,28 @@ impl EventLoop {
             self.sessions.announce_shutdown(hub, now_ns);
             self.draining = Some(Draining::new(window, self.sessions.len(), now_ns));
         }
+    }
+
+    /// Closes some sessions because memory is short: those that do not read, the slowest first, or else a part of
+    /// all.
+    fn shed(&mut self, hub: &mut Hub, now_ns: u64) {
+        let mut slowest = Vec::new();
+        hub.slowest(SHED_SLOWEST, now_ns, &mut slowest);
+        slowest.retain(|view| view.blocked_ns > 0);
+        for view in &slowest {
+            self.sessions.close_one(view.conn, CloseCode::Overloaded, hub, now_ns);
+        }
+        let closed = if slowest.is_empty() {
+            let part = self.sessions.len().div_ceil(SHED_PART);
+            let from = self.shed_from;
+            let next = self.sessions.close_some(from, part, CloseCode::Overloaded, hub, now_ns);
+            self.shed_from = next.unwrap_or(0);
+            part
+        } else {
+            slowest.len()
+        };
+        tracing::warn!(shard = self.index, closed, slow = slowest.len(), "short of memory");
+        sys::give_back();
     }
 
     /// Closes everything, without waiting for anybody.

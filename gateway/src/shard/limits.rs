@@ -43,9 +43,20 @@ pub(crate) const MALFORMED_COST: u32 = 4;
 pub(crate) const VISITS_PER_SAMPLE: u32 = 16;
 
 /// Connections whose handshake or HTTP request is under way. Each costs a task of some 20 KiB. There:
-/// the oldest is closed for the newest, so that whoever holds handshakes open displaces himself first.
+/// accepting waits while the oldest is younger than [`HANDSHAKE_PATIENCE`], `accept_paced`; then the oldest
+/// is closed for the newest, so that whoever holds handshakes open displaces himself first,
 /// `handshakes_evicted`.
 pub(crate) const HANDSHAKES_MAX: usize = 1024;
+
+/// How long a handshake has its place for itself when there are as many as there may be: several round trips
+/// around the world. Those who only hold places are displaced at `HANDSHAKES_MAX` in this time.
+pub(crate) const HANDSHAKE_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Of the slowest connections, how many are closed at once where memory is short. `closed_overloaded`.
+pub(crate) const SHED_SLOWEST: usize = 256;
+
+/// Where none of them is slow, one in so many of all is.
+pub(crate) const SHED_PART: usize = 64;
 
 /// TLS handshakes begun between two turns. The signature in one takes from 0.1 ms of the core (ECDSA)
 /// to 1 ms (RSA), which ticks wait for. The others wait for their turn, within their time-out.

@@ -21,4 +21,6 @@ pub use interest::InterestTable;
 pub use report::{ConnectionReport, RingPosition, ShardReport};
 pub use routes::{Answer, Routes, ShardQuery};
 pub use settings::{Echo, Origins, SendBackend, ShardSettings, Spin};
-pub use start::{Control, DescriptorTable, Order, ShardHandle, ShardSpec, StartError, start};
+pub use start::{
+    Control, DescriptorTable, Order, Pressure, ShardHandle, ShardSpec, StartError, start,
+};

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use sys::SocketOptions;
 
+use crate::admission::Admission;
 use crate::exchange::ExchangeSettings;
 use crate::proxies::Proxies;
 use crate::publish::PublishSettings;
@@ -42,8 +43,15 @@ pub struct ShardSettings {
     pub send_backend: SendBackend,
     /// Whether an idle shard looks at the ring for a while before it sleeps.
     pub spin: Spin,
+    /// How old a session may become, less up to a twenty-fourth, so that those opened together do not all come
+    /// back together; `None`: as old as it likes. The exchange's face has its own.
+    pub age_max: Option<Duration>,
+    /// What is allowed to one client address; shared by all shards.
+    pub admission: Admission,
     /// Which pages of other origins may read answers.
     pub origins: Origins,
+    /// Which pages of other origins may open WebSocket connections.
+    pub stream_origins: Origins,
     /// Load balancers in front, and what they say of clients.
     pub proxies: Proxies,
     /// Whether `/v1/echo` is served.
@@ -54,7 +62,7 @@ pub struct ShardSettings {
     pub exchange: ExchangeSettings,
 }
 
-/// Origins (RFC 6454) other than our own whose pages browsers let read answers over plain HTTP.
+/// Origins (RFC 6454) other than our own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Origins {
     /// No other.
@@ -106,6 +114,7 @@ impl Default for ShardSettings {
                 receive_buffer_bytes: None,
                 // Twice the hub's slow-consumer age: the ladder decides, not the kernel.
                 user_timeout: Some(Duration::from_mins(1)),
+                pacing_bytes_per_second: None,
             },
             connections_max: 1_000_000,
             handshake_timeout: Duration::from_secs(10),
@@ -118,7 +127,10 @@ impl Default for ShardSettings {
             visit_connections: 64,
             send_backend: SendBackend::OneByOne,
             spin: Spin::Off,
+            age_max: None,
+            admission: Admission::new(0, 0),
             origins: Origins::None,
+            stream_origins: Origins::Any,
             proxies: Proxies::default(),
             echo: Echo::Absent,
             publish: PublishSettings::default(),

@@ -71,6 +71,8 @@ pub enum Control {
     Tls(Arc<ServerConfig>),
     /// Accept nobody any more, tell everybody, and close sessions one after another over this time.
     Drain(Duration),
+    /// How short memory is.
+    Pressure(Pressure),
     /// Describe yourself, with so many of the slowest connections.
     Report {
         /// How many connections.
@@ -80,6 +82,17 @@ pub enum Control {
     },
     /// Close what is still open with code 1001 and end the thread.
     Stop,
+}
+
+/// How short the process's memory is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Pressure {
+    /// It is not.
+    None,
+    /// New sessions are refused.
+    Near,
+    /// Sessions are closed, some each time that this is said.
+    Over,
 }
 
 /// The order in which a ring has what is of different topics.

@@ -7,4 +7,5 @@ mod process;
 
 pub use log::start as start_logging;
 pub use metrics::{Definition, Scrape, definitions, reference};
+pub(crate) use process::resident_bytes;
 pub use process::{Process, ProcessView};

@@ -109,7 +109,7 @@ pub(super) fn run(arguments: &Arguments) -> u8 {
     let outcome = runtime.map_err(Failure::Runtime).and_then(|runtime| {
         runtime.block_on(async {
             let client = connect(arguments).await?;
-            follow(client, &arguments).await
+            follow(client, arguments).await
         })
     });
     let Err(failure) = outcome else { return EXIT_DONE };

@@ -21,6 +21,8 @@ pub struct SocketOptions {
     pub receive_buffer_bytes: Option<usize>,
     /// `TCP_USER_TIMEOUT`: how long sent data may stay unacknowledged before the kernel gives up.
     pub user_timeout: Option<Duration>,
+    /// `SO_MAX_PACING_RATE`: the most bytes a second that are sent. `None`: as many as go.
+    pub pacing_bytes_per_second: Option<u64>,
 }
 
 /// Opens a listener that shares its address with those of other shards (`SO_REUSEPORT`); the kernel
@@ -57,7 +59,26 @@ pub fn configure(socket: &impl AsFd, options: &SocketOptions) -> io::Result<()> 
     if let Some(timeout) = options.user_timeout {
         socket.set_tcp_user_timeout(Some(timeout))?;
     }
+    if let Some(rate) = options.pacing_bytes_per_second {
+        pace(&socket, rate)?;
+    }
     Ok(())
+}
+
+/// Has the kernel send at most so many bytes a second.
+fn pace(socket: &SockRef<'_>, bytes_per_second: u64) -> io::Result<()> {
+    const BYTES: libc::socklen_t = 8;
+    // SAFETY: pointer and length describe one u64, which lives during the call.
+    let status = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_MAX_PACING_RATE,
+            (&raw const bytes_per_second).cast(),
+            BYTES,
+        )
+    };
+    if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Makes the closing of this socket a reset: what is unsent is thrown away at once.
@@ -161,6 +182,7 @@ mod tests {
         send_buffer_bytes: Some(64 << 10),
         receive_buffer_bytes: None,
         user_timeout: Some(Duration::from_secs(60)),
+        pacing_bytes_per_second: None,
     };
 
     #[test]

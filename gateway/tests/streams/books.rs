@@ -50,6 +50,7 @@ fn attach(gateway: &Gateway, stream: &str) -> Subscriber {
         // Small, so that stalls are felt at the other end.
         receive_buffer_bytes: Some(8 * 1024),
         user_timeout: None,
+        pacing_bytes_per_second: None,
     };
     sys::configure(client.socket(), &options).expect("a connected socket");
     client

@@ -34,6 +34,8 @@ pub enum CloseCode {
     PongTimeout = 4004,
     /// Nothing was subscribed within the time allowed.
     Idle = 4005,
+    /// The connection is as old as the gateway lets them become.
+    Aged = 4006,
     /// The protocol version or subprotocol asked for is not served.
     UnsupportedVersion = 4500,
     /// Too many commands, or too many that were wrong.
@@ -44,7 +46,7 @@ pub enum CloseCode {
 
 impl CloseCode {
     /// All codes, in order.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Normal,
         Self::GoingAway,
         Self::ProtocolError,
@@ -58,6 +60,7 @@ impl CloseCode {
         Self::Overloaded,
         Self::PongTimeout,
         Self::Idle,
+        Self::Aged,
         Self::UnsupportedVersion,
         Self::CommandFlood,
         Self::NotEntitled,
@@ -92,6 +95,7 @@ impl CloseCode {
             Self::Overloaded => "overloaded, reconnect later",
             Self::PongTimeout => "no pong in time",
             Self::Idle => "nothing subscribed in time",
+            Self::Aged => "old enough, reconnect",
             Self::UnsupportedVersion => "protocol version or subprotocol not served",
             Self::CommandFlood => "too many commands or errors",
             Self::NotEntitled => "not entitled",

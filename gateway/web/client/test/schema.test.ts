@@ -104,6 +104,6 @@ describe("the protocol's page", () => {
     const known = codes('close codes').map(([code]) => code);
     expect(known.length).toBeGreaterThan(10);
     const reconnect = known.filter(isReconnectCode);
-    expect(reconnect).toEqual([1001, 1011, 4000, 4001, 4002, 4003, 4004, 4005]);
+    expect(reconnect).toEqual([1001, 1011, 4000, 4001, 4002, 4003, 4004, 4005, 4006]);
   });
 });

@@ -1,13 +1,11 @@
-//! How often one address may connect: so many connections in five minutes, over all shards.
-//!
-//! A bucket for each address that connected lately. Locked once for each upgrade, never for a tick.
+//! How often one client address may connect: a bucket for each that did lately.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
-/// The time in which an address may connect so often.
-const WINDOW_NS: u64 = 300 * 1_000_000_000;
+use crate::clock::saturating_ns;
 
 /// Addresses that are remembered. There: those that could connect as often as any other are forgotten;
 /// if all are busy, new ones are let in unseen. Memory: 32 B each.
@@ -15,27 +13,29 @@ const ADDRESSES_MAX: usize = 65_536;
 
 /// See the module's header.
 #[derive(Debug)]
-pub struct Admissions {
+pub struct Rates {
     /// 0: any number.
     most: u32,
+    /// The time in which an address may connect so often.
+    window_ns: u64,
     /// By address, when its bucket was empty, ns of the shards' clock: a bucket fills from that time on,
     /// in the window's length.
     empty_ns: Mutex<HashMap<IpAddr, u64>>,
 }
 
-impl Admissions {
-    /// So many connections an address; 0: any number.
+impl Rates {
+    /// So many connections of an address in this time; 0: any number.
     #[must_use]
-    pub fn new(most: u32) -> Self {
-        Self { most, empty_ns: Mutex::default() }
+    pub fn new(most: u32, window: Duration) -> Self {
+        Self { most, window_ns: saturating_ns(window), empty_ns: Mutex::default() }
     }
 
     /// Whether the address may connect now, and takes it for done if so.
     pub(crate) fn admit(&self, address: IpAddr, now_ns: u64) -> bool {
-        let Some(cost_ns) = WINDOW_NS.checked_div(u64::from(self.most)) else { return true };
+        let Some(cost_ns) = self.window_ns.checked_div(u64::from(self.most)) else { return true };
         // The clock starts with the machine; a bucket must be able to have been empty before.
-        let now_ns = now_ns.saturating_add(WINDOW_NS);
-        let full_ns = now_ns - WINDOW_NS;
+        let now_ns = now_ns.saturating_add(self.window_ns);
+        let full_ns = now_ns - self.window_ns;
         let mut known = self.empty_ns.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= ADDRESSES_MAX {
             known.retain(|_, empty_ns| *empty_ns > full_ns);
@@ -62,14 +62,14 @@ mod tests {
     #[test]
     fn an_address_connects_so_often_and_again_when_its_bucket_fills() {
         let (one, other) = (IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), IpAddr::from([10, 0, 0, 2]));
-        let admissions = Admissions::new(300);
-        let admitted = (0..400).filter(|_| admissions.admit(one, 7)).count();
+        let rates = Rates::new(300, Duration::from_secs(300));
+        let admitted = (0..400).filter(|_| rates.admit(one, 7)).count();
         assert_eq!(admitted, 300);
-        assert!(admissions.admit(other, 7));
+        assert!(rates.admit(other, 7));
         let second_ns = 1_000_000_000;
-        assert!(!admissions.admit(one, 7 + second_ns / 2));
-        assert!(admissions.admit(one, 7 + second_ns));
-        assert!(!admissions.admit(one, 7 + second_ns));
-        assert!((0..1000).all(|_| Admissions::new(0).admit(one, 7)));
+        assert!(!rates.admit(one, 7 + second_ns / 2));
+        assert!(rates.admit(one, 7 + second_ns));
+        assert!(!rates.admit(one, 7 + second_ns));
+        assert!((0..1000).all(|_| Rates::new(0, Duration::from_secs(300)).admit(one, 7)));
     }
 }
