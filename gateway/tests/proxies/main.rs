@@ -8,7 +8,6 @@
 mod support;
 
 mod balancer;
-mod cable;
 mod cluster;
 #[expect(dead_code, reason = "the tests of faults use more of it")]
 mod crowd;

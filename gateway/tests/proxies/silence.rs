@@ -3,8 +3,9 @@
 
 use std::time::{Duration, Instant};
 
+use cable::Cable;
+
 use crate::balancer::{Balancer, KINDS, Kind, Target};
-use crate::cable::Cable;
 use crate::crowd::Crowd;
 use crate::support::certificate::Certificate;
 use crate::support::process::{Gateway, until};
@@ -115,7 +116,7 @@ fn a_cut_between_client_and_proxy_is_noticed_by_both_ends() {
         let gateway = gateway(kind, &certificate, &TIMES);
         let target = Target::from(&gateway);
         let balancer = Balancer::start(kind, &[target; 2], LONG, &certificate);
-        let mut cable = Cable::to(balancer.address);
+        let cable = Cable::to(balancer.address);
         let mut crowd = Crowd::new();
         let url = format!("wss://{}/v1/stream", cable.address);
         crowd.add(1, &url, "S999.quote", &certificate);
@@ -133,7 +134,7 @@ fn a_cut_between_proxy_and_gateway_is_noticed_and_the_client_comes_back_through_
     for kind in KINDS {
         let (far, near) =
             (gateway(kind, &certificate, &TIMES), gateway(kind, &certificate, &TIMES));
-        let mut cable = Cable::to(far.listen);
+        let cable = Cable::to(far.listen);
         let behind_cable = Target { listen: cable.address, admin: far.admin };
         let targets = [behind_cable, Target::from(&near)];
         let balancer = Balancer::start(kind, &targets, LONG, &certificate);

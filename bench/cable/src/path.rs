@@ -7,17 +7,36 @@
 
 use std::collections::VecDeque;
 
-/// How long, how wide.
+/// How long, how wide, how whole. The default lets everything through at once.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Shape {
+pub struct Shape {
     /// One way.
-    pub(crate) delay_ns: u64,
+    pub delay_ns: u64,
     /// Bytes a second of the slowest link; none: as many as come.
-    pub(crate) rate: Option<f64>,
+    pub rate: Option<f64>,
     /// Bytes that may be unacknowledged.
-    pub(crate) window_bytes: usize,
+    pub window_bytes: usize,
     /// Bytes that may wait for the slowest link.
-    pub(crate) queue_bytes: usize,
+    pub queue_bytes: usize,
+    /// The most bytes that are given to the receiver at once: larger chunks are split.
+    pub piece_bytes: usize,
+    /// By how much a connection may be let through later than another that came at the same time, so that
+    /// they arrive in another order.
+    pub spread_ns: u64,
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        Self {
+            delay_ns: 0,
+            rate: None,
+            // The most that Linux lets a send buffer grow to by itself.
+            window_bytes: 4 << 20,
+            queue_bytes: 64 << 10,
+            piece_bytes: usize::MAX,
+            spread_ns: 0,
+        }
+    }
 }
 
 /// See the module's documentation.
@@ -77,10 +96,11 @@ impl Path {
         self.chunks.push_back(Chunk { arrives_ns, bytes, taken: 0 });
     }
 
-    /// What has arrived and not been taken: the front of it.
+    /// What has arrived and not been taken: the first piece of it.
     pub(crate) fn arrived(&self, now_ns: u64) -> Option<&[u8]> {
         let chunk = self.chunks.front().filter(|chunk| chunk.arrives_ns <= now_ns)?;
-        Some(&chunk.bytes[chunk.taken..])
+        let rest = &chunk.bytes[chunk.taken..];
+        Some(&rest[..rest.len().min(self.shape.piece_bytes)])
     }
 
     /// The receiver has taken so many bytes of [`Path::arrived`].
@@ -138,7 +158,8 @@ mod tests {
     const MS: u64 = 1_000_000;
 
     fn shape(rate: Option<f64>) -> Shape {
-        Shape { delay_ns: 50 * MS, rate, window_bytes: 10_000, queue_bytes: 1_000 }
+        let (window_bytes, queue_bytes) = (10_000, 1_000);
+        Shape { delay_ns: 50 * MS, rate, window_bytes, queue_bytes, ..Shape::default() }
     }
 
     #[test]

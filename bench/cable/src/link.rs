@@ -2,11 +2,12 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use mio::net::TcpStream;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use super::path::{Path, Shape};
+use crate::path::{Path, Shape};
 
 /// The most bytes taken at once: a chunk arrives as a whole, so chunks are to be small beside what a
 /// millisecond carries on a fast link.
@@ -21,20 +22,22 @@ const RECEIVE_BYTES: usize = 32 << 10;
 
 /// Whether a link goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
+pub(crate) enum State {
     Open,
     /// Both sides have said all there was, or one is broken.
     Over,
 }
 
 /// See the module's documentation.
-pub(super) struct Link {
-    pub(super) client: TcpStream,
-    pub(super) server: TcpStream,
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) client: TcpStream,
+    pub(crate) server: TcpStream,
     up: Direction,
     down: Direction,
 }
 
+#[derive(Debug)]
 struct Direction {
     path: Path,
     source: Source,
@@ -51,7 +54,7 @@ enum Source {
 
 impl Link {
     /// Begins to connect to the server.
-    pub(super) fn connect(client: TcpStream, to: SocketAddr, shape: Shape) -> io::Result<Self> {
+    pub(crate) fn connect(client: TcpStream, to: SocketAddr, shape: Shape) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
         socket.set_recv_buffer_size(RECEIVE_BYTES)?;
@@ -71,15 +74,23 @@ impl Link {
 
     /// Moves what can be moved at this moment. The clock is asked after each read: bytes that came while
     /// this process did not run are not to arrive early for it.
-    pub(super) fn turn(&mut self, clock_ns: &impl Fn() -> u64) -> State {
+    pub(crate) fn turn(&mut self, clock_ns: &impl Fn() -> u64) -> State {
         let Self { client, server, up, down } = self;
         let moved = up.turn(client, server, clock_ns).and(down.turn(server, client, clock_ns));
         let is_over = up.source == Source::Closed && down.source == Source::Closed;
         if moved.is_err() || is_over { State::Over } else { State::Open }
     }
 
+    /// Ends both connections without a goodbye.
+    pub(crate) fn reset(self) {
+        for socket in [&self.client, &self.server] {
+            // One that is broken already needs none.
+            let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
+        }
+    }
+
     /// When there is something to do without an event of a socket.
-    pub(super) fn next_change_ns(&self, now_ns: u64) -> Option<u64> {
+    pub(crate) fn next_change_ns(&self, now_ns: u64) -> Option<u64> {
         let both = [&self.up, &self.down].map(|way| way.path.next_change_ns(now_ns));
         both.into_iter().flatten().min()
     }
