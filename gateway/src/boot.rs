@@ -6,7 +6,7 @@ mod settings;
 mod supervisor;
 
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::net::{SocketAddr, TcpListener as StdTcpListener};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -108,11 +108,16 @@ pub fn run(config: &Config, strangers: &[String]) -> ExitCode {
     for variable in strangers {
         tracing::warn!(variable, "an environment variable with our prefix is no configuration key");
     }
-    match up_and_down(config) {
+    let ended = up_and_down(config);
+    if let Err(error) = &ended {
+        tracing::debug!(?error, "boot failed");
+    }
+    telemetry::finish_logging();
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::debug!(?error, "boot failed");
-            eprintln!("gateway: {error}");
+            // Who takes no log lines takes no last words either.
+            let _ = writeln!(io::stderr(), "gateway: {error}");
             ExitCode::FAILURE
         }
     }
@@ -371,6 +376,7 @@ async fn drain(fleet: &Fleet, window: Duration, asked_by: Asker, signals: &mut S
         }
         () = signals.end_again(asked_by) => {
             tracing::warn!("second signal: ending at once");
+            telemetry::finish_logging();
             std::process::exit(EXIT_INTERRUPTED);
         }
     }

@@ -85,7 +85,7 @@ pub(super) enum Reading {
 }
 
 /// Metrics that are not counted by a shard or a hub.
-const OWN: [Own; 38] = [
+const OWN: [Own; 39] = [
     ("build", None, "The running version, as a label.", Reading::Build),
     (
         "process_start_time",
@@ -122,6 +122,12 @@ const OWN: [Own; 38] = [
         None,
         "Times the certificate could not be read again; the old one stays in use.",
         Reading::Counter(|scrape| scrape.process.certificate_failures),
+    ),
+    (
+        "log_lines_lost",
+        None,
+        "Log lines that were not written: nobody read standard error, or its disk was full.",
+        Reading::Counter(|scrape| scrape.process.log_lines_lost),
     ),
     (
         "draining",

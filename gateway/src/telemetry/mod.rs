@@ -5,7 +5,7 @@ mod log;
 mod metrics;
 mod process;
 
-pub use log::start as start_logging;
+pub use log::{finish as finish_logging, start as start_logging};
 pub use metrics::{Definition, Scrape, definitions, reference};
 pub(crate) use process::resident_bytes;
 pub use process::{Process, ProcessView};

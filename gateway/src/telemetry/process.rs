@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::log;
+
 /// What the process knows of itself.
 #[derive(Debug)]
 pub struct Process {
@@ -29,6 +31,8 @@ pub struct ProcessView {
     pub certificate_reloads: u64,
     /// Certificates that could not be read again.
     pub certificate_failures: u64,
+    /// Log lines that were not written.
+    pub log_lines_lost: u64,
 }
 
 impl Process {
@@ -73,6 +77,7 @@ impl Process {
             open_files_limit: count(sys::open_files_limit()),
             certificate_reloads: self.certificate_reloads.load(Ordering::Relaxed),
             certificate_failures: self.certificate_failures.load(Ordering::Relaxed),
+            log_lines_lost: log::lines_lost(),
         }
     }
 }

@@ -115,9 +115,13 @@ async fn record(arguments: &Arguments) -> Result<(), Failure> {
     let rest = arguments.rest.clone().unwrap_or_else(|| arguments.url.rest());
     let rest = rest.trim_end_matches('/');
     let end = Instant::now() + arguments.duration;
-    let outcome = follow(arguments, rest, &options, &symbols, &mut files, end).await;
+    let mut outcome = follow(arguments, rest, &options, &symbols, &mut files, end).await;
     for file in files.into_values() {
-        eprintln!("gateway record: {}", file.finish()?);
+        match file.finish() {
+            Ok(summary) => eprintln!("gateway record: {summary}"),
+            // The others are completed all the same, and what went wrong first is the reason.
+            Err(failure) => outcome = outcome.and(Err(failure)),
+        }
     }
     outcome
 }
