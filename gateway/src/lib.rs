@@ -14,6 +14,8 @@ pub mod clock;
 pub mod config;
 pub mod exchange;
 pub mod fleet;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod history;
 mod http;
 mod native;

@@ -66,10 +66,10 @@ struct Client {
 type Granted = Rc<RefCell<Option<Grant>>>;
 
 /// A connection that has been taken back from hyper.
-struct Taken<S> {
-    stream: S,
-    early: Bytes,
-    face: Face,
+pub(crate) struct Taken<S> {
+    pub(crate) stream: S,
+    pub(crate) early: Bytes,
+    pub(crate) face: Face,
     opening: Option<Opening>,
     client: Client,
 }
@@ -140,7 +140,7 @@ async fn shake_hands(
 }
 
 /// Answers requests until one of them is granted more than an answer; then gives the stream back.
-async fn serve<S>(front: &Rc<Front>, stream: S, remote: Remote) -> Option<Taken<S>>
+pub(crate) async fn serve<S>(front: &Rc<Front>, stream: S, remote: Remote) -> Option<Taken<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {

@@ -20,11 +20,11 @@ const HOPS_MAX: usize = 16;
 
 /// Whom a connection comes from, before its requests say more.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Remote {
+pub(crate) struct Remote {
     /// The other end of the socket.
-    pub(super) peer: SocketAddr,
+    pub(crate) peer: SocketAddr,
     /// What its PROXY header said.
-    pub(super) told: Option<ClientAddress>,
+    pub(crate) told: Option<ClientAddress>,
 }
 
 impl Remote {

@@ -15,4 +15,7 @@ pub(crate) mod query;
 mod upgrade;
 
 pub(crate) use accept::accept;
+pub(crate) use conversation::serve;
+pub(crate) use forwarded::Remote;
 pub(crate) use front::Front;
+pub(crate) use proxy_header::{Missing, ProxyHeaderError, meaning, missing};

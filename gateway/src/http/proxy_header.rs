@@ -25,7 +25,7 @@ const BINARY_BYTES_MAX: usize = 2048;
 
 /// Why a connection has no usable header.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ProxyHeaderError {
+pub(crate) enum ProxyHeaderError {
     #[error("it does not begin with a PROXY header")]
     Missing,
     #[error("its PROXY header is longer than any that is needed")]
@@ -65,7 +65,7 @@ pub(super) async fn take(socket: &mut TcpStream) -> Result<Option<SocketAddr>, P
 
 /// What a header lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Missing {
+pub(crate) enum Missing {
     Nothing,
     /// At least so many bytes.
     Bytes(usize),
@@ -74,7 +74,7 @@ enum Missing {
 }
 
 /// What is missing of a header that begins so.
-fn missing(header: &[u8]) -> Result<Missing, ProxyHeaderError> {
+pub(crate) fn missing(header: &[u8]) -> Result<Missing, ProxyHeaderError> {
     let (text, binary) = (v1::PROTOCOL_PREFIX.as_bytes(), v2::PROTOCOL_PREFIX);
     if header.starts_with(binary) {
         let Some(length) = header.get(FIXED_BYTES - 2..FIXED_BYTES) else {
@@ -103,7 +103,7 @@ fn missing(header: &[u8]) -> Result<Missing, ProxyHeaderError> {
 }
 
 /// The client that a complete header names.
-fn meaning(header: &[u8]) -> Result<Option<SocketAddr>, ProxyHeaderError> {
+pub(crate) fn meaning(header: &[u8]) -> Result<Option<SocketAddr>, ProxyHeaderError> {
     match HeaderResult::parse(header) {
         HeaderResult::V1(Ok(parsed)) => match parsed.addresses {
             v1::Addresses::Unknown => Ok(None),

@@ -33,10 +33,10 @@ use hub::{ConnId, Format};
 use wire::Encoding;
 
 pub(crate) use frame::{Fin, Opcode, SERVER_HEADER_MAX, append};
+pub(crate) use inbound::{Inbound, Units};
 pub(crate) use sessions::{Sessions, Tally, Whereabouts};
 
 use bucket::Bucket;
-use inbound::Inbound;
 use outbound::Outbound;
 use transport::Transport;
 
