@@ -7,6 +7,7 @@ use std::time::Duration;
 use gateway::shard::counters::Counter;
 
 use super::client::{Client, Heard};
+use super::process_view::cpu_ticks;
 use super::rig::Rig;
 
 #[test]
@@ -75,13 +76,6 @@ fn announced_address(gateway: &mut std::process::Child) -> std::net::SocketAddr 
         .expect("it says where");
     std::thread::spawn(move || lines.count());
     address
-}
-
-/// User and system time of a process, in hundredths of seconds.
-fn cpu_ticks(pid: u32) -> u64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
 
 #[test]

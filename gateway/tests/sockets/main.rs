@@ -7,6 +7,8 @@
 
 mod client;
 mod follower;
+#[path = "../support/process_view.rs"]
+mod process_view;
 mod rig;
 
 mod bad_input;

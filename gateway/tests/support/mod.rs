@@ -13,6 +13,7 @@ pub mod certificate;
 pub mod event_source;
 pub mod ledger;
 pub mod process;
+pub mod process_view;
 pub mod ring_file;
 pub mod scripted_gateway;
 pub mod subscriber;
