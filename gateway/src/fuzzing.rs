@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use hub::Hub;
@@ -16,7 +17,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 use tokio::runtime::Runtime;
 use wire::CloseCode;
 
-use crate::exchange::{Admissions, ExchangeSettings};
+use crate::admission::Rates;
+use crate::exchange::ExchangeSettings;
 use crate::http::{Front, Missing, ProxyHeaderError, Remote, meaning, missing, serve};
 use crate::session::{Inbound, Units};
 use crate::shard::settings::{Echo, Origins};
@@ -117,8 +119,10 @@ struct Outcome {
 
 impl Desk {
     fn new() -> Self {
-        let exchange =
-            ExchangeSettings { admissions: Arc::new(Admissions::new(0)), ..Default::default() };
+        let exchange = ExchangeSettings {
+            rates: Arc::new(Rates::new(0, Duration::from_secs(1))),
+            ..Default::default()
+        };
         let limits = hub::Limits {
             log_entries: 64,
             log_ticks: 256,
@@ -185,7 +189,7 @@ fn undated(answers: &[u8]) -> String {
 struct Paths;
 
 impl Routes for Paths {
-    fn get(&self, request: &Parts, _shard: &ShardQuery<'_>) -> Answer {
+    fn answer(&self, request: &Parts, _shard: &ShardQuery<'_>) -> Answer {
         Answer::new(Bytes::from(request.uri.to_string()))
     }
 }
