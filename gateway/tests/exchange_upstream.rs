@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use support::certificate::Certificate;
 use support::process::{Gateway, PATIENCE, free_address, get, until};
 use support::subscriber::Subscriber;
 
@@ -110,6 +111,85 @@ fn books_are_the_same_again_after_an_outage() {
         (one["lastUpdateId"] == other["lastUpdateId"]).then_some((one, other))
     });
     assert_eq!(one, other);
+}
+
+#[test]
+fn trades_that_an_outage_cost_are_announced_with_their_number() {
+    // Connections of two seconds' age are closed: a moment later there is another, and trades have gone by.
+    let lively = [&QUIET[..], &["--rate", "2000", "--exchange-age", "2s"]].concat();
+    let first = Gateway::start(&lively);
+    let second = below(&first, &[]);
+    let mut native = Subscriber::connect(second.listen, "tickcast.v1.json");
+    native.subscribe(&["BTCUSDT.trade"], "");
+    let mut stream = Subscriber::upgrade(second.listen, "/ws/btcusdt@trade", None);
+    let number = |value: &Value| value.as_str().unwrap().parse::<u64>().unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    // The last trade's id and number, what was announced since, and the holes so far.
+    let (mut last, mut announced, mut holes) = (None::<(u64, u64)>, 0, Vec::new());
+    while holes.len() < 2 {
+        assert!(Instant::now() < deadline, "no outage cost a trade: {holes:?}");
+        let message: Value = serde_json::from_str(&native.next_text(PATIENCE)).unwrap();
+        for event in message.as_array().into_iter().flatten() {
+            if event["e"] == "gap" {
+                for gap in event["gaps"].as_array().unwrap() {
+                    assert_eq!(gap["topic"], "BTCUSDT.trade");
+                    announced += number(&gap["count"]);
+                }
+            } else if event["e"] == "trade" {
+                let (id, seq) = (number(&event["id"]), number(&event["seq"]));
+                if let Some((last_id, last_seq)) = last {
+                    assert_eq!(id - last_id - 1, announced, "after {last_id}: {event}");
+                    assert_eq!(seq - last_seq - 1, announced, "after {last_seq}: {event}");
+                }
+                if announced > 0 {
+                    holes.push((id, announced));
+                }
+                (last, announced) = (Some((id, seq)), 0);
+            }
+        }
+    }
+    // Who speaks the exchange's protocol sees it by the ids, and is not closed for it.
+    let mut seen = Vec::new();
+    while seen.last().is_none_or(|id| *id < holes[1].0) {
+        let trade: Value = serde_json::from_str(&stream.next_text(PATIENCE)).unwrap();
+        seen.push(trade["t"].as_u64().unwrap());
+    }
+    let jumps = seen.windows(2).filter(|pair| pair[1] != pair[0] + 1);
+    let jumps: Vec<(u64, u64)> = jumps.map(|pair| (pair[1], pair[1] - pair[0] - 1)).collect();
+    assert!(jumps.ends_with(&holes[1..]), "{jumps:?} {holes:?}");
+}
+
+#[test]
+fn an_upstream_is_taken_over_tls_if_its_certificate_is_known() {
+    let certificate = Certificate::new();
+    let (chain, key) = (certificate.file("chain.pem"), certificate.file("key.pem"));
+    let first = Gateway::start(&[&QUIET[..], &["--tls-cert", &chain, "--tls-key", &key]].concat());
+    let source = format!("binance:wss://localhost:{}", first.listen.port());
+    let arguments = ["--source", &source, "--exchange-weight", "0", "--shards", "1"];
+    let second = Gateway::start(&[&arguments[..], &["--source-ca", &chain]].concat());
+    let book = until("the book to come through", || depth(&second));
+    assert!(book["bids"].as_array().is_some_and(|bids| bids.len() == 50), "{book}");
+    let mut client = Subscriber::upgrade(second.listen, STREAMS, None);
+    let mut frames = BTreeMap::new();
+    while frames.len() < 100 {
+        collect(&mut client, &mut frames);
+    }
+    // Nobody vouches for it here.
+    let stranger =
+        Gateway::spawn(free_address(), &[&arguments[..], &["--log-level", "debug"]].concat());
+    until("the certificate to be refused", || {
+        stranger.process.log().contains("certificate").then_some(())
+    });
+    assert_ne!(get(stranger.admin, "/readyz").map(|(status, _)| status), Some(200));
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("btc.gz");
+    let url = format!("wss://localhost:{}", first.listen.port());
+    let mut record = Command::new(env!("CARGO_BIN_EXE_gateway"));
+    record.args(["record", "--url", &url, "--streams", "btcusdt@trade", "--ca", &chain]);
+    let out = record.args(["--duration", "1s", "--out", path.to_str().unwrap()]).output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    assert!(path.metadata().is_ok_and(|file| file.len() > 0));
 }
 
 #[test]

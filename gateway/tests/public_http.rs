@@ -4,6 +4,7 @@ mod support;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::process::Command;
 use std::time::Duration;
 
 use support::process::{Gateway, until};
@@ -120,6 +121,48 @@ fn instruments_and_snapshots_agree_with_each_other() {
     assert!(price(&bids[0]) > price(&bids[1]), "best first: {snapshot}");
     let quote = snapshot["last"].as_array().unwrap().iter().find(|event| event["e"] == "quote");
     assert!(quote.unwrap()["seq"].as_str().unwrap().parse::<u64>().unwrap() > 0);
+}
+
+/// The commands with curl in a page of the documentation, as arguments, for this gateway.
+fn commands(page: &str, gateway: &Gateway) -> Vec<Vec<String>> {
+    let of_line = |line: &str| {
+        let (options, url) = line.trim_start().strip_prefix("curl ")?.split_once('\'')?;
+        let url = url.trim_end_matches('\'').replace("127.0.0.1:9443", &gateway.listen.to_string());
+        Some(options.split_whitespace().map(str::to_owned).chain([url]).collect())
+    };
+    page.lines().filter_map(of_line).collect()
+}
+
+#[test]
+fn curl_is_enough_for_every_command_of_the_documentation() {
+    let gateway = simulator();
+    let curl = |arguments: &[String]| {
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--show-error", "--fail", "--max-time", "5"]).args(arguments);
+        curl.output().unwrap_or_else(|error| panic!("{curl:?}: {error}"))
+    };
+    let plain = commands(include_str!("../../docs/protocol/http.md"), &gateway);
+    assert!(plain.len() >= 8, "{plain:?}");
+    for arguments in plain {
+        // A market of a moment has no ticker yet, and says so.
+        let body = until("an answer", || {
+            let output = curl(&arguments);
+            output.status.success().then_some(output.stdout)
+        });
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert!(body.is_object() || body.is_array(), "{arguments:?}: {body}");
+    }
+    let streams = commands(include_str!("../../docs/protocol/event-stream.md"), &gateway);
+    assert!(!streams.is_empty());
+    for arguments in streams {
+        let output = curl(&arguments);
+        let events = String::from_utf8_lossy(&output.stdout).into_owned();
+        // It does not end, so that curl ends it.
+        assert_eq!(output.status.code(), Some(28), "{arguments:?}: {events}");
+        for part in ["event: hello\n", "event: ack\n", "\ndata: [{", "\nid: "] {
+            assert!(events.contains(part), "{arguments:?}: no {part:?} in {events}");
+        }
+    }
 }
 
 #[test]

@@ -1,15 +1,18 @@
 """Bytes and CPU of a delivery in each format: one gateway, clients that read and throw away.
 
-    python3 measure.py GATEWAY [SECONDS]
+    python3 measure.py GATEWAY SHAPE [ROUNDS] [SECONDS]
 
-For each format and each shape of load: starts the gateway with evenly paced quotes, opens the connections, lets them
-run, and divides the gateway's CPU time and bytes by its own count of deliveries.
+SHAPE is 1 or 2: one topic for each connection, or ten. In each round, for each format: starts the gateway with evenly
+paced quotes, opens the connections, lets them run, and divides the gateway's CPU time, less that of a gateway without
+connections in the same round, and its bytes by its own count of deliveries. Formats take turns, so that what else
+happens on the machine happens to all of them; what is printed are medians of the rounds, and the least and the most.
 """
 
 import json
 import os
 import select
 import socket
+import statistics
 import struct
 import subprocess
 import sys
@@ -28,6 +31,7 @@ SHAPES = [
     ("ten topics each, a message every 10 ms", 200, 10, 5000, ["--visit-interval", "10ms"]),
 ]
 FORMATS = ["native SBE", "exchange SBE", "raw JSON", "combined JSON"]
+NOBODY = "nobody"
 
 
 def free_port():
@@ -74,8 +78,11 @@ def metrics(port):
 
 
 def cpu_seconds(pid):
-    fields = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """What all threads have run so far, kernel work for their sends included; ns resolution."""
+    run_ns = 0
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        run_ns += int(open(f"/proc/{pid}/task/{thread}/schedstat").read().split()[0])
+    return run_ns / 1e9
 
 
 def drain(clients, stop):
@@ -110,34 +117,44 @@ def run(gateway, form, shape, seconds):
             except OSError:
                 pass
         names = [instrument["s"] for instrument in listed["instruments"]]
+        count = 0 if form == NOBODY else count
         clients = [
             connect(listen, form, names if topics > 1 else [names[n % len(names)]]) for n in range(count)]
         stop = threading.Event()
         reader = threading.Thread(target=drain, args=(clients, stop))
         reader.start()
-        time.sleep(0.7)
+        time.sleep(0.4)
         before, cpu = metrics(admin), cpu_seconds(process.pid)
         time.sleep(seconds)
         after, cpu = metrics(admin), cpu_seconds(process.pid) - cpu
         stop.set()
         reader.join()
         gone = {name: after[name] - before[name] for name in after}
-        deliveries = gone["tickcast_deliveries_total"]
-        return (gone["tickcast_bytes_total"] / deliveries, cpu / deliveries * 1e6,
-                deliveries / gone["tickcast_visits_total"], deliveries / seconds)
+        return gone, cpu
     finally:
         process.kill()
         process.wait()
 
 
 def main():
-    gateway, seconds = sys.argv[1], float(sys.argv[2]) if len(sys.argv) > 2 else 5.0
-    for shape in SHAPES:
-        print(shape[0])
+    gateway, shape = sys.argv[1], SHAPES[int(sys.argv[2]) - 1]
+    rounds = int(sys.argv[3]) if len(sys.argv) > 3 else 5
+    seconds = float(sys.argv[4]) if len(sys.argv) > 4 else 1.2
+    found = {form: [] for form in FORMATS}
+    for _ in range(rounds):
+        _, idle = run(gateway, NOBODY, shape, seconds)
         for form in FORMATS:
-            size, cpu, per_visit, rate = run(gateway, form, shape, seconds)
-            print(f"  {form:14} {size:6.1f} bytes  {cpu:6.3f} us CPU  {per_visit:5.2f} a visit  {rate:8.0f} a second",
-                  flush=True)
+            gone, cpu = run(gateway, form, shape, seconds)
+            deliveries = gone["tickcast_deliveries_total"]
+            found[form].append((
+                gone["tickcast_bytes_total"] / deliveries, (cpu - idle) / deliveries * 1e6,
+                deliveries / gone["tickcast_visits_total"], deliveries / seconds))
+    print(f"{shape[0]}; {rounds} rounds of {seconds} s")
+    for form in FORMATS:
+        size, cpu, per_visit, rate = (statistics.median(column) for column in zip(*found[form]))
+        costs = [one[1] for one in found[form]]
+        print(f"  {form:14} {size:6.1f} bytes  {cpu:6.3f} us CPU ({min(costs):.3f} to {max(costs):.3f})"
+              f"  {per_visit:5.2f} a visit  {rate:8.0f} a second")
 
 
 main()
