@@ -173,7 +173,7 @@ keys! {
         heartbeat "heartbeat": Span<100, 600_000> = "5s";
         /// How long a client says nothing before it is pinged.
         ping_interval "ping-interval": Span<100, 3_600_000> = "20s";
-        /// How long a client says nothing, pings notwithstanding, before it is disconnected; more than `ping-interval`.
+        /// How long a client says nothing, pings notwithstanding, before it is disconnected; more than `ping-interval`. A frame of which bytes come and never the last one is nothing.
         pong_timeout "pong-timeout": Span<100, 3_600_000> = "60s";
         /// How long a client of the native protocol may be without a subscription before it is disconnected with code 4005.
         idle_timeout "idle-timeout": Span<100, 86_400_000> = "10m";

@@ -59,10 +59,6 @@ impl Sessions {
                 }
             };
             if bytes > 0 {
-                // Of a client of the exchange's protocol only a pong counts.
-                if !matches!(session.face, Face::Exchange(_)) {
-                    session.heard_ms = to_ms(now_ns);
-                }
                 self.tally.counters.add(Counter::BytesReceived, bytes);
                 self.take(slot, &mut buffer[..bytes], hub, now_ns);
             }
@@ -137,6 +133,11 @@ impl Sessions {
                     return;
                 }
             };
+            // Whole frames are signs of life: bytes of one that never ends are not. Of a client of the
+            // exchange's protocol only a pong counts.
+            if !matches!(session.face, Face::Exchange(_)) {
+                session.heard_ms = to_ms(now_ns);
+            }
             self.tally.counters.count(Counter::FramesReceived);
             match self.handle(slot, &unit, input, hub, now_ns) {
                 After::Next => {}
