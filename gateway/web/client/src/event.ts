@@ -23,6 +23,11 @@ export type FeedState = 'live' | 'silent' | 'restarted' | 'stopped';
  */
 export type GapReason = 'conflated' | 'lost' | 'lapped' | 'resume' | 'reset' | 'overflow';
 
+/** Of each name the exact text, and the mantissa that it was made of: `price` and `priceMantissa`. */
+export type Decimals<Name extends string> =
+  & { readonly [P in Name]: string }
+  & { readonly [P in Name as `${P}Mantissa`]: Integer };
+
 /** What all market data has. */
 export interface MarketFields {
   readonly symbol: string;
@@ -39,44 +44,30 @@ export interface MarketFields {
   readonly ringDelayNs: number;
 }
 
-/** One trade. */
-export interface Trade extends MarketFields {
-  readonly type: 'trade';
-  readonly channel: 'trade';
-  readonly price: string;
-  readonly priceMantissa: Integer;
-  readonly quantity: string;
-  readonly quantityMantissa: Integer;
-  /** The venue's. */
-  readonly tradeId: bigint;
+/** What a match is: a price, a quantity, and who waited for it. */
+export interface MatchFields extends Decimals<'price' | 'quantity'> {
   /** When the match was made, by the venue's clock. */
   readonly tsTradeNs: bigint;
   /** Side of the order that was in the book; the other side's came and took it. */
   readonly makerSide: Side;
 }
 
-/** Best bid and offer. A side that is empty has quantity 0. */
-export interface Quote extends MarketFields {
-  readonly type: 'quote';
-  readonly channel: 'quote';
-  readonly bidPrice: string;
-  readonly bidPriceMantissa: Integer;
-  readonly bidQuantity: string;
-  readonly bidQuantityMantissa: Integer;
-  readonly askPrice: string;
-  readonly askPriceMantissa: Integer;
-  readonly askQuantity: string;
-  readonly askQuantityMantissa: Integer;
+/** One trade. */
+export interface Trade extends MarketFields, MatchFields {
+  readonly type: 'trade';
+  readonly channel: 'trade';
+  /** The venue's. */
+  readonly tradeId: bigint;
 }
 
-/** A price and the quantity at it. */
-export interface Level {
-  readonly price: string;
-  readonly priceMantissa: Integer;
-  /** In changes of a book 0 means that the level is gone. */
-  readonly quantity: string;
-  readonly quantityMantissa: Integer;
+/** Best bid and offer. A side that is empty has quantity 0. */
+export interface Quote extends MarketFields, Decimals<'bidPrice' | 'bidQuantity' | 'askPrice' | 'askQuantity'> {
+  readonly type: 'quote';
+  readonly channel: 'quote';
 }
+
+/** A price and the quantity at it. In changes of a book quantity 0 means that the level is gone. */
+export type Level = Decimals<'price' | 'quantity'>;
 
 /** Levels of one side, in the order in which they came. An owned event has an array. */
 export interface Levels extends Iterable<Level> {
@@ -120,58 +111,33 @@ export interface PartialDepth extends MarketFields {
   readonly asks: Levels;
 }
 
-/** Statistics over the last 24 hours. */
-export interface Ticker extends MarketFields {
-  readonly type: 'ticker';
-  readonly channel: 'ticker';
-  readonly open: string;
-  readonly openMantissa: Integer;
-  readonly high: string;
-  readonly highMantissa: Integer;
-  readonly low: string;
-  readonly lowMantissa: Integer;
-  readonly last: string;
-  readonly lastMantissa: Integer;
-  readonly lastQuantity: string;
-  readonly lastQuantityMantissa: Integer;
-  /** Traded quantity, and traded value in the quote asset. */
-  readonly volume: string;
-  readonly volumeMantissa: Integer;
-  readonly quoteVolume: string;
-  readonly quoteVolumeMantissa: Integer;
-  /** Price of the last trade before the window; zero: none. */
-  readonly previousClose: string;
-  readonly previousCloseMantissa: Integer;
+/** Statistics over a window: `volume` is the traded quantity, `quoteVolume` the traded value in the quote asset. */
+export interface WindowFields extends Decimals<'open' | 'high' | 'low' | 'last' | 'volume' | 'quoteVolume'> {
   readonly firstTradeId: bigint;
   readonly lastTradeId: bigint;
   /** How many trades. */
   readonly trades: number;
 }
 
-/** Open, high, low, close of one interval. */
-export interface Bar extends MarketFields {
-  readonly type: 'bar';
-  readonly channel: BarChannel;
-  /** Begin of the interval, ns since 1970, and the same in milliseconds. */
+/** When an interval or a window began. */
+export interface OpenedFields {
+  /** Ns since 1970, and the same in milliseconds. */
   readonly tsOpenNs: bigint;
   readonly tsOpenMs: number;
-  readonly open: string;
-  readonly openMantissa: Integer;
-  readonly high: string;
-  readonly highMantissa: Integer;
-  readonly low: string;
-  readonly lowMantissa: Integer;
-  readonly close: string;
-  readonly closeMantissa: Integer;
-  /** Traded quantity and value, and of those what takers bought. */
-  readonly volume: string;
-  readonly volumeMantissa: Integer;
-  readonly quoteVolume: string;
-  readonly quoteVolumeMantissa: Integer;
-  readonly takerVolume: string;
-  readonly takerVolumeMantissa: Integer;
-  readonly takerQuoteVolume: string;
-  readonly takerQuoteVolumeMantissa: Integer;
+}
+
+/** Statistics over the last 24 hours. `previousClose` is the price of the last trade before them; zero: none. */
+export interface Ticker extends MarketFields, WindowFields, Decimals<'lastQuantity' | 'previousClose'> {
+  readonly type: 'ticker';
+  readonly channel: 'ticker';
+}
+
+/** Open, high, low, close of one interval; traded quantity and value, and of those what takers bought. */
+export interface Bar extends
+  MarketFields, OpenedFields,
+  Decimals<'open' | 'high' | 'low' | 'close' | 'volume' | 'quoteVolume' | 'takerVolume' | 'takerQuoteVolume'> {
+  readonly type: 'bar';
+  readonly channel: BarChannel;
   readonly firstTradeId: bigint;
   readonly trades: number;
   /** Whether the interval is over and the bar will not change any more. */
@@ -186,51 +152,25 @@ export interface Status extends MarketFields {
 }
 
 /** Consecutive trades of one taker order at one price, as one. */
-export interface AggTrade extends MarketFields {
+export interface AggTrade extends MarketFields, MatchFields {
   readonly type: 'aggTrade';
   readonly channel: 'agg_trade';
-  readonly price: string;
-  readonly priceMantissa: Integer;
-  readonly quantity: string;
-  readonly quantityMantissa: Integer;
   /** The venue's id of the aggregate, and of the first and last trade in it. */
   readonly aggId: bigint;
   readonly firstTradeId: bigint;
   readonly lastTradeId: bigint;
-  readonly tsTradeNs: bigint;
-  readonly makerSide: Side;
 }
 
-/** Statistics over the last hours, those of the channel. */
-export interface RollingTicker extends MarketFields {
+/** Statistics over the last hours, those of the channel. The window begins with a whole minute. */
+export interface RollingTicker extends MarketFields, WindowFields, OpenedFields {
   readonly type: 'rollingTicker';
   readonly channel: RollingTickerChannel;
-  /** Begin of the window, a whole minute: ns since 1970, and the same in milliseconds. */
-  readonly tsOpenNs: bigint;
-  readonly tsOpenMs: number;
-  readonly open: string;
-  readonly openMantissa: Integer;
-  readonly high: string;
-  readonly highMantissa: Integer;
-  readonly low: string;
-  readonly lowMantissa: Integer;
-  readonly last: string;
-  readonly lastMantissa: Integer;
-  readonly volume: string;
-  readonly volumeMantissa: Integer;
-  readonly quoteVolume: string;
-  readonly quoteVolumeMantissa: Integer;
-  readonly firstTradeId: bigint;
-  readonly lastTradeId: bigint;
-  readonly trades: number;
 }
 
 /** The average price of the last minutes, weighted by quantity. */
-export interface Average extends MarketFields {
+export interface Average extends MarketFields, Decimals<'price'> {
   readonly type: 'average';
   readonly channel: 'average';
-  readonly price: string;
-  readonly priceMantissa: Integer;
   readonly minutes: number;
   /** The time of the last trade contained. */
   readonly tsTradeNs: bigint;

@@ -4,7 +4,7 @@ import {
   channelCode, DEPTH, splitTopic, type BarChannel, type Channel, type PartialDepthChannel, type RollingTickerChannel,
 } from './channel.ts';
 import { parseDecimal } from './decimal.ts';
-import type { FeedState, GapReason, Level, MarketEvent, Side, TradingStatus } from './event.ts';
+import type { Decimals, FeedState, GapReason, Level, MarketEvent, Side, TradingStatus } from './event.ts';
 import { Instrument } from './instrument.ts';
 import type { Track, Tracks } from './position.ts';
 import { define, REASONS, STATES, Violation, type Sink } from './sbe.ts';
@@ -103,38 +103,30 @@ function market(name: string, code: number, e: Fields, instrument: Instrument): 
     tsEventMs: Number(tsEventNs) / 1e6,
     ringDelayNs: e['delay'] as number,
   };
-  const text = (key: string) => e[key] as string;
-  const price = (key: string) => parseDecimal(text(key), instrument.priceExponent);
-  const quantity = (key: string) => parseDecimal(text(key), instrument.quantityExponent);
+  const [price, quantity] = [instrument.priceExponent, instrument.quantityExponent].map((exponent) => (
+    <Name extends string>(name: Name, key: string) => decimal(name, e[key] as string, exponent)
+  )) as [Reader, Reader];
   const levels = (key: string) => (e[key] as [string, string][]).map((pair) => level(instrument, pair));
+  const match = () => ({
+    ...price('price', 'price'), ...quantity('quantity', 'qty'), tsTradeNs: big(e['ts_trade']), makerSide: e['maker'] as Side,
+  });
   const opened = () => {
     const tsOpenNs = big(e['ts_open']);
     return { tsOpenNs, tsOpenMs: Number(tsOpenNs) / 1e6 };
   };
   const window = () => ({
-    open: text('open'), openMantissa: price('open'),
-    high: text('high'), highMantissa: price('high'),
-    low: text('low'), lowMantissa: price('low'),
-    last: text('last'), lastMantissa: price('last'),
-    volume: text('volume'), volumeMantissa: quantity('volume'),
-    quoteVolume: text('quote_volume'), quoteVolumeMantissa: price('quote_volume'),
+    ...price('open', 'open'), ...price('high', 'high'), ...price('low', 'low'), ...price('last', 'last'),
+    ...quantity('volume', 'volume'), ...price('quoteVolume', 'quote_volume'),
     firstTradeId: big(e['first_id']), lastTradeId: big(e['last_id']), trades: Number(e['trades']),
   });
   switch (name) {
     case 'trade':
-      return {
-        type: 'trade', channel: 'trade', ...fields,
-        price: text('price'), priceMantissa: price('price'),
-        quantity: text('qty'), quantityMantissa: quantity('qty'),
-        tradeId: big(e['id']), tsTradeNs: big(e['ts_trade']), makerSide: text('maker') as Side,
-      };
+      return { type: 'trade', channel: 'trade', ...fields, ...match(), tradeId: big(e['id']) };
     case 'quote':
       return {
         type: 'quote', channel: 'quote', ...fields,
-        bidPrice: text('bid'), bidPriceMantissa: price('bid'),
-        bidQuantity: text('bid_qty'), bidQuantityMantissa: quantity('bid_qty'),
-        askPrice: text('ask'), askPriceMantissa: price('ask'),
-        askQuantity: text('ask_qty'), askQuantityMantissa: quantity('ask_qty'),
+        ...price('bidPrice', 'bid'), ...quantity('bidQuantity', 'bid_qty'),
+        ...price('askPrice', 'ask'), ...quantity('askQuantity', 'ask_qty'),
       };
     case 'depth':
       return {
@@ -158,18 +150,13 @@ function market(name: string, code: number, e: Fields, instrument: Instrument): 
       };
     case 'ticker':
       return {
-        type: 'ticker', channel: 'ticker', ...fields,
-        ...window(),
-        lastQuantity: text('last_qty'), lastQuantityMantissa: quantity('last_qty'),
-        previousClose: text('prev_close'), previousCloseMantissa: price('prev_close'),
+        type: 'ticker', channel: 'ticker', ...fields, ...window(),
+        ...quantity('lastQuantity', 'last_qty'), ...price('previousClose', 'prev_close'),
       };
     case 'agg_trade':
       return {
-        type: 'aggTrade', channel: 'agg_trade', ...fields,
-        price: text('price'), priceMantissa: price('price'),
-        quantity: text('qty'), quantityMantissa: quantity('qty'),
+        type: 'aggTrade', channel: 'agg_trade', ...fields, ...match(),
         aggId: big(e['id']), firstTradeId: big(e['first_id']), lastTradeId: big(e['last_id']),
-        tsTradeNs: big(e['ts_trade']), makerSide: text('maker') as Side,
       };
     case 'ticker_1h':
     case 'ticker_4h':
@@ -178,33 +165,31 @@ function market(name: string, code: number, e: Fields, instrument: Instrument): 
     case 'average':
       return {
         type: 'average', channel: 'average', ...fields,
-        price: text('price'), priceMantissa: price('price'), minutes: e['minutes'] as number, tsTradeNs: big(e['ts_trade']),
+        ...price('price', 'price'), minutes: e['minutes'] as number, tsTradeNs: big(e['ts_trade']),
       };
-    case 'status':
-      if (!STATUSES.includes(text('status') as TradingStatus)) return undefined;
-      return { type: 'status', channel: 'status', ...fields, status: text('status') as TradingStatus };
+    case 'status': {
+      const status = e['status'] as TradingStatus;
+      return STATUSES.includes(status) ? { type: 'status', channel: 'status', ...fields, status } : undefined;
+    }
     default:
       return {
-        type: 'bar', channel: name as BarChannel, ...fields,
-        ...opened(),
-        open: text('open'), openMantissa: price('open'),
-        high: text('high'), highMantissa: price('high'),
-        low: text('low'), lowMantissa: price('low'),
-        close: text('close'), closeMantissa: price('close'),
-        volume: text('volume'), volumeMantissa: quantity('volume'),
-        quoteVolume: text('quote_volume'), quoteVolumeMantissa: price('quote_volume'),
-        takerVolume: text('taker_volume'), takerVolumeMantissa: quantity('taker_volume'),
-        takerQuoteVolume: text('taker_quote_volume'), takerQuoteVolumeMantissa: price('taker_quote_volume'),
+        type: 'bar', channel: name as BarChannel, ...fields, ...opened(),
+        ...price('open', 'open'), ...price('high', 'high'), ...price('low', 'low'), ...price('close', 'close'),
+        ...quantity('volume', 'volume'), ...price('quoteVolume', 'quote_volume'),
+        ...quantity('takerVolume', 'taker_volume'), ...price('takerQuoteVolume', 'taker_quote_volume'),
         firstTradeId: big(e['first_id']), trades: Number(e['trades']), isFinal: e['final'] as boolean,
       };
   }
 }
 
+/** Reads a decimal of the event's: by its name here, and its key there. */
+type Reader = <Name extends string>(name: Name, key: string) => Decimals<Name>;
+
+/** A decimal's text as it came, and its mantissa. */
+function decimal<Name extends string>(name: Name, text: string, exponent: number): Decimals<Name> {
+  return { [name]: text, [`${name}Mantissa`]: parseDecimal(text, exponent) } as Decimals<Name>;
+}
+
 function level(instrument: Instrument, [price, quantity]: [string, string]): Level {
-  return {
-    price,
-    priceMantissa: parseDecimal(price, instrument.priceExponent),
-    quantity,
-    quantityMantissa: parseDecimal(quantity, instrument.quantityExponent),
-  };
+  return { ...decimal('price', price, instrument.priceExponent), ...decimal('quantity', quantity, instrument.quantityExponent) };
 }

@@ -11,6 +11,16 @@ const CONTENT_TYPES: Record<string, string> = {
   ".md": "text/plain; charset=utf-8",
 };
 
+/** What the list says of itself. It is included as an expression, before which there can be no `//!`. */
+const HEADER = `\
+// The dashboard's files: what the gateway serves below \`/\`, with their compressed forms. It is an expression of type
+// \`&[Asset]\`, which \`gateway/src/routes/asset.rs\` includes, and nothing else does.
+//
+// Written by the dashboard's build; do not edit. To write it again, after any change to the sources of the dashboard or of the
+// client: \`npm run build -w dashboard\` in \`gateway/web\` (\`dashboard/build/embedded.ts\` makes it), and commit what that writes.
+// \`dashboard/test/build.test.ts\` builds anew and compares byte for byte; CI runs it in the stage \`web\`.
+`;
+
 /** A compressed form that saves less than this share is not worth its place in the binary. */
 const WORTH = 0.9;
 
@@ -57,7 +67,7 @@ function list(folder: string, paths: string[]): string {
     },
 `;
   });
-  return `// Written by the dashboard's build (gateway/web/dashboard/build/embedded.ts); do not edit.\n&[\n${entries.join("")}]\n`;
+  return `${HEADER}&[\n${entries.join("")}]\n`;
 }
 
 function brotli(content: Buffer): Buffer {

@@ -1,44 +1,49 @@
-// Written by the dashboard's build (gateway/web/dashboard/build/embedded.ts); do not edit.
+// The dashboard's files: what the gateway serves below `/`, with their compressed forms. It is an expression of type
+// `&[Asset]`, which `gateway/src/routes/asset.rs` includes, and nothing else does.
+//
+// Written by the dashboard's build; do not edit. To write it again, after any change to the sources of the dashboard or of the
+// client: `npm run build -w dashboard` in `gateway/web` (`dashboard/build/embedded.ts` makes it), and commit what that writes.
+// `dashboard/test/build.test.ts` builds anew and compares byte for byte; CI runs it in the stage `web`.
 &[
     Asset {
-        path: "/assets/chart-DtoMPzrA.js",
+        path: "/assets/chart-GAMqPscY.js",
         content_type: "text/javascript; charset=utf-8",
         keeping: Keeping::ForGood,
-        identity: include_bytes!("assets/chart-DtoMPzrA.js"),
-        gzip: Some(include_bytes!("assets/chart-DtoMPzrA.js.gz")),
-        brotli: Some(include_bytes!("assets/chart-DtoMPzrA.js.br")),
+        identity: include_bytes!("assets/chart-GAMqPscY.js"),
+        gzip: Some(include_bytes!("assets/chart-GAMqPscY.js.gz")),
+        brotli: Some(include_bytes!("assets/chart-GAMqPscY.js.br")),
     },
     Asset {
-        path: "/assets/engine-DGOb369B.js",
+        path: "/assets/engine-CZzmwDUA.js",
         content_type: "text/javascript; charset=utf-8",
         keeping: Keeping::ForGood,
-        identity: include_bytes!("assets/engine-DGOb369B.js"),
-        gzip: Some(include_bytes!("assets/engine-DGOb369B.js.gz")),
-        brotli: Some(include_bytes!("assets/engine-DGOb369B.js.br")),
+        identity: include_bytes!("assets/engine-CZzmwDUA.js"),
+        gzip: Some(include_bytes!("assets/engine-CZzmwDUA.js.gz")),
+        brotli: Some(include_bytes!("assets/engine-CZzmwDUA.js.br")),
     },
     Asset {
-        path: "/assets/index-BgC9A-Qx.css",
+        path: "/assets/index-C5yvvk6-.js",
+        content_type: "text/javascript; charset=utf-8",
+        keeping: Keeping::ForGood,
+        identity: include_bytes!("assets/index-C5yvvk6-.js"),
+        gzip: Some(include_bytes!("assets/index-C5yvvk6-.js.gz")),
+        brotli: Some(include_bytes!("assets/index-C5yvvk6-.js.br")),
+    },
+    Asset {
+        path: "/assets/index-DaJWr_N_.css",
         content_type: "text/css; charset=utf-8",
         keeping: Keeping::ForGood,
-        identity: include_bytes!("assets/index-BgC9A-Qx.css"),
-        gzip: Some(include_bytes!("assets/index-BgC9A-Qx.css.gz")),
-        brotli: Some(include_bytes!("assets/index-BgC9A-Qx.css.br")),
+        identity: include_bytes!("assets/index-DaJWr_N_.css"),
+        gzip: Some(include_bytes!("assets/index-DaJWr_N_.css.gz")),
+        brotli: Some(include_bytes!("assets/index-DaJWr_N_.css.br")),
     },
     Asset {
-        path: "/assets/index-DPggU-Zk.js",
+        path: "/assets/worker-CL35sfYu.js",
         content_type: "text/javascript; charset=utf-8",
         keeping: Keeping::ForGood,
-        identity: include_bytes!("assets/index-DPggU-Zk.js"),
-        gzip: Some(include_bytes!("assets/index-DPggU-Zk.js.gz")),
-        brotli: Some(include_bytes!("assets/index-DPggU-Zk.js.br")),
-    },
-    Asset {
-        path: "/assets/worker-CSov6Vsj.js",
-        content_type: "text/javascript; charset=utf-8",
-        keeping: Keeping::ForGood,
-        identity: include_bytes!("assets/worker-CSov6Vsj.js"),
-        gzip: Some(include_bytes!("assets/worker-CSov6Vsj.js.gz")),
-        brotli: Some(include_bytes!("assets/worker-CSov6Vsj.js.br")),
+        identity: include_bytes!("assets/worker-CL35sfYu.js"),
+        gzip: Some(include_bytes!("assets/worker-CL35sfYu.js.gz")),
+        brotli: Some(include_bytes!("assets/worker-CL35sfYu.js.br")),
     },
     Asset {
         path: "/",

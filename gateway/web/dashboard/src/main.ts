@@ -21,11 +21,14 @@ import { Tape } from "./ui/tape.ts";
 import { WatchList } from "./ui/watch_list.ts";
 
 const settings = load();
+const TITLE_EVERY_MS = 500;
 const THEMES: readonly Theme[] = ["auto", "light", "dark"];
 
 let rows: readonly string[] = [];
 let priceExponent = 0;
 let link: Link | null = null;
+let title = document.title;
+let titledMs = 0;
 
 // ---- panels ----
 
@@ -91,6 +94,7 @@ function receive(message: FromEngine): void {
     if (first !== undefined) focus(first);
   } else {
     list.focus(settings.focus);
+    for (const one of [ladder, tape, depth]) one.subject.write(settings.focus ?? "");
     chart.look(settings.focus, settings.interval);
   }
 }
@@ -100,17 +104,19 @@ function paint(frame: Frame, nowMs: number): void {
   if (frame.focus) {
     priceExponent = frame.focus.priceExponent;
     chart.focus(frame.focus);
-    document.title = `${frame.focus.last} ${frame.focus.symbol} · Tickcast`;
+    title = `${frame.focus.last} ${frame.focus.symbol} · Tickcast`;
   }
   if (frame.bar) chart.update(frame.bar);
-  chart.paint();
+  chart.paint(nowMs);
   if (frame.book && frame.book.symbol === settings.focus) {
     ladder.paint(frame.book);
     depth.update(frame.book);
   }
   depth.paint(nowMs);
-  tape.update(frame.trades, frame.tradesAnew);
+  tape.update(frame.trades, frame.tradesAnew, frame.past);
   tape.paint();
+  // The browser's own tab is not read faster.
+  if (nowMs - titledMs >= TITLE_EVERY_MS && title !== document.title) [document.title, titledMs] = [title, nowMs];
   // After an outage there may be bars that never came.
   if (link?.isStale && !frame.link.isStale) void chart.reload();
   link = frame.link;
@@ -133,6 +139,7 @@ function focus(symbol: string): void {
     ladder.clear();
     depth.clear();
   }
+  for (const one of [ladder, tape, depth]) one.subject.write(symbol);
   chart.look(symbol, settings.interval);
   list.focus(symbol);
   look();

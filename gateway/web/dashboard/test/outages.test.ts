@@ -4,25 +4,10 @@ import { afterAll, expect, onTestFinished, test } from "vitest";
 
 import { freePort, Gateway, Process, sleep, until } from "../../client/test/support/process.ts";
 import { Proxy } from "../../client/test/support/proxy.ts";
-import { alarm, closeBrowser, equalsSnapshot, figures, openPage, putToSleep, quoted, type Opened } from "./support/page.ts";
+import { alarm, closeBrowser, figures, openPage, putToSleep, quoted, type Opened } from "./support/page.ts";
+import { stand, stands } from "./support/stand.ts";
 
 afterAll(closeBrowser);
-
-const SYMBOL = "BTCUSDT";
-
-interface Stand {
-  readonly feed: Process;
-  readonly args: readonly string[];
-}
-
-/** A feed of its own process, which outlives gateways. */
-async function stand(): Promise<Stand> {
-  const path = `/dev/shm/tickcast-test-page-${process.pid}-${Math.random().toString(36).slice(2)}`;
-  onTestFinished(() => rmSync(path, { force: true }));
-  const feed = new Process("feed-sim", ["--out", `shm:${path}`, "--symbols", "5", "--rate", "300"]);
-  await until("the ring's file", () => existsSync(path));
-  return { feed, args: ["--source", `shm:${path}`, "--heartbeat", "500ms", "--feed-silent-after", "20s"] };
-}
 
 /** Trades flow, and the first numbers are noted. */
 async function flowing({ page }: Opened): Promise<number> {
@@ -39,13 +24,6 @@ async function filled({ page, complaints }: Opened, before: number): Promise<voi
   expect({ lost, lastLost }).toEqual({ lost: "0", lastLost: "" });
   expect(await page.locator(".print.gap").count()).toBe(0);
   expect(complaints).toEqual([]);
-}
-
-/** Nothing moves any more: page and gateway can be compared. */
-async function stands({ page }: Opened, feed: Process, gateway: Gateway): Promise<void> {
-  feed.signal("SIGSTOP");
-  onTestFinished(() => feed.signal("SIGCONT"));
-  await equalsSnapshot(page, `http://127.0.0.1:${gateway.port}`, SYMBOL);
 }
 
 test("a gateway that was killed and started again is met again", async () => {

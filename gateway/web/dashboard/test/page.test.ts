@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 
 import { Gateway, until } from "../../client/test/support/process.ts";
-import { closeBrowser, figures, openPage, quoted, rowText } from "./support/page.ts";
+import { alarm, closeBrowser, figures, openPage, quoted, rowText } from "./support/page.ts";
+import { stand, stands, SYMBOL } from "./support/stand.ts";
 
 afterAll(closeBrowser);
 
@@ -40,6 +41,37 @@ test("every number of a list of a thousand is counted, and only rows on the scre
   await page.locator(".rows").evaluate((rows) => (rows.scrollTop = rows.scrollHeight));
   await until("the last row", async () => /\d/.test((await rowText(page, "S999"))?.[2] ?? ""));
   expect(complaints).toEqual([]);
+});
+
+test("the tape is full when the page opens, without a hole to what comes live", async () => {
+  const { feed, args } = await stand();
+  const gateway = await Gateway.start(args);
+  const past = async () => ((await (await fetch(`http://127.0.0.1:${gateway.port}/v1/trades/${SYMBOL}`)).json()) as { trades?: unknown[] }).trades?.length ?? 0;
+  await until("a past", async () => (await past()) > 30);
+  const opened = await openPage(at(gateway));
+  const prints = () => opened.page.locator(".print span:first-child").allTextContents();
+  await until("the tape", async () => (await prints()).filter((text) => text !== "").length > 10);
+  // It goes on, and for longer than it is tall.
+  const first = Number((await figures(opened.page, "tape"))["seq"]);
+  await until("more trades", async () => Number((await figures(opened.page, "tape"))["seq"]) > first + 40);
+  await stands(opened, feed, gateway);
+  expect(opened.complaints).toEqual([]);
+});
+
+test("it says what there is not", async () => {
+  const empty = await Gateway.start(["--source", `shm:/dev/shm/tickcast-test-none-${process.pid}`], undefined, "without-feed");
+  const { page } = await openPage(at(empty));
+  await until("that there is no feed", async () => (await alarm(page)) === "Not live: this gateway has no feed yet. What is shown may be old.");
+  const gateway = await Gateway.start(["--source", "pulse", "--symbols", "30"]);
+  const other = await openPage(at(gateway, "?symbol=NOSUCH"));
+  await quoted(other.page);
+  await other.page.keyboard.press("/");
+  await other.page.keyboard.type("<b>none");
+  await other.page.getByText("No symbol matches.").waitFor();
+  expect(await other.page.locator(".list .subject, .list h2").first().textContent()).toBe("Watch list 0 of 30");
+  await other.page.keyboard.press("Escape");
+  await quoted(other.page);
+  expect(other.complaints).toEqual([]);
 });
 
 test("it is used by keys, and remembers", async () => {
@@ -93,7 +125,9 @@ test("the list is sorted by what moves, within what is found", async () => {
   expect(await page.locator("[aria-sort='descending']").count()).toBe(1);
 });
 
-for (const [width, height, colorScheme] of [[320, 640, "dark"], [900, 1000, "light"], [1440, 900, "light"], [2560, 1440, "dark"]] as const) {
+for (const [width, height, colorScheme] of [
+  [320, 640, "dark"], [390, 844, "light"], [768, 1024, "dark"], [1100, 700, "light"], [1440, 900, "light"], [2560, 1440, "dark"],
+] as const) {
   test(`at ${width} px nothing is cut off and nobody is shut out (${colorScheme})`, async () => {
     const gateway = await Gateway.start(["--symbols", "20"]);
     const isPhone = width < 700;

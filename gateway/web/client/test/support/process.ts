@@ -100,8 +100,9 @@ export class Gateway {
 
   get url(): string { return `ws://127.0.0.1:${this.port}/v1/stream`; }
 
-  /** Starts a gateway with these arguments and waits until it is ready. */
-  static async start(args: readonly string[], at?: number): Promise<Gateway> {
+  /** Starts a gateway with these arguments and waits until it is ready, or, if it has no feed to wait for, alive. */
+  static async start(args: readonly string[], at?: number, awaited: 'with-feed' | 'without-feed' = 'with-feed'): Promise<Gateway> {
+    const probe = awaited === 'with-feed' ? 'readyz' : 'healthz';
     const port = at ?? await freePort();
     const adminPort = await freePort();
     const process = new Process('gateway', [
@@ -111,7 +112,7 @@ export class Gateway {
     await until('a ready gateway', async () => {
       if (!process.isRunning) throw new Error(`the gateway ended:\n${process.log}`);
       try {
-        return (await fetch(`http://127.0.0.1:${adminPort}/readyz`)).status === 200;
+        return (await fetch(`http://127.0.0.1:${adminPort}/${probe}`)).status === 200;
       } catch {
         return false;
       }

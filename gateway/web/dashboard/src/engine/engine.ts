@@ -9,6 +9,7 @@ import { Client, Instrument, parseDecimal, type Channel, type Gap, type Trade } 
 import { listOrder, SORT_EVERY_MS } from "./list_order.ts";
 import { Market } from "./market.ts";
 import { OrderBook } from "./order_book.ts";
+import { sideOf, tradesBefore } from "./past_trades.ts";
 import type { Bar, DeliveryWish, Figures, Frame, FromEngine, Link, LinkState, ListWish, Print, ToEngine, ViewWish } from "./protocol.ts";
 import { Traffic } from "./traffic.ts";
 import { Wants } from "./wants.ts";
@@ -18,6 +19,8 @@ const PRINTS_MAX = 300;
 /** A stream that flows and then does not is worth a word long before a heartbeat is missed. */
 const QUIET_MS = 2500;
 const FLOWING_PER_S = 5;
+/** One that does not is only quiet until a heartbeat is late by this. */
+const QUIET_HEARTBEATS = 1.3;
 /** How long a page has to be hidden before it is sent less. */
 const HIDDEN_AFTER_MS = 5000;
 
@@ -44,6 +47,9 @@ export class Engine {
   private orderedMs = 0;
   private prints: Print[] = [];
   private printsAnew = true;
+  /** Trades before the first live one, and whether they were asked for. */
+  private past: Print[] = [];
+  private isPastAsked = false;
   private bar: Bar | null = null;
   private state: LinkState = "connecting";
   private text = "connecting";
@@ -139,8 +145,16 @@ export class Engine {
     if (this.client.statistics.reconnects > 0 && trade.tsEventMs < this.connectedAtMs) this.traffic.resumed += 1;
     this.print({
       kind: "trade", seq: String(trade.seq), timeMs: trade.tsEventMs, price: trade.price, size: trade.quantity,
-      side: trade.makerSide === "ask" ? "buy" : "sell",
+      side: sideOf(trade.makerSide),
     });
+    if (!this.isPastAsked) void this.loadPast(trade.symbol, trade.tradeId);
+  }
+
+  private async loadPast(symbol: string, tradeId: bigint): Promise<void> {
+    this.isPastAsked = true;
+    const past = await tradesBefore({ symbol, tradeId }).catch(() => []);
+    // Somebody may look elsewhere meanwhile.
+    if (symbol === this.view.focus) this.past = past;
   }
 
   private gap(gap: Gap): void {
@@ -203,6 +217,8 @@ export class Engine {
       this.book.clear();
       this.prints = [];
       this.printsAnew = true;
+      this.past = [];
+      this.isPastAsked = false;
     }
     // Who comes onto the screen shows all it has.
     for (const symbol of view.rows) {
@@ -261,11 +277,12 @@ export class Engine {
     if (focus) focus.shownVersion = focus.version;
     const book = this.book.changed(focus?.last ?? null);
     const frame: Frame = {
-      rows, focus: focusRow, book, trades: this.prints, tradesAnew: this.printsAnew, bar: this.bar, link: this.link(nowMs),
+      rows, focus: focusRow, book, trades: this.prints, tradesAnew: this.printsAnew, past: this.past, bar: this.bar, link: this.link(nowMs),
       figures: this.figures(nowMs),
     };
     this.post({ kind: "frame", frame }, book ? [book.bidCurve.buffer, book.askCurve.buffer] : []);
     this.prints = [];
+    this.past = [];
     this.printsAnew = false;
     this.bar = null;
   }
@@ -285,10 +302,13 @@ export class Engine {
     }
     if (this.state === "connecting") return { ...base, state: "connecting", text: "connecting", isStale: false };
     if (this.state === "closed") return { ...base, state: "closed", text: this.text, isStale: true };
-    const quietMax = this.isFlowing ? QUIET_MS : 1.3 * (this.client.hello?.heartbeatMs ?? 5000);
+    const heartbeatMs = this.client.hello?.heartbeatMs ?? 5000;
+    const feed = this.epoch === 0n ? "this gateway has no feed yet" : this.feed === "live" ? "" : `the feed is ${this.feed}`;
+    // That nothing comes is then no news.
+    if (feed !== "" && quietMs <= QUIET_HEARTBEATS * heartbeatMs) return { ...base, state: "waiting", text: feed, isStale: true };
+    const quietMax = this.isFlowing ? QUIET_MS : QUIET_HEARTBEATS * heartbeatMs;
     if (quietMs > quietMax) return { ...base, state: "waiting", text: `nothing has arrived for ${Math.round(quietMs / 1000)} s`, isStale: true };
     this.isFlowing = this.traffic.messagesPerS >= FLOWING_PER_S || (this.isFlowing && quietMs > 0 && quietMs < QUIET_MS);
-    if (this.feed !== "live") return { ...base, state: "waiting", text: `the feed is ${this.feed}`, isStale: true };
     return { ...base, state: "live", text: "live", isStale: false };
   }
 

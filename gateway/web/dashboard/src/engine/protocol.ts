@@ -55,6 +55,8 @@ export interface Frame {
   readonly focus: FocusRow | null;
   readonly book: Book | null;
   readonly trades: readonly Print[];
+  /** Older than all that were sent: what was traded before the first live one. */
+  readonly past: readonly Print[];
   /** Whether `trades` begins a new list instead of going on with the one there is. */
   readonly tradesAnew: boolean;
   readonly bar: Bar | null;
@@ -122,6 +124,7 @@ export interface Book {
 export type Print =
   | {
       readonly kind: "trade";
+      /** Empty: its number is not known, only its place. */
       readonly seq: string;
       readonly timeMs: number;
       readonly price: string;
@@ -163,8 +166,6 @@ export interface Figures {
   readonly bytesPerS: number;
   readonly conflated: string;
   readonly lost: string;
-  /** Numbers before the newest value after an outage. */
-  readonly skipped: string;
   readonly gaps: number;
   /** What was lost last, where and why; empty: nothing. */
   readonly lastLost: string;

@@ -23,7 +23,8 @@ export class Traffic {
   private gaps = 0;
   private lastLost = "";
   private lost = 0;
-  private skipped = 0;
+  /** Values that the newest stands for, or a book, behind an outage. */
+  private passed = 0;
   resumed = 0;
   private samples: Sample[] = [];
   private rttMs: number | null = null;
@@ -36,9 +37,9 @@ export class Traffic {
   gap({ topic, channel, reason, count }: Gap): void {
     this.gaps += 1;
     if (reason === "conflated" || count === 0) return;
-    // After an outage a channel of values goes on with its newest, or with a book: nothing of it is missing.
+    // What an outage was too long for is conflated, too, in channels of values: they go on with the newest, or with a book.
     if (reason === "resume" && !LISTS.test(channel)) {
-      this.skipped += count;
+      this.passed += count;
       return;
     }
     this.lost += count;
@@ -73,9 +74,8 @@ export class Traffic {
       eventsPerS: this.rate((sample) => sample.events),
       messagesPerS: this.messagesPerS,
       bytesPerS: this.rate((sample) => sample.bytes),
-      conflated: conflated.toLocaleString("en"),
+      conflated: (conflated + this.passed).toLocaleString("en"),
       lost: this.lost.toLocaleString("en"),
-      skipped: this.skipped.toLocaleString("en"),
       gaps: this.gaps,
       lastLost: this.lastLost,
       resumed: this.resumed.toLocaleString("en"),

@@ -4,7 +4,7 @@ import type { DeliveryWish, ViewWish } from "./protocol.ts";
 
 /** Up to so many instruments the statistics of all are taken, so that the list can be sorted by them. */
 const ALL_TICKERS_MAX = 5000;
-/** Updates a second of what changes shape and not just a number. */
+/** Updates a second of what changes shape and not just a number, at most. */
 const BOOK_RATE = 20;
 const BAR_RATE = 10;
 const TICKER_RATE = 2;
@@ -43,7 +43,8 @@ export class Wants {
       wantOf(symbol, "status", "every");
     }
     if (view.focus !== null) {
-      wantOf(view.focus, "depth", BOOK_RATE);
+      // A new best level moves all lines of a ladder: no more often than is asked of the rest.
+      wantOf(view.focus, "depth", delivery.pace === "every" ? BOOK_RATE : Math.min(delivery.pace, BOOK_RATE));
       wantOf(view.focus, `bar_${view.interval}`, BAR_RATE);
       // Every one, also while nobody looks: a tape has no newest value.
       if (this.has(view.focus, "trade")) wanted.set(`${view.focus}.trade`, { mode: "every" });

@@ -5,13 +5,15 @@
  * price is ever a fraction.
  */
 import {
-  CandlestickSeries, ColorType, createChart, HistogramSeries, type IChartApi, type ISeriesApi, type UTCTimestamp,
+  CandlestickSeries, ColorType, createChart, HistogramSeries, type IChartApi, type IPriceLine, type ISeriesApi, LineStyle, type UTCTimestamp,
 } from "lightweight-charts";
 import { formatDecimal } from "@tickcast/client";
 import type { Bar, Interval } from "../engine/protocol.ts";
-import { element } from "./element.ts";
+import { element, Text } from "./element.ts";
 import { colour, onColours } from "./palette.ts";
 
+/** Redrawn so often at most: each time it is all of the canvas. */
+const EVERY_MS = 150;
 /** Bars on the screen at first. */
 const SHOWN = 110;
 
@@ -24,13 +26,20 @@ export class CandleChart {
   private readonly chart: IChartApi;
   private readonly candles: ISeriesApi<"Candlestick">;
   private readonly volumes: ISeriesApi<"Histogram">;
-  private readonly legend = element("div", { class: "legend" });
+  /** Where the price is now. */
+  private readonly last: IPriceLine;
+  private readonly values = [..."OHLCV"].map(() => new Text());
+  private readonly legend = element("div", { class: "legend", hidden: true },
+    ...[..."OHLCV"].flatMap((name, at) => [element("span", {}, `${name} `, element("b", {}, this.values[at]?.node ?? "")), " "]));
   private readonly over = element("div", { class: "over quiet" });
   private exponents: Exponents = { price: 0, quantity: 0 };
+  /** From UTC to the clock on the wall, which the tape shows, too. */
+  private zoneS = 0;
   /** What is shown, by the second it opened at; the last is live. */
   private bars = new Map<number, Bar>();
   private newest: Bar | null = null;
   private isDue = false;
+  private paintedMs = 0;
   private hovered: Bar | null = null;
 
   constructor(place: HTMLElement) {
@@ -40,21 +49,25 @@ export class CandleChart {
       autoSize: true,
       // Its link is in the help, beside the licences: the logo would bring a style sheet of its own.
       layout: { attributionLogo: false, fontSize: 11, fontFamily: "system-ui, sans-serif" },
+      // The library knows of no time zones: it is given this one's times, see `zoneS`.
       timeScale: { timeVisible: true, secondsVisible: false, rightOffset: 4, borderVisible: false, minBarSpacing: 1 },
-      rightPriceScale: { borderVisible: false, scaleMargins: { top: 0.12, bottom: 0.24 } },
+      rightPriceScale: { borderVisible: false, scaleMargins: { top: 0.12, bottom: 0.24 }, entireTextOnly: true },
       crosshair: { mode: 0 },
       localization: { priceFormatter: (mantissa: number) => this.priceText(mantissa) },
     });
     this.candles = this.chart.addSeries(CandlestickSeries, {
       priceFormat: { type: "custom", minMove: 1, formatter: (mantissa: number) => this.priceText(mantissa) },
+      // Theirs have the colour of a candle's inside, which a hollow one does not have.
+      lastValueVisible: false, priceLineVisible: false,
     });
+    this.last = this.candles.createPriceLine({ price: 0, lineWidth: 1, lineStyle: LineStyle.Dotted, axisLabelVisible: false, lineVisible: false });
     this.volumes = this.chart.addSeries(HistogramSeries, {
       priceScaleId: "volume", lastValueVisible: false, priceLineVisible: false,
       priceFormat: { type: "custom", minMove: 1, formatter: (mantissa: number) => this.quantityText(mantissa) },
     });
     this.chart.priceScale("volume").applyOptions({ scaleMargins: { top: 0.8, bottom: 0 } });
     this.chart.subscribeCrosshairMove((event) => {
-      this.hovered = typeof event.time === "number" ? (this.bars.get(event.time) ?? null) : null;
+      this.hovered = typeof event.time === "number" ? (this.bars.get(event.time - this.zoneS) ?? null) : null;
       this.writeLegend();
     });
     onColours(() => this.dress());
@@ -64,6 +77,8 @@ export class CandleChart {
   /** Shows a history in place of what there is. */
   reset(bars: readonly Bar[], exponents: Exponents, interval: Interval): void {
     this.exponents = exponents;
+    // One offset for all: times must grow, and where clocks are set back they would not. Days are the venue's.
+    this.zoneS = interval === "1d" ? 0 : -60 * new Date().getTimezoneOffset();
     this.bars = new Map(bars.map((bar) => [bar.openS, bar]));
     this.newest = bars.at(-1) ?? null;
     this.hovered = null;
@@ -73,6 +88,7 @@ export class CandleChart {
     this.volumes.setData(bars.map((bar) => this.volume(bar)));
     // As wide with few bars as with many.
     this.chart.timeScale().setVisibleLogicalRange({ from: bars.length - SHOWN, to: bars.length + 3 });
+    this.writeLast();
     this.writeLegend();
   }
 
@@ -85,11 +101,13 @@ export class CandleChart {
     this.over.textContent = "";
   }
 
-  paint(): void {
-    if (!this.isDue || !this.newest) return;
+  paint(nowMs: number): void {
+    if (!this.isDue || !this.newest || nowMs - this.paintedMs < EVERY_MS) return;
     this.isDue = false;
+    this.paintedMs = nowMs;
     this.candles.update(this.candle(this.newest));
     this.volumes.update(this.volume(this.newest));
+    this.writeLast();
     if (!this.hovered) this.writeLegend();
   }
 
@@ -99,22 +117,33 @@ export class CandleChart {
   }
 
   private candle(bar: Bar) {
-    return { time: bar.openS as UTCTimestamp, open: bar.open, high: bar.high, low: bar.low, close: bar.close };
+    return { time: this.time(bar), open: bar.open, high: bar.high, low: bar.low, close: bar.close };
+  }
+
+  private time(bar: Bar): UTCTimestamp {
+    return (bar.openS + this.zoneS) as UTCTimestamp;
+  }
+
+  private writeLast(): void {
+    const { newest } = this;
+    const color = colour(newest && newest.close < newest.open ? "down" : "up");
+    this.last.applyOptions({
+      price: newest?.close ?? 0, color, lineVisible: newest !== null, axisLabelVisible: newest !== null, axisLabelColor: color,
+      axisLabelTextColor: colour("panel"),
+    });
   }
 
   private volume(bar: Bar) {
     const color = colour(bar.close >= bar.open ? "up-wash" : "down-wash");
-    return { time: bar.openS as UTCTimestamp, value: bar.volume, color };
+    return { time: this.time(bar), value: bar.volume, color };
   }
 
   private writeLegend(): void {
     const bar = this.hovered ?? this.newest;
-    const parts = bar
-      ? ([["O", bar.open], ["H", bar.high], ["L", bar.low], ["C", bar.close]] as const).flatMap(([name, mantissa]) => [
-          `${name} `, element("b", {}, this.priceText(mantissa)),
-        ])
-      : [];
-    this.legend.replaceChildren(...parts, ...(bar ? ["V ", element("b", {}, this.quantityText(bar.volume))] : []));
+    this.legend.hidden = bar === null;
+    if (!bar) return;
+    const values = [bar.open, bar.high, bar.low, bar.close].map((mantissa) => this.priceText(mantissa));
+    [...values, this.quantityText(bar.volume)].forEach((text, at) => this.values[at]?.write(text));
   }
 
   private dress(): void {
@@ -128,6 +157,7 @@ export class CandleChart {
       upColor: colour("panel"), downColor: down, borderUpColor: up, borderDownColor: down, wickUpColor: up, wickDownColor: down,
     });
     this.volumes.setData([...this.bars.values()].map((bar) => this.volume(bar)));
+    this.writeLast();
   }
 
   private priceText(mantissa: number): string {

@@ -119,8 +119,8 @@ export class ChartPanel {
     else this.early.push(bar);
   }
 
-  paint(): void {
-    this.chart?.paint();
+  paint(nowMs: number): void {
+    this.chart?.paint(nowMs);
   }
 
   private parse(answer: BarsAnswer, symbol: string, interval: Interval): Bar[] {

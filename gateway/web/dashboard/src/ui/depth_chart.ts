@@ -1,6 +1,6 @@
 /** The depth chart: how much must be traded to move the price so far. */
 import type { Book } from "../engine/protocol.ts";
-import { element, panel, Sketch } from "./element.ts";
+import { element, panel, Sketch, Text } from "./element.ts";
 import { colour, onColours } from "./palette.ts";
 
 /** How much of the book is drawn: up to where the price is off by this share, or to its end. */
@@ -10,8 +10,9 @@ const EVERY_MS = 100;
 
 export class DepthChart {
   readonly root: HTMLElement;
+  readonly subject: Text;
   private readonly sketch = new Sketch((context, width, height) => this.draw(context, width, height));
-  private readonly summary = element("span", { class: "quiet" });
+  private readonly summary = new Text();
   private book: Book | null = null;
   private paintedMs = 0;
   private isDue = false;
@@ -19,14 +20,15 @@ export class DepthChart {
   constructor(private readonly priceText: (mantissa: number) => string) {
     const frame = panel("depth", "Depth", this.sketch.canvas);
     frame.root.classList.add("live");
-    frame.extra.append(this.summary);
+    frame.extra.append(element("span", { class: "quiet" }, this.summary.node));
     this.root = frame.root;
+    this.subject = frame.subject;
     onColours(() => this.sketch.paint());
   }
 
   clear(): void {
     this.book = null;
-    this.summary.textContent = "";
+    this.summary.write("");
     this.sketch.paint();
   }
 
@@ -39,7 +41,7 @@ export class DepthChart {
     if (!this.isDue || nowMs - this.paintedMs < EVERY_MS) return;
     this.isDue = false;
     this.paintedMs = nowMs;
-    this.summary.textContent = this.book ? `${this.book.levels} levels` : "";
+    this.summary.write(this.book ? `${this.book.levels} levels` : "");
     this.sketch.paint();
   }
 

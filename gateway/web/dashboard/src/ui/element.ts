@@ -65,15 +65,18 @@ export interface Panel {
   readonly root: HTMLElement;
   readonly body: HTMLElement;
   readonly extra: HTMLElement;
+  /** Of what it is, beside the title. */
+  readonly subject: Text;
 }
 
 export function panel(name: string, title: string, ...content: (Node | string)[]): Panel {
   const id = `title-${name}`;
   const extra = element("div", { class: "extra" });
   const body = element("div", { class: "body" }, ...content);
-  const header = element("header", {}, element("h2", { id }, title), extra);
+  const subject = new Text();
+  const header = element("header", {}, element("h2", { id }, title, " ", element("span", { class: "quiet" }, subject.node)), extra);
   const root = element("section", { class: `panel ${name}`, "aria-labelledby": id, "data-panel": name }, header, body);
-  return { root, body, extra };
+  return { root, body, extra, subject };
 }
 
 /** The class of a move: colour goes with an arrow or a sign wherever it says something alone. */

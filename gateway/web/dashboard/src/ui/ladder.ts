@@ -9,13 +9,13 @@ const LEVELS_MAX = 50;
 class Rung {
   readonly node: HTMLElement;
   private readonly texts = [new Text(), new Text(), new Text()];
-  private readonly fill = element("div", { class: "fill" });
-  private share = -1;
+  /** How much of its width is drawn behind it: at first nothing. */
+  private share = 0;
 
   constructor() {
     const [price, size, sum] = this.texts.map((text, at) =>
       element("span", { class: ["price", "", "quiet"][at] ?? "" }, text.node));
-    this.node = element("div", { class: "level" }, this.fill, price ?? "", size ?? "", sum ?? "");
+    this.node = element("div", { class: "level" }, price ?? "", size ?? "", sum ?? "");
   }
 
   write(level: Level | undefined, deepest: number): void {
@@ -26,7 +26,8 @@ class Rung {
     const share = level ? Math.round((level.depth / deepest) * 200) / 200 : 0;
     if (share === this.share) return;
     this.share = share;
-    this.fill.style.transform = `scaleX(${share})`;
+    // A background and no element of its own: that would be one more to lay out and to clip, for each level.
+    this.node.style.backgroundSize = `${share * 100}% 18px`;
   }
 }
 
@@ -65,12 +66,15 @@ class LadderSide {
 
 export class Ladder {
   readonly root: HTMLElement;
+  readonly subject: Text;
   private readonly asks = new LadderSide("asks");
   private readonly bids = new LadderSide("bids");
   private readonly middle = new Text("–");
   private readonly middleNode = element("b", {}, this.middle.node);
   private readonly middleMark = new Mark(this.middleNode);
   private readonly spread = new Text("");
+  /** Where the price went last: never said by colour alone. */
+  private arrow = "";
   private readonly empty = element("p", { class: "note" }, "No book yet.");
 
   constructor() {
@@ -83,12 +87,14 @@ export class Ladder {
     frame.extra.append(this.empty);
     this.empty.className = "quiet";
     this.root = frame.root;
+    this.subject = frame.subject;
   }
 
   /** Another instrument, or the same anew: what is shown is not its book. */
   clear(): void {
     this.empty.hidden = false;
     this.middle.write("–");
+    this.arrow = "";
     this.spread.write("");
     this.asks.write([], 1);
     this.bids.write([], 1);
@@ -96,7 +102,7 @@ export class Ladder {
   }
 
   paint(book: Book): void {
-    this.empty.hidden = true;
+    if (!this.empty.hidden) this.empty.hidden = true;
     const depth = (levels: readonly Level[], room: number) => levels[Math.min(room, levels.length) - 1]?.depth ?? 0;
     const deepest = Math.max(depth(book.bids, this.bids.room), depth(book.asks, this.asks.room), Number.MIN_VALUE);
     this.asks.write(book.asks, deepest);
@@ -107,7 +113,10 @@ export class Ladder {
   }
 
   private writeMiddle(text: string, move: Move): void {
-    this.middle.write(text);
-    if (move !== 0) this.middleMark.write(moveClass(move));
+    if (move !== 0) {
+      this.arrow = move > 0 ? " ▲" : " ▼";
+      this.middleMark.write(moveClass(move));
+    }
+    this.middle.write(text + this.arrow);
   }
 }

@@ -4,6 +4,8 @@ import { element, Mark, panel, Text } from "./element.ts";
 
 const PRINT_PX = 20;
 const PRINTS_MAX = 300;
+/** After so many prints places are counted anew. */
+const PLACE_MAX = 100_000;
 
 const TIME = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 let timeOf = { second: -1, text: "" };
@@ -15,21 +17,26 @@ function clock(timeMs: number): string {
   return timeOf.text;
 }
 
+/** A place for a print. It is written once for each, and moves with all others: a new trade is one new line, not a list of them. */
 class Slip {
   readonly node: HTMLElement;
   private readonly texts = [new Text(), new Text(), new Text()];
   private readonly mark: Mark;
   private readonly price: Mark;
+  private at = Number.NaN;
+  private print: Print | undefined;
 
-  constructor(at: number) {
+  constructor() {
     const cells = this.texts.map((text) => element("span", {}, text.node));
     this.node = element("div", { class: "print" }, ...cells);
-    this.node.style.top = `${at * PRINT_PX}px`;
     this.mark = new Mark(this.node);
     this.price = new Mark(cells[0] ?? this.node);
   }
 
-  write(print: Print | undefined): void {
+  show(print: Print | undefined, at: number): void {
+    if (at !== this.at) this.node.style.top = `${-at * PRINT_PX}px`;
+    else if (print === this.print) return;
+    [this.at, this.print] = [at, print];
     const [price, size, time] = this.texts;
     if (!print || print.kind === "gap") {
       this.mark.write(print ? "print gap" : "print");
@@ -49,10 +56,15 @@ class Slip {
 
 export class Tape {
   readonly root: HTMLElement;
-  private readonly viewport = element("div", { class: "prints" });
+  readonly subject: Text;
+  /** Moves down by a line for each print. */
+  private readonly layer = element("div", { class: "layer" });
+  private readonly viewport = element("div", { class: "prints" }, this.layer);
   private readonly slips: Slip[] = [];
   /** Newest last; bounded. */
   private prints: Print[] = [];
+  /** How many came before the first of them. */
+  private gone = 0;
   private shown = 0;
   private isDue = false;
 
@@ -62,14 +74,22 @@ export class Tape {
     const frame = panel("tape", "Trades", columns, this.viewport);
     frame.root.classList.add("live");
     this.root = frame.root;
+    this.subject = frame.subject;
     new ResizeObserver(() => this.fit()).observe(this.viewport);
   }
 
-  update(prints: readonly Print[], anew: boolean): void {
-    if (anew) this.prints = [];
-    else if (prints.length === 0) return;
+  /** `past` is older than all that there is. */
+  update(prints: readonly Print[], anew: boolean, past: readonly Print[]): void {
+    if (anew) [this.prints, this.gone] = [[], 0];
+    else if (prints.length + past.length === 0) return;
+    this.prints.unshift(...past);
+    this.gone -= past.length;
     this.prints.push(...prints);
-    if (this.prints.length > PRINTS_MAX) this.prints.splice(0, this.prints.length - PRINTS_MAX);
+    const surplus = Math.max(0, this.prints.length - PRINTS_MAX);
+    this.prints.splice(0, surplus);
+    this.gone += surplus;
+    // Far from the middle, pixels are not exact.
+    if (this.gone > PLACE_MAX) this.gone = 0;
     this.isDue = true;
     this.note();
   }
@@ -77,8 +97,12 @@ export class Tape {
   paint(): void {
     if (!this.isDue) return;
     this.isDue = false;
-    const last = this.prints.length - 1;
-    for (let i = 0; i < this.shown; i += 1) this.slips[i]?.write(this.prints[last - i]);
+    const newest = this.gone + this.prints.length - 1;
+    for (let at = newest; at > newest - this.shown; at -= 1) {
+      const slot = ((at % this.shown) + this.shown) % this.shown;
+      this.slips[slot]?.show(this.prints[at - this.gone], at);
+    }
+    this.layer.style.transform = `translateY(${newest * PRINT_PX}px)`;
   }
 
   /** How far the tape goes back without a hole: first and last number. */
@@ -88,7 +112,7 @@ export class Tape {
     let first = Number(newest.seq);
     for (let i = this.prints.length - 2; i >= 0; i -= 1) {
       const print = this.prints[i];
-      if (print?.kind !== "trade" || Number(print.seq) !== first - 1) break;
+      if (print?.kind !== "trade" || print.seq === "" || Number(print.seq) !== first - 1) break;
       first -= 1;
     }
     this.root.dataset["first"] = String(first);
@@ -98,10 +122,11 @@ export class Tape {
   private fit(): void {
     this.shown = Math.ceil(this.viewport.clientHeight / PRINT_PX);
     while (this.slips.length < this.shown) {
-      const slip = new Slip(this.slips.length);
+      const slip = new Slip();
       this.slips.push(slip);
-      this.viewport.append(slip.node);
+      this.layer.append(slip.node);
     }
+    this.slips.forEach((slip, at) => (slip.node.hidden = at >= this.shown));
     this.isDue = true;
   }
 }

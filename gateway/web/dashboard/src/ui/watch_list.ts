@@ -90,7 +90,7 @@ class Line {
   take(symbol: string, index: number, rowPx: number, selected: boolean, pinned: boolean): boolean {
     if (index !== this.index) {
       this.index = index;
-      this.node.style.transform = `translateY(${index * rowPx}px)`;
+      this.node.style.top = `${index * rowPx}px`;
       this.node.setAttribute("aria-rowindex", String(index + 2));
     }
     this.node.setAttribute("aria-selected", String(selected));
@@ -136,7 +136,7 @@ export class WatchList {
   private readonly viewport: HTMLElement;
   private readonly reach = element("div", { class: "reach" });
   private readonly empty = element("p", { class: "note", hidden: true }, "No symbol matches.");
-  private readonly total = new Text("");
+  private readonly total: Text;
   private readonly heads = new Map<SortKey, HTMLElement>();
   private readonly pool: Line[] = [];
   private readonly bySymbol = new Map<string, Line>();
@@ -172,8 +172,7 @@ export class WatchList {
       class: "watch", onkeydown: (event) => this.key(event as KeyboardEvent),
     }, head, this.viewport);
     const frame = panel("list", "Watch list", this.grid, this.empty);
-    const heading = frame.root.querySelector("h2");
-    heading?.append(" ", element("span", { class: "quiet" }, this.total.node));
+    this.total = frame.subject;
     frame.extra.append(this.search);
     this.root = frame.root;
     new ResizeObserver(() => this.measure()).observe(this.viewport);

@@ -104,3 +104,22 @@ export async function equalsSnapshot(page: Page, base: string, symbol: string): 
   const both = (await differences()) as Both;
   expect(both.page).toEqual(both.gateway);
 }
+
+/** The tape, newest first, is what `/v1/trades` has, as far back as both go, to a gap at most. The feed has to stand still. */
+export async function tapeEqualsHistory(page: Page, base: string, symbol: string): Promise<void> {
+  const answer = await fetch(`${base}/v1/trades/${symbol}?limit=200`);
+  const { trades } = (await answer.json()) as { trades: Record<string, string>[] };
+  const history = trades.reverse().map((trade) => `${trade["price"]} ${trade["qty"]} ${trade["maker"] === "ask" ? "▲" : "▼"}`);
+  const shown = await page.evaluate(() => {
+    const prints = [...document.querySelectorAll(".print:not([hidden])")].map((node) => ({ node, top: node.getBoundingClientRect().top }));
+    const lines = prints.sort((a, b) => a.top - b.top).map(({ node }) => {
+      const [price = "", size = ""] = [...node.querySelectorAll("span")].map((cell) => cell.textContent ?? "");
+      return node.classList.contains("gap") ? "" : `${price.slice(2)} ${size} ${price.slice(0, 1)}`;
+    });
+    const end = lines.findIndex((line) => line.trim() === "");
+    return end < 0 ? lines : lines.slice(0, end);
+  });
+  const count = Math.min(shown.length, history.length);
+  expect(count).toBeGreaterThan(3);
+  expect(shown.slice(0, count)).toEqual(history.slice(0, count));
+}
