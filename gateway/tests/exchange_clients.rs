@@ -52,11 +52,14 @@ fn python() -> &'static Path {
 }
 
 /// The folder of the packages of npm.
-fn node_packages() -> PathBuf {
-    installed("exchange-clients-npm", "package.json", |folder| {
-        std::fs::copy(programs().join("package.json"), folder.join("package.json")).unwrap();
-        let quiet = ["install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"];
-        run(Command::new("npm").args(quiet).current_dir(folder));
+fn node_packages() -> &'static Path {
+    static PACKAGES: OnceLock<PathBuf> = OnceLock::new();
+    PACKAGES.get_or_init(|| {
+        installed("exchange-clients-npm", "package.json", |folder| {
+            std::fs::copy(programs().join("package.json"), folder.join("package.json")).unwrap();
+            let quiet = ["install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"];
+            run(Command::new("npm").args(quiet).current_dir(folder));
+        })
     })
 }
 
@@ -86,6 +89,24 @@ fn python_binance_has_sockets_and_a_depth_cache() {
     let (_gateway, address) = market();
     let program = programs().join("python_binance.py");
     run(Command::new(python).arg(program).args([&address, "BTCUSDT"]));
+}
+
+#[test]
+fn the_official_client_of_pypi_accepts_every_answer_and_event() {
+    let python = python();
+    let (_gateway, address) = market();
+    run(Command::new(python).arg(programs().join("binance_sdk.py")).args([&address, "BTCUSDT"]));
+}
+
+#[test]
+fn other_clients_of_npm_read_rest_and_streams() {
+    let packages = node_packages();
+    let (_gateway, address) = market();
+    for name in ["binance", "binance-api-node", "node-binance-api"] {
+        let mut node = Command::new("node");
+        node.arg(programs().join("others.mjs")).args([name, &address, "BTCUSDT"]);
+        run(node.env("NODE_PACKAGES", packages));
+    }
 }
 
 #[test]
