@@ -13,6 +13,7 @@ mod clock;
 mod cpu;
 mod frame;
 mod generator;
+mod hostile;
 mod latency;
 mod memory;
 mod peers;
@@ -56,6 +57,9 @@ enum Command {
     List,
     /// Put a long way between clients and a server: delay, rate, window.
     Proxy(proxy::ProxyArgs),
+    Hostile(hostile::HostileArgs),
+    #[command(hide = true)]
+    AcceptOnly(hostile::AcceptOnlyArgs),
     /// Show or install the servers that Tickcast is compared with.
     Peers(peers::PeersArgs),
     /// Draw the records of a folder as one page, or print them as tables.
@@ -80,6 +84,12 @@ fn main() -> ExitCode {
         Command::Run(args) => run(&args),
         Command::List => scenario::list().map(|()| ExitCode::SUCCESS).map_err(Into::into),
         Command::Proxy(args) => proxy::run(&args).map(|()| ExitCode::SUCCESS).map_err(Into::into),
+        Command::Hostile(args) => {
+            hostile::run(&args).map(|()| ExitCode::SUCCESS).map_err(Into::into)
+        }
+        Command::AcceptOnly(args) => {
+            hostile::accept_only(&args).map(|()| ExitCode::SUCCESS).map_err(Into::into)
+        }
         Command::Peers(args) => peers::run(&args).map(|()| ExitCode::SUCCESS).map_err(Into::into),
         Command::Report(args) => report::run(&args).map(|()| ExitCode::SUCCESS).map_err(Into::into),
         Command::Launch(args) => Err(server::launch(&args).into()),

@@ -10,6 +10,7 @@ mod connections;
 mod encode;
 mod expect;
 mod fanout;
+mod hostile;
 mod latency;
 mod million;
 mod offer;
@@ -32,6 +33,7 @@ use toml::{Table, Value};
 use crate::ceiling::CeilingError;
 use crate::generator::fleet::FleetError;
 use crate::generator::load::LoadError;
+use crate::hostile::HostileError;
 use crate::proxy::ProxyError;
 use crate::record::{About, Record, RecordError, Run};
 use crate::server::{self, ServerError, UsageError};
@@ -45,6 +47,8 @@ pub(crate) enum Kind {
     Fanout,
     /// Some who do not read, beside others who do.
     Slow,
+    /// Some who mean harm, beside others who do not.
+    Hostile,
     /// Opening connections, and having them wait.
     Connections,
     /// All reconnect at once.
@@ -73,6 +77,7 @@ impl Kind {
         match self {
             Self::Fanout => "fanout",
             Self::Slow => "slow",
+            Self::Hostile => "hostile",
             Self::Connections => "connections",
             Self::Storm => "storm",
             Self::Million => "million",
@@ -166,6 +171,8 @@ pub(crate) enum ScenarioError {
     Ceiling(#[from] CeilingError),
     #[error(transparent)]
     Proxy(#[from] ProxyError),
+    #[error(transparent)]
+    Hostile(#[from] HostileError),
     #[error("{0}: no address in it")]
     Address(String),
     #[error(transparent)]
@@ -205,6 +212,7 @@ fn measure(
     match scenario.kind {
         Kind::Fanout => fanout::run(scenario, options, record),
         Kind::Slow => slow::run(scenario, options, record),
+        Kind::Hostile => hostile::run(scenario, options, record),
         Kind::Connections => connections::run(scenario, options, record),
         Kind::Storm => storm::run(scenario, options, record),
         Kind::Million => million::run(scenario, options, record),

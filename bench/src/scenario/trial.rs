@@ -36,7 +36,16 @@ impl Trial {
         &self,
         ask: impl Fn(&Running) -> Vec<(String, f64)>,
     ) -> Result<Run, ScenarioError> {
-        let run = match self.measure(ask) {
+        self.run_beside(|_| Ok(()), ask)
+    }
+
+    /// The same; `begin` starts something else when the window begins.
+    pub(crate) fn run_beside(
+        &self,
+        begin: impl Fn(&Running) -> Result<(), ScenarioError>,
+        ask: impl Fn(&Running) -> Vec<(String, f64)>,
+    ) -> Result<Run, ScenarioError> {
+        let run = match self.measure(begin, ask) {
             Err(error @ ScenarioError::Server(ServerError::Missing { .. }))
                 if self.spec.kind == Kind::Tickcast =>
             {
@@ -63,12 +72,22 @@ impl Trial {
         }
     }
 
-    fn measure(&self, ask: impl Fn(&Running) -> Vec<(String, f64)>) -> Result<Run, ScenarioError> {
+    fn measure(
+        &self,
+        start: impl Fn(&Running) -> Result<(), ScenarioError>,
+        ask: impl Fn(&Running) -> Vec<(String, f64)>,
+    ) -> Result<Run, ScenarioError> {
         let mut running = server::start(&self.spec)?;
         let before = running.usage()?;
         let load = running.aim(self.load.clone());
-        let mut readings =
-            Readings { running: &mut running, ask, begin: None, end: None, answers: Vec::new() };
+        let mut readings = Readings {
+            running: &mut running,
+            start,
+            ask,
+            begin: None,
+            end: None,
+            answers: Vec::new(),
+        };
         let report = load::run_watched(&load, &mut readings)?;
         let (begin, end) = (readings.begin.take(), readings.end.take());
         let answers = std::mem::take(&mut readings.answers);
@@ -129,29 +148,34 @@ struct Reading {
 }
 
 /// Reads the server's use at the window's edges.
-struct Readings<'a, Ask> {
+struct Readings<'a, Start, Ask> {
     running: &'a mut Running,
+    start: Start,
     ask: Ask,
     begin: Option<Reading>,
     end: Option<Reading>,
     answers: Vec<(String, f64)>,
 }
 
-impl<Ask> Readings<'_, Ask> {
+impl<Start, Ask> Readings<'_, Start, Ask> {
     fn read(&self) -> Result<Reading, Box<dyn Error>> {
         let (at, server) = (Instant::now(), self.running.usage()?);
         Ok(Reading { at, server, publisher: self.running.publisher_usage() })
     }
 }
 
-impl<Ask: Fn(&Running) -> Vec<(String, f64)>> Witness for Readings<'_, Ask> {
+impl<Start, Ask> Witness for Readings<'_, Start, Ask>
+where
+    Start: Fn(&Running) -> Result<(), ScenarioError>,
+    Ask: Fn(&Running) -> Vec<(String, f64)>,
+{
     fn opened(&mut self) -> Result<(), Box<dyn Error>> {
         Ok(self.running.start_publisher()?)
     }
 
     fn begins(&mut self) -> Result<(), Box<dyn Error>> {
         self.begin = Some(self.read()?);
-        Ok(())
+        Ok((self.start)(self.running)?)
     }
 
     fn ended(&mut self) -> Result<(), Box<dyn Error>> {

@@ -202,6 +202,14 @@ impl Running {
         Usage::of(self.server.pid())
     }
 
+    /// Open descriptors, over the tables of all threads: one that threads share counts for each of them.
+    pub(crate) fn descriptors(&self) -> u64 {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.server.pid()));
+        let tables = tasks.into_iter().flatten().flatten().map(|task| task.path().join("fd"));
+        let open = tables.filter_map(|table| std::fs::read_dir(table).ok()).map(Iterator::count);
+        open.map(|count| u64::try_from(count).unwrap_or(u64::MAX)).sum()
+    }
+
     /// The publisher's, if it runs.
     pub(crate) fn publisher_usage(&self) -> Option<Usage> {
         let pid = match &self.feed {
