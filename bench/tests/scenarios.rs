@@ -181,3 +181,25 @@ fn each_way_to_get_quotes_gets_them() {
     }
     assert_eq!(record["tables"][0]["rows"].as_array().map(Vec::len), Some(4));
 }
+
+#[test]
+fn hostile_connections_are_sent_to_both_and_what_they_took_is_given_back() {
+    let hostile = "[hostile]\nkinds = ['frames']\nconnections = 40\nrate = 80\n";
+    let scenario =
+        format!("kind = 'hostile'\ntitle = 'small'\nwhy = 'a test'\nrounds = 1\n{LOAD}{hostile}");
+    let (output, record) = run(&scenario);
+    assert!(output.status.success(), "{}", text(&output));
+    let record = record.expect("a record");
+    let runs = record["runs"].as_array().expect("runs");
+    let variants: Vec<_> = runs.iter().filter_map(|run| run["variant"].as_str()).collect();
+    assert_eq!(variants, ["frames at accept-only", "frames at server"]);
+    for (run, sessions) in runs.iter().zip([0.0, 40.0]) {
+        assert_eq!(run["failures"], serde_json::json!([]));
+        assert_eq!(
+            (&run["extra"]["hostile_begun"], &run["extra"]["hostile_refused"]),
+            (&40.0.into(), &0.0.into())
+        );
+        assert_eq!(run["extra"]["hostile_sessions"], sessions, "{run}");
+        assert!(run["extra"]["released_after_ms"].as_f64().is_some(), "{run}");
+    }
+}

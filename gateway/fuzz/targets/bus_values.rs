@@ -1,4 +1,5 @@
 //! What nodes read from a bus: batches, catalogs, images. What can be read can be written and read again.
+
 use bus::{Batch, Catalog, StoredImage};
 
 pub fn run(bytes: &[u8]) {

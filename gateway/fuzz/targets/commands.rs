@@ -1,4 +1,5 @@
 //! What clients send: JSON and binary commands. Whatever it is, it is a command or an error.
+
 use wire::command::{Buffers, Command};
 
 pub fn run(bytes: &[u8]) {

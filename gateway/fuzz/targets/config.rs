@@ -1,4 +1,5 @@
 //! Configuration files: a configuration, or an error that says what is wrong.
+
 use std::ffi::OsString;
 
 pub fn run(bytes: &[u8]) {

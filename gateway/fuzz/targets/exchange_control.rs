@@ -1,4 +1,5 @@
 //! What clients of the exchange's protocol send: a request, or an error that can be written and read.
+
 use wire::exchange::Request;
 use wire::exchange::control::{ErrorShape, done, error, list};
 

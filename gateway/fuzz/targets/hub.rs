@@ -2,7 +2,10 @@
 //!
 //! The simulation in `gateway/hub/tests` knows what each client must get; this looks for sequences that
 //! nobody thought of, and asks only that what is sent can be read.
-use hub::{ConnId, Envelope, Format, Hub, Limits};
+
+use std::sync::Arc;
+
+use hub::{ConnId, Envelope, Format, Grant, Hub, Limits, Rules};
 use wire::command::{Buffers, Command, Mode, SnapshotPolicy, Subscribe};
 use wire::exchange::{Grammar, Stream, SymbolCase};
 use wire::{FeedState, InstrumentImage, Pattern, Position, TICK_WORDS, Tick};
@@ -32,6 +35,7 @@ enum Step {
     Pass(u32),
     Visit(Outcome),
     Writable(u8),
+    Entitle(u8, u8),
 }
 
 /// What becomes of a visit's message.
@@ -85,7 +89,7 @@ impl Iterator for Steps<'_> {
         if self.0.is_empty() {
             return None;
         }
-        Some(match self.byte() % 24 {
+        Some(match self.byte() % 25 {
             0 => Step::Connect(self.byte()),
             1 => Step::Disconnect(self.byte()),
             2 => Step::Command(self.byte(), self.text()),
@@ -127,7 +131,8 @@ impl Iterator for Steps<'_> {
                 let is_sent = !self.byte().is_multiple_of(4);
                 Step::Visit(if is_sent { Outcome::Sent } else { Outcome::Blocked })
             }
-            _ => Step::Writable(self.byte()),
+            23 => Step::Writable(self.byte()),
+            _ => Step::Entitle(self.byte(), self.byte()),
         })
     }
 }
@@ -282,6 +287,7 @@ impl World {
                 hub.handle_timers(self.now_ns);
             }
             Step::Visit(outcome) => self.visit(outcome, hub),
+            Step::Entitle(which, grant) => self.entitle(which, grant, hub),
             Step::Writable(which) => {
                 if let Some((conn, _)) = self.conns.get(usize::from(which)) {
                     hub.handle_writable(*conn, self.now_ns);
@@ -316,6 +322,24 @@ impl World {
         if let Ok(stream) = Stream::parse(name, grammar) {
             let _ = hub.add_stream(conn, name, stream, 6);
             assert!(hub.streams(conn).len() <= 6);
+        }
+    }
+
+    /// Another grant: each bit is a rule, or a bound.
+    fn entitle(&self, which: u8, bits: u8, hub: &mut Hub) {
+        let Some((conn, _)) = self.conns.get(usize::from(which)) else { return };
+        let rules = ["*.*", "S0.*", "*.quote", "!S1.*", "!*.trade", "S1.depth*"];
+        let chosen = rules.iter().zip(0..).filter(|(_, bit)| bits >> bit & 1 == 1);
+        let grant = Grant {
+            see: Rules::parse(chosen.map(|(rule, _)| rule)).expect("they are rules"),
+            depth_levels: (bits & 64 != 0).then_some(5),
+            mode: if bits & 128 == 0 { Mode::Every } else { Mode::Conflate },
+            ..Grant::nothing()
+        };
+        let mut told = Vec::new();
+        hub.entitle(*conn, Arc::new(grant), self.now_ns, &mut told);
+        if !told.is_empty() {
+            is_json(&told);
         }
     }
 

@@ -1,4 +1,5 @@
 //! Recovery images, as shards read them from a ring and nodes from a bus.
+
 use wire::InstrumentImage;
 
 pub fn run(bytes: &[u8]) {

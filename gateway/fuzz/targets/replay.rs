@@ -1,4 +1,5 @@
 //! Recordings: files from others, which are played or refused with a reason.
+
 use feed_sim::replay::{Repeat, Replay};
 use feed_sim::{Feed, Next};
 

@@ -1,5 +1,6 @@
-//! Names: streams of the exchange's protocol, topics of the native one, and positions in event streams. What a
-//! name means has a name of its own, which means the same.
+//! Names: streams of the exchange's protocol, topics of the native one, positions in event streams, rules of grants.
+//! What a name means has a name of its own, which means the same.
+
 use wire::exchange::{Grammar, Schema, Stream, SymbolCase};
 use wire::{Pattern, Position};
 
@@ -19,4 +20,5 @@ pub fn run(bytes: &[u8]) {
         assert_eq!(Pattern::parse(&pattern.to_string()), Ok(pattern));
     }
     let _ = Position::parse(text);
+    let _ = hub::Rules::parse([text]);
 }

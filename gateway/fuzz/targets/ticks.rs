@@ -1,4 +1,5 @@
 //! Records from shared memory and buses: what is valid can be sent, in both encodings.
+
 use wire::{Channel, Encoding, Instrument, Kind, Symbol, TICK_WORDS, Tick};
 
 pub fn run(bytes: &[u8]) {

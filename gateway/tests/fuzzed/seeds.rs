@@ -116,6 +116,7 @@ fn operations() -> Vec<u8> {
         bytes.extend([16, id, number, 0, 4, 100, number, 200, number]);
         bytes.extend([22, number, 22, 1, 22, 1, 21, 200, number, 9]);
     }
+    (0..5).for_each(|client| bytes.extend([24, client, 2 + 37 * client, 22, 1]));
     bytes.extend([18, 3, 0, 19, 11, 9, 5, 1, 2, 4, 0, 1, 8, 3, 2, 1, 0]);
     bytes
 }
