@@ -1,5 +1,6 @@
 //! How a gateway comes up and goes down, in order. Each step says why it stands where it stands.
 
+mod access;
 mod certificate;
 mod memory;
 mod settings;
@@ -18,15 +19,17 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::admin::{self, Admin};
+use crate::auth::AuthError;
 use crate::config::{self, Config, LogFormat, Switch};
 use crate::fleet::Fleet;
 use crate::history::{Bounds, History};
-use crate::publish::{self, Keys, PublishStatus};
+use crate::publish::{self, PublishStatus};
 use crate::routes::{InfoCache, PublicRoutes, StatusBoard, Weights};
-use crate::shard::{self, DescriptorTable, ShardSettings, ShardSpec, StartError};
+use crate::shard::{self, Access, DescriptorTable, ShardSettings, ShardSpec, StartError};
 use crate::source::{self, FeedStatus, SourceError};
 use crate::telemetry::{self, Process};
 
+use access::Doorkeeping;
 use supervisor::Supervisor;
 
 pub use certificate::CertificateError;
@@ -63,6 +66,9 @@ pub enum BootError {
     /// The source cannot be opened.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// Credentials cannot be checked.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
     /// What clients publish has no way to the bus.
     #[error(transparent)]
     Publish(#[from] publish::OpenError),
@@ -139,6 +145,7 @@ fn up_and_down(config: &Config) -> Result<(), BootError> {
     let process = Process::new();
     let feed = Arc::new(FeedStatus::default());
     let tls = certificate(config)?;
+    let access = access::open(config)?;
     let source = source::open(config, &feed)?;
     let published = Arc::new(PublishStatus::default());
     let publisher = publish::open(config, &published)?;
@@ -174,7 +181,8 @@ fn up_and_down(config: &Config) -> Result<(), BootError> {
         weights: Weights::new(config.exchange_weight),
         info: InfoCache::default(),
     });
-    let fleet = start_shards(config, tls.as_ref(), publisher.as_ref(), &routes)?;
+    let shard_access = access::of_shards(access.as_ref(), config);
+    let fleet = start_shards(config, tls.as_ref(), shard_access, publisher.as_ref(), &routes)?;
     let fleet = Arc::new(fleet.with_history(history.clone()));
 
     // 6. The operators' listener, after the shards' tables were split off: in theirs it would live on.
@@ -186,9 +194,12 @@ fn up_and_down(config: &Config) -> Result<(), BootError> {
     // 7. The history, the way for what clients publish, and the source, last: from here on ticks flow.
     let history =
         history.map(|history| history.start()).transpose().map_err(BootError::Resources)?;
-    let keys = publisher.as_ref().and_then(|publisher| publisher.settings().keys());
     let publisher = publisher.map(|publisher| publisher.start(&fleet)).transpose()?;
     let source = source.start(&fleet)?;
+    let mut doorkeeping = Doorkeeping::default();
+    if let Some(access) = access {
+        doorkeeping = runtime.block_on(access.start(&fleet));
+    }
     announce(config, &fleet, admin_address);
     let supervisor = Arc::new(Supervisor::from_environment());
     supervisor.ready(SERVING);
@@ -200,6 +211,7 @@ fn up_and_down(config: &Config) -> Result<(), BootError> {
         feed,
         process: Arc::clone(&process),
         publish: published,
+        auth: doorkeeping.status.clone(),
         draining,
         drain_window: config.drain_window,
     });
@@ -212,7 +224,7 @@ fn up_and_down(config: &Config) -> Result<(), BootError> {
             .then(|| tokio::spawn(memory::keep_below(config.memory_max, Arc::clone(&fleet))));
         let reload = || {
             reload(config, &fleet, &process);
-            keys.iter().for_each(|keys| read_again(keys));
+            doorkeeping.reload.notify_one();
         };
         let asked_by = signals.serve(reload, &supervisor, drain_asked).await;
 
@@ -222,6 +234,7 @@ fn up_and_down(config: &Config) -> Result<(), BootError> {
         drain(&fleet, config.drain_window, asked_by, &mut signals).await;
         operators.abort();
         alive.abort();
+        doorkeeping.stop();
         let _ = tokio::join!(operators, alive);
         for task in [overview, memory].into_iter().flatten() {
             task.abort();
@@ -273,11 +286,12 @@ fn probe(key: &'static str, address: SocketAddr) -> Result<(), BootError> {
 fn start_shards(
     config: &Config,
     tls: Option<&Arc<ServerConfig>>,
+    access: Access,
     publisher: Option<&publish::Opened>,
     routes: &Arc<PublicRoutes>,
 ) -> Result<Fleet, BootError> {
     let publish = publisher.map(publish::Opened::settings).cloned().unwrap_or_default();
-    let settings = Arc::new(ShardSettings { publish, ..settings::settings(config)? });
+    let settings = Arc::new(ShardSettings { access, publish, ..settings::settings(config)? });
     let cores = match config.pin {
         Switch::On => sys::allowed_cores().unwrap_or_default(),
         Switch::Off => Vec::new(),
@@ -465,12 +479,4 @@ fn reload(config: &Config, fleet: &Fleet, process: &Process) {
         }
     };
     process.count_reload(&result);
-}
-
-/// Reads the keys of those who publish again; a bad file leaves the old ones in use.
-fn read_again(keys: &Keys) {
-    match keys.read_again() {
-        Ok(()) => tracing::info!("the publishers' keys read again"),
-        Err(error) => tracing::error!(%error, "the publishers' keys stay as they were"),
-    }
 }

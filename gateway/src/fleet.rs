@@ -14,7 +14,7 @@ use wire::FeedState;
 use crate::history::History;
 use crate::publish::Directory;
 use crate::shard::{
-    Control, DescriptorTable, InterestTable, Order, Pressure, ShardHandle, ShardReport,
+    Control, DescriptorTable, InterestTable, Order, Post, Pressure, ShardHandle, ShardReport,
 };
 
 /// How long a shard may take to answer: thousands of turns.
@@ -96,6 +96,17 @@ impl Fleet {
     /// Has every shard take ticks for what this lists.
     pub fn use_directory(&self, directory: &Arc<Directory>) {
         self.tell(|| Control::Directory(Arc::clone(directory)));
+    }
+
+    /// The ways to the shards, by their number.
+    #[must_use]
+    pub fn posts(&self) -> Vec<Post> {
+        self.shards.iter().map(ShardHandle::post).collect()
+    }
+
+    /// Has every shard look at its sessions' credentials again.
+    pub fn review_badges(&self) {
+        self.tell(|| Control::Review);
     }
 
     /// Tells one shard something.

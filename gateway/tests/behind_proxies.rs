@@ -245,7 +245,16 @@ fn a_listener_of_version_six_knows_proxies_of_version_four() {
     let listen: SocketAddr = format!("[::]:{port}").parse().unwrap();
     let gateway = Gateway::spawn(
         listen,
-        &["--source", "pulse", "--shards", "1", "--trusted-proxies", "127.0.0.0/29"],
+        &[
+            "--source",
+            "pulse",
+            "--shards",
+            "1",
+            "--trusted-proxies",
+            "127.0.0.0/29",
+            "--anonymous",
+            "anywhere",
+        ],
     );
     let to = SocketAddr::from(([127, 0, 0, 1], port));
     let mut stream = connect_from("127.0.0.2", to);

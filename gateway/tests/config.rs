@@ -108,7 +108,7 @@ fn variables_of_an_orchestrator_are_reported_and_not_refused() {
 fn a_bad_value_is_named_with_its_key_its_origin_and_what_was_expected() {
     /// Flags, environment, and what the message must contain.
     type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a [&'a str]);
-    let cases: [Case<'_>; 16] = [
+    let cases: [Case<'_>; 19] = [
         (
             &["--listen", "localhost"],
             &[],
@@ -128,9 +128,24 @@ fn a_bad_value_is_named_with_its_key_its_origin_and_what_was_expected() {
         (&["--bus", "nats://127.0.0.1/a.b"], &[], &["a prefix has 1 to 32 of"]),
         (&["--publish", "local"], &[], &["publish = \"local\"", "bus must be set with it"]),
         (
-            &["--publish", "key", "--bus", "redis://127.0.0.1"],
+            &["--publish", "granted", "--bus", "redis://127.0.0.1"],
             &[],
-            &["publish = \"key\"", "publish-keys-file must be set with it"],
+            &["publish = \"granted\"", "auth must be set with it"],
+        ),
+        (
+            &["--publish", "local", "--bus", "redis://127.0.0.1", "--auth", "auth.toml"],
+            &[],
+            &["publish = \"local\"", "off or granted, with auth"],
+        ),
+        (&["--auth-query"], &[], &["auth-query = \"true\"", "auth must be set with it"]),
+        (
+            &["--listen", "0.0.0.0:9443"],
+            &[],
+            &[
+                "listen = \"0.0.0.0:9443\"",
+                "a loopback address, or auth = FILE",
+                "anonymous = anywhere",
+            ],
         ),
         (&["--source", "replay:"], &[], &["replay:FILE"]),
         (&["--speed", "-1"], &[], &["speed = \"-1\"", "max or a positive number"]),

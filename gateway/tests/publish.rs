@@ -19,6 +19,7 @@ use log::{EPOCH, Log};
 use publisher::{Publisher, trade};
 use serde_json::{Value, json};
 use support::bus_server::{BUSES, BusKind, BusServer};
+use support::credentials::Credentials;
 use support::process::{Gateway, PATIENCE, get, until};
 use support::subscriber::{Message, Subscriber};
 use wire::{Quote, Tick, Trade, sbe};
@@ -82,14 +83,9 @@ fn settings_that_do_not_go_together_are_refused_at_the_start() {
     let (code, said) = run(&["--publish", "local"]);
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("publish = \"local\"") && said.contains("bus must be set"), "{said}");
-    let (code, said) = run(&["--publish", "key", "--bus", "nats://127.0.0.1:1"]);
+    let (code, said) = run(&["--publish", "granted", "--bus", "nats://127.0.0.1:1"]);
     assert_eq!(code, Some(2), "{said}");
-    assert!(said.contains("publish-keys-file must be set"), "{said}");
-    let keys = ["--publish-keys-file", "no/such/file"];
-    let (code, said) =
-        run(&[&["--publish", "key", "--bus", "nats://127.0.0.1:1"], &keys[..]].concat());
-    assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("cannot read the keys in no/such/file"), "{said}");
+    assert!(said.contains("auth must be set"), "{said}");
     let (code, said) = run(&["--bus", "nats://127.0.0.1:70000"]);
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("its port is a number from 1 to 65535"), "{said}");
@@ -192,42 +188,68 @@ fn bad_ticks_are_named_and_do_not_void_the_others() {
 }
 
 #[test]
-fn who_shows_a_key_publishes() {
-    let folder = tempfile::tempdir().unwrap();
-    let keys = folder.path().join("keys");
-    std::fs::write(&keys, "# desk\nopen-sesame\nanother\n").unwrap();
-    let keys = keys.to_str().unwrap();
-    let (_server, _log, gateway) =
-        start(BusKind::Redis, &["--publish", "key", "--publish-keys-file", keys]);
+fn who_is_granted_it_publishes_what_is_granted() {
+    let credentials = Credentials::new(
+        "[roles.writer]\nsee = [\"*.*\"]\npublish = [\"C0.*\", \"!C0.quote\"]\n[roles.reader]\nsee = [\"*.*\"]\n",
+        &[("desk", "open-sesame", "writer"), ("eye", "another", "reader")],
+    );
+    let (_server, log, gateway) =
+        start(BusKind::Redis, &["--publish", "granted", "--auth", credentials.path()]);
     let mut client = Publisher::json(gateway.listen);
     let publish = json!({"op":"publish","id":1,"ticks":[trade("C0", "1.00")]});
-    assert_eq!(client.ask(&publish)["code"], 7);
-    for token in ["", "open", "open-sesame ", "# desk"] {
+    assert_eq!(client.ask(&publish)["code"], 7, "nothing is shown yet");
+    for token in ["open", "open-sesame ", "# desk"] {
         let reply = client.ask(&json!({"op":"auth","id":2,"token":token}));
         assert_eq!(reply["op"], "error", "{reply}");
     }
     assert_eq!(client.ask(&publish)["code"], 7);
-    assert_eq!(
-        client.ask(&json!({"op":"auth","id":3,"token":"another"})),
-        json!({"op":"ack","id":3})
-    );
+    let auth = |client: &mut Publisher, token: &str| {
+        let reply = client.ask(&json!({"op":"auth","id":3,"token":token}));
+        assert_eq!(reply, json!({"op":"ack","id":3}));
+    };
+    auth(&mut client, "another");
+    assert_eq!(client.ask(&publish)["code"], 7, "who may see may not write");
+    auth(&mut client, "open-sesame");
     assert_eq!(result(&client.ask(&publish))["seq"], "1");
     let mut other = Publisher::json(gateway.listen);
     assert_eq!(other.ask(&publish)["code"], 7, "a key entitles the connection that shows it");
-    assert!(gateway.metric("tickcast_auth_refused_total") >= 3.0);
+    assert!(gateway.metric("tickcast_auth_refused_unknown_total") >= 3.0);
 
-    // Another key by SIGHUP; a file that has none leaves things as they are.
-    let auth = |client: &mut Publisher, token: &str| {
-        client.ask(&json!({"op":"auth","id":4,"token":token}))["op"] == "ack"
-    };
-    for (text, known, unknown) in [("fresh\n", "fresh", "another"), ("# none\n", "fresh", "none")] {
-        std::fs::write(keys, text).unwrap();
-        gateway.process.signal("-HUP");
-        let said = if text.contains("none") { "keys stay as they were" } else { "keys read again" };
-        until("the keys to be read", || gateway.process.log().contains(said).then_some(()));
-        assert!(auth(&mut other, known) && !auth(&mut other, unknown));
+    // What is not granted is refused alike, whether there is such a thing or not; by number it has no name.
+    let by_number = log.instrument("C1").id;
+    let ticks = json!([
+        trade("C0", "1.00"),
+        {"topic":"C0.quote","bid":"1.00","bid_quantity":"1","ask":"2.00","ask_quantity":"1"},
+        trade("C1", "1.00"),
+        trade("NOPE", "1.00"),
+    ]);
+    let found = results(&client.ask(&json!({"op":"publish","id":4,"ticks":ticks})));
+    assert_eq!(found[0]["ok"], true, "{found:?}");
+    for refused in &found[1..] {
+        assert_eq!((&refused["code"], &refused["msg"]), (&found[1]["code"], &found[1]["msg"]));
+        assert_eq!(refused["code"], 7);
     }
-    assert_eq!(result(&client.ask(&publish))["ok"], true, "who was entitled stays so");
+    let mut binary = Publisher::sbe(gateway.listen);
+    auth(&mut binary, "open-sesame");
+    let mut message = Vec::new();
+    sbe::publish(&mut message, EPOCH, 5);
+    let sale = Trade { price: 5, quantity: 2, trade_id: 0, ts_trade_ns: 0, buyer_is_maker: true };
+    sbe::entry(&mut message, &[Tick::from_trade(by_number, 0, &sale)], &log.instrument("C1"));
+    let refused = result(&binary.ask_binary(&message));
+    assert_eq!(
+        (refused["code"].as_u64(), &refused["topic"]),
+        (Some(7), &json!(format!("{by_number}.trade")))
+    );
+
+    // Another file by SIGHUP holds for who is there already.
+    credentials.write(
+        "[roles.writer]\nsee = [\"*.*\"]\n[roles.reader]\npublish = [\"*.*\"]\n",
+        &[("desk", "open-sesame", "writer"), ("eye", "fresh", "reader")],
+    );
+    gateway.process.signal("-HUP");
+    until("the role to change", || (client.ask(&publish)["code"] == 7).then_some(()));
+    auth(&mut other, "fresh");
+    assert_eq!(result(&other.ask(&publish))["ok"], true);
 }
 
 #[test]

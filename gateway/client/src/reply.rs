@@ -139,6 +139,7 @@ mod tests {
             heartbeat_ms: 5_000,
             subscriptions_max: 7,
             commands_per_second: 8,
+            auth: None,
             publish: None,
         };
         let Reply::Hello(read) = parse(|out| hello.write(out)) else { panic!("a hello") };

@@ -22,6 +22,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
+use crate::auth::AuthStatus;
 use crate::fleet::Fleet;
 use crate::publish::PublishStatus;
 use crate::routes::{Refusal, json, method_not_allowed, refusal};
@@ -50,6 +51,8 @@ pub struct Admin {
     pub process: Arc<Process>,
     /// What the publishing thread does.
     pub publish: Arc<PublishStatus>,
+    /// What was read of credentials.
+    pub auth: Arc<AuthStatus>,
     /// Whether the gateway drains; setting it begins that.
     pub draining: watch::Sender<bool>,
     /// How long a drain takes at most.
@@ -152,6 +155,7 @@ async fn metrics(admin: &Admin) -> Response<Bytes> {
         feed: admin.feed.view(),
         process: admin.process.view(),
         publish: admin.publish.view(),
+        auth: admin.auth.view(),
         is_draining: *admin.draining.borrow(),
     };
     let mut response = Response::new(Bytes::from(scrape.encode()));

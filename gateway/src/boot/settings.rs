@@ -15,7 +15,7 @@ use crate::config::{self, Config, Switch};
 use crate::exchange::{ExchangeSettings, Served, ShutdownEvent};
 use crate::proxies::Proxies;
 use crate::publish::PublishSettings;
-use crate::shard::{Echo, SendBackend, ShardSettings, Spin};
+use crate::shard::{Access, Echo, SendBackend, ShardSettings, Spin};
 
 /// How long an idle shard looks at the ring at most, where it spins: a few wake-ups' worth.
 const SPIN_MAX: Duration = Duration::from_micros(50);
@@ -59,6 +59,7 @@ pub(super) fn settings(config: &Config) -> Result<ShardSettings, LimitsError> {
         ),
         origins: config.cors_origins.clone(),
         stream_origins: config.stream_origins.clone(),
+        access: Access::Open,
         proxies: Proxies {
             protocol: config.proxy_protocol,
             header: config.forwarded_header,

@@ -96,7 +96,7 @@ fn command() -> Command {
             "`gateway tail --help` prints a stream readably, `gateway ask --help` asks a running gateway,\n\
              `gateway record --help` records an upstream for a replay.\n\
              Flags go before environment variables, these before the file, the file before defaults.\n\
-             Signals: SIGTERM and SIGINT drain, a second one ends at once; SIGHUP reads certificates and publishers' keys again.",
+             Signals: SIGTERM and SIGINT drain, a second one ends at once; SIGHUP reads certificates and credentials again.",
         )
         .arg(config)
         .arg(check)

@@ -8,9 +8,9 @@ use crate::config::error::ConfigError;
 use crate::config::layers::Layers;
 use crate::config::proxy::NetworkList;
 use crate::config::setting::{
-    Address, AutoCount, BusInterest, BusUrl, Bytes, Count, Derivations, DescriptorTables,
-    LogFilter, LogFormat, OptionalPath, OriginList, PublicStatus, Publish, ReplaySpeed,
-    ReplayStart, SendBackend, Setting, ShardCount, Span, Spin, Switch,
+    Address, Anonymous, AutoCount, BusInterest, BusUrl, Bytes, Count, Derivations,
+    DescriptorTables, FileOrNone, LogFilter, LogFormat, OptionalPath, OriginList, PublicStatus,
+    Publish, ReplaySpeed, ReplayStart, SendBackend, Setting, ShardCount, Span, Spin, Switch,
 };
 use crate::config::sources::{RestUrl, SourceList, SymbolList};
 use crate::proxies::{ForwardedHeader, ProxyProtocol};
@@ -118,6 +118,16 @@ keys! {
         /// How much unsent data may wait in the kernel before a connection counts as not writable (TCP_NOTSENT_LOWAT); it bounds how old the data below us can be. 0 leaves it to the kernel.
         notsent_lowat "notsent-lowat": Bytes<0, { 1 << 30 }> = "64KiB";
     }
+    "Access" {
+        /// Who may connect, and see what: a file of roles, keys and rules for tokens (docs/AUTH.md), or `none`: everybody, everything. SIGHUP reads it again.
+        auth "auth": FileOrNone = "none";
+        /// From where clients may come without `auth`: with `loopback` the gateway does not start on an address that other machines reach.
+        anonymous "anonymous": Anonymous = "loopback";
+        /// Whether a credential in the query, `?token=…`, counts. Proxies and browsers write queries into their logs.
+        auth_query "auth-query": Switch = "false";
+        /// How old this gateway's data is when it gets here. Who is granted only data that is delayed by more is refused.
+        delay "delay": Span<0, 86_400_000> = "0s";
+    }
     "Shards" {
         /// How many event loops share the connections.
         shards "shards": ShardCount = "auto";
@@ -217,10 +227,8 @@ keys! {
         exchange_weight "exchange-weight": Count<0, 1_000_000_000> = "6000";
     }
     "Publishing" {
-        /// Who may publish ticks of the instruments that clients write: nobody, whoever is connected, or whoever shows a key of `publish-keys-file` with `auth`. Needs a `bus`.
+        /// Who may publish ticks of the instruments that clients write: nobody, whoever is connected, or whom `auth` grants it. Needs a `bus`.
         publish "publish": Publish = "off";
-        /// The keys, one on each line; lines that begin with `#` are none. SIGHUP reads it again. Keep the file from others.
-        publish_keys_file "publish-keys-file": OptionalPath = "";
         /// Ticks a second that one connection may publish, in bursts of twice as many; what is more is refused.
         publish_rate "publish-rate": Count<1, 1_000_000> = "1000";
         /// Ticks that one connection may have without an answer; what is more is refused with `busy`.

@@ -18,10 +18,11 @@ mod sources;
 pub use command_line::{Asked, load};
 pub use error::{ConfigError, Origin};
 pub use keys::{Config, ENV_PREFIX, KEYS, Key};
+pub(crate) use nearest::nearest;
 pub use reference::reference;
 pub use setting::{
-    Bus, BusInterest, Derivations, DescriptorTables, LogFormat, PublicStatus, Publish, Refusal,
-    ReplayStart, SendBackend, Setting, Span, Speed, Spin, Switch,
+    Anonymous, Bus, BusInterest, Derivations, DescriptorTables, LogFormat, PublicStatus, Publish,
+    Refusal, ReplayStart, SendBackend, Setting, Span, Speed, Spin, Switch,
 };
 pub use source::Source;
 pub use sources::{ExchangeUrl, Sources, UpstreamUrl};
@@ -64,8 +65,23 @@ impl Config {
         if config.publish != Publish::Off && config.bus == Bus::None {
             return needs("publish", "bus");
         }
-        if config.publish == Publish::Key && config.publish_keys_file.is_none() {
-            return needs("publish", "publish-keys-file");
+        match (config.publish, &config.auth) {
+            (Publish::Granted, None) => return needs("publish", "auth"),
+            (Publish::Local, Some(_)) => {
+                return contradiction("publish", "off or granted, with auth");
+            }
+            _ => {}
+        }
+        if config.auth_query == Switch::On && config.auth.is_none() {
+            return needs("auth-query", "auth");
+        }
+        let is_public = !config.listen.ip().is_loopback();
+        if is_public && config.auth.is_none() && config.anonymous == Anonymous::Loopback {
+            return contradiction(
+                "listen",
+                "a loopback address, or auth = FILE: other machines reach this one, and everybody could see \
+                 everything (anonymous = anywhere if that is meant)",
+            );
         }
         if config.pong_timeout <= config.ping_interval {
             return contradiction("pong-timeout", "more than the ping-interval");

@@ -2,7 +2,7 @@
 
 /// The candidate with the fewest edits from `word`, if that is at most a third of its length and
 /// at most three; the first of equals.
-pub(super) fn nearest<'a>(
+pub(crate) fn nearest<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {

@@ -206,6 +206,26 @@ impl Setting for OptionalPath {
     }
 }
 
+/// The path of a file, or `none`.
+pub struct FileOrNone;
+
+impl Setting for FileOrNone {
+    type Value = Option<PathBuf>;
+    const PLACEHOLDER: &'static str = "none|FILE";
+
+    fn parse(text: &str) -> Result<Option<PathBuf>, Refusal> {
+        match text {
+            "" => Err(Refusal::Malformed),
+            "none" => Ok(None),
+            path => Ok(Some(PathBuf::from(path))),
+        }
+    }
+
+    fn expected() -> String {
+        "none or the path of a file".to_owned()
+    }
+}
+
 /// Origins of pages, with commas between; `*` for all.
 pub struct OriginList;
 
@@ -369,8 +389,18 @@ words! {
         Off = "off",
         /// Whoever is connected.
         Local = "local",
-        /// Who shows a key.
-        Key = "key",
+        /// Whom `auth` grants it.
+        Granted = "granted",
+    }
+}
+
+words! {
+    /// From where clients may come who show no credentials.
+    Anonymous {
+        /// From this machine: `listen` is a loopback address.
+        Loopback = "loopback",
+        /// From anywhere.
+        Anywhere = "anywhere",
     }
 }
 

@@ -20,8 +20,8 @@ const POLICY: u16 = 1008;
 pub(crate) const INVALID_REQUEST: Farewell =
     Farewell { code: POLICY, reason: "Invalid request", counter: Counter::CloseInvalidRequest };
 
-/// What a client of this face is told, where one of the native protocol would be told `code`.
-pub(crate) const fn farewell(code: CloseCode, counter: Counter) -> Farewell {
+/// What a client of this face is told, where one of the native protocol would be told `code` with this reason.
+pub(crate) const fn farewell(code: CloseCode, said: &'static str, counter: Counter) -> Farewell {
     let (code, reason) = match code {
         CloseCode::PongTimeout => (POLICY, "Pong timeout"),
         CloseCode::CommandFlood => (POLICY, "Too many requests"),
@@ -29,8 +29,8 @@ pub(crate) const fn farewell(code: CloseCode, counter: Counter) -> Farewell {
         CloseCode::Draining | CloseCode::GoingAway | CloseCode::Aged => (1001, ""),
         // RFC 6455's registry: try again later.
         CloseCode::Overloaded => (1013, "Try again later"),
-        other if other.code() < 4000 => (other.code(), other.reason()),
-        other => (POLICY, other.reason()),
+        other if other.code() < 4000 => (other.code(), said),
+        _ => (POLICY, said),
     };
     Farewell { code, reason, counter }
 }

@@ -38,9 +38,11 @@ use super::front::Front;
 use super::proxy_header;
 use super::upgrade::{self, Refusal, Service};
 use crate::admission::Pass;
+use crate::auth::Badge;
 use crate::clock::monotonic_ns;
 use crate::exchange;
 use crate::proxies::{ClientAddress, ProxyProtocol};
+use crate::routes;
 use crate::session::{Arrival, Face, Opening};
 use crate::shard::counters::Counter;
 use crate::shard::limits::{HTTP_LIFE_MAX, REQUEST_BYTES_MAX, RESUME_PAUSE};
@@ -61,6 +63,8 @@ struct Client {
     address: Option<ClientAddress>,
     /// Its place, if it has none since it connected.
     pass: Option<Pass>,
+    /// What the credential that it showed allows.
+    badge: Option<Badge>,
 }
 
 type Granted = Rc<RefCell<Option<Grant>>>;
@@ -96,9 +100,9 @@ pub(super) async fn converse(front: &Rc<Front>, mut socket: TcpStream, peer: Soc
         None => None,
     };
     let arrive = |socket, tls, face, opening, early, client: Client| {
-        let pass = client.pass.or(pass);
-        let client = client.address;
-        front.arrive(Arrival { socket, tls, face, opening, early, client, pass });
+        let Client { address: client, pass: own, badge } = client;
+        let pass = own.or(pass);
+        front.arrive(Arrival { socket, tls, face, opening, early, client, pass, badge });
     };
     let Some(tls) = front.tls() else {
         if let Some(Taken { stream, early, face, opening, client }) =
@@ -219,10 +223,14 @@ fn answer(
             && matches!(*request.method(), Method::GET | Method::HEAD) =>
         {
             front.count(Counter::HttpRequests);
-            let (request, _body) = request.into_parts();
-            match sse::parse(&request) {
+            let (mut request, _body) = request.into_parts();
+            let opening = match front.take_badge(&mut request) {
+                Ok(badge) => sse::parse(&request).map(|opening| (opening, badge)),
+                Err(rejected) => Err(rejected.into()),
+            };
+            match opening {
                 Ok(_) if request.method == Method::HEAD => sse::head().map(Full::new),
-                Ok(mut opening) => match admit(front, remote, &request.headers) {
+                Ok((mut opening, badge)) => match admit(front, remote, &request.headers, badge) {
                     Ok(client) => {
                         opening.headers = cors.lines();
                         *granted.borrow_mut() = Some(Grant::Stream(Box::new(opening), client));
@@ -267,12 +275,18 @@ fn grant_upgrade(
         Some(_) if front.is_draining() => Err(Refusal::Draining),
         Some(service) => upgrade::negotiate(&request, service),
     };
+    let (headers, uri) = (request.headers(), request.uri());
     let accepted = accepted.and_then(|accepted| {
-        if !upgrade::is_origin_allowed(request.headers(), &front.settings.stream_origins) {
+        if !upgrade::is_origin_allowed(headers, &front.settings.stream_origins) {
             front.count(Counter::OriginsRefused);
             return Err(Refusal::Origin);
         }
-        let client = admit(front, remote, request.headers())?;
+        let mut client = admit(front, remote, headers, None)?;
+        client.badge = match accepted.face {
+            // It may show one in its first message.
+            Face::Native(_) => front.badge(headers, uri)?,
+            _ => front.needed_badge(headers, uri)?,
+        };
         let Face::Exchange(_) = accepted.face else {
             return Ok((accepted, accepted.face, None, client));
         };
@@ -294,7 +308,12 @@ fn grant_upgrade(
 }
 
 /// Whom a session is for that a request asks for, if there may be one more.
-fn admit(front: &Front, remote: Remote, headers: &HeaderMap) -> Result<Client, Refusal> {
+fn admit(
+    front: &Front,
+    remote: Remote,
+    headers: &HeaderMap,
+    badge: Option<Badge>,
+) -> Result<Client, Refusal> {
     if front.is_pressed() {
         front.count(Counter::PressureRefused);
         return Err(Refusal::Pressure);
@@ -310,7 +329,7 @@ fn admit(front: &Front, remote: Remote, headers: &HeaderMap) -> Result<Client, R
             Some(pass).filter(Pass::is_counted)
         }
     };
-    Ok(Client { address, pass })
+    Ok(Client { address, pass, badge })
 }
 
 /// What a request for a connection of the exchange-compatible face asks for, if its client may have one.
@@ -338,6 +357,16 @@ fn plain(front: &Front, request: Request<Incoming>, remote: Remote) -> Response<
     let (mut parts, _body) = request.into_parts();
     let client = remote.client(&parts.headers, &front.settings.proxies);
     parts.extensions.insert(client.unwrap_or_else(|| remote.peer.into()));
+    if !routes::is_file(parts.uri.path()) {
+        match front.take_badge(&mut parts) {
+            // As far as its bearer may see.
+            Ok(Some(badge)) => drop(parts.extensions.insert(Arc::clone(&badge.role.grant))),
+            Ok(None) => {}
+            Err(rejected) => {
+                return routes::unauthorized(parts.uri.path(), rejected).map(Full::new);
+            }
+        }
+    }
     front.answer(&parts).map(Full::new)
 }
 

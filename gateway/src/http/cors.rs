@@ -11,9 +11,9 @@ use hyper::header::{
 use crate::shard::Origins;
 
 /// Headers that pages may send: of event streams, and those that the exchange's clients add to whatever they
-/// ask. Nothing here reads the latter.
-const ALLOWED_HEADERS: &str =
-    "last-event-id, cache-control, content-type, x-mbx-apikey, x-mbx-time-unit";
+/// ask. Those with credentials count where there is `auth`.
+const ALLOWED_HEADERS: &str = "last-event-id, cache-control, content-type, authorization, x-api-key, \
+     x-mbx-apikey, x-mbx-time-unit";
 
 /// What an answer says about the origin that a request came from.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,11 +9,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use hub::Hub;
+use hyper::Uri;
+use hyper::header::HeaderMap;
+use hyper::http::request::Parts;
 use rustls::ServerConfig;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::AbortHandle;
 
 use crate::admission::{Pass, Refused};
+use crate::auth::{self, Badge, QueryToken, Rejected};
 use crate::clock::monotonic_ns;
 use crate::session::Arrival;
 use crate::shard::counters::{Counter, Counters};
@@ -21,7 +25,7 @@ use crate::shard::limits::{
     HANDSHAKE_PATIENCE, HANDSHAKES_MAX, ROOM_TO_REOPEN, TLS_HANDSHAKES_PER_TURN,
 };
 use crate::shard::settings::ShardSettings;
-use crate::shard::{Answer, Pressure, Routes, ShardQuery};
+use crate::shard::{Access, Answer, Pressure, Routes, ShardQuery};
 
 /// See the module's header.
 pub(crate) struct Front {
@@ -95,8 +99,49 @@ impl Front {
         self.counters.borrow().clone()
     }
 
+    /// What the credential of a request allows; `None`: it shows none, or none is asked for.
+    pub(crate) fn badge(&self, headers: &HeaderMap, uri: &Uri) -> Result<Option<Badge>, Rejected> {
+        let Access::Credentials { authenticator, in_query } = &self.settings.access else {
+            return Ok(None);
+        };
+        let shown = auth::shown(headers, uri.query().unwrap_or_default(), *in_query);
+        let badge = shown.and_then(|credential| {
+            credential.map(|credential| authenticator.authenticate(&credential)).transpose()
+        });
+        match &badge {
+            Ok(None) => {}
+            Ok(Some(_)) => self.count(Counter::AuthAccepted),
+            Err(rejected) => self.count(rejected.counter()),
+        }
+        badge
+    }
+
+    /// The same where nobody is served who shows none, if any is asked for.
+    pub(crate) fn needed_badge(
+        &self,
+        headers: &HeaderMap,
+        uri: &Uri,
+    ) -> Result<Option<Badge>, Rejected> {
+        match self.badge(headers, uri)? {
+            None if self.settings.access.authenticator().is_some() => {
+                self.count(Rejected::Missing.counter());
+                Err(Rejected::Missing)
+            }
+            badge => Ok(badge),
+        }
+    }
+
+    /// The badge of a plain request, from which a credential in its query is taken out.
+    pub(crate) fn take_badge(&self, request: &mut Parts) -> Result<Option<Badge>, Rejected> {
+        let badge = self.needed_badge(&request.headers, &request.uri);
+        if let Access::Credentials { in_query: QueryToken::Accepted, .. } = self.settings.access {
+            request.uri = auth::without_credential(&request.uri);
+        }
+        badge
+    }
+
     /// The answer to a plain request.
-    pub(crate) fn answer(&self, request: &hyper::http::request::Parts) -> Answer {
+    pub(crate) fn answer(&self, request: &Parts) -> Answer {
         let hub = self.hub.borrow();
         self.routes.answer(request, &ShardQuery { hub: &hub, index: self.index })
     }

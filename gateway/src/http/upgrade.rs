@@ -13,6 +13,7 @@ use hyper::header::{
 use hyper::{Method, Request, StatusCode, Version};
 use wire::Encoding;
 
+use crate::auth::Rejected;
 use crate::exchange::{self, Endpoint, Served};
 use crate::session::Face;
 use crate::shard::settings::{Echo, Origins, ShardSettings};
@@ -80,6 +81,8 @@ pub(super) enum Refusal {
     Origin,
     #[error("the gateway is short of memory; connect to another one or later\n")]
     Pressure,
+    #[error("{0}\n")]
+    Credential(#[from] Rejected),
     #[error(transparent)]
     Exchange(#[from] exchange::Refusal),
 }
@@ -93,6 +96,7 @@ impl Refusal {
             Self::Draining | Self::Pressure => StatusCode::SERVICE_UNAVAILABLE,
             Self::Origin => StatusCode::FORBIDDEN,
             Self::TooManyConnections => StatusCode::TOO_MANY_REQUESTS,
+            Self::Credential(rejected) => rejected.status(),
             Self::Exchange(refusal) => refusal.status(),
         }
     }
@@ -109,6 +113,7 @@ impl Refusal {
             Self::Pressure | Self::TooManyConnections => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
             }
+            Self::Credential(rejected) => rejected.add_headers(headers),
             Self::Draining => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
                 headers.insert(CONNECTION, HeaderValue::from_static("close"));

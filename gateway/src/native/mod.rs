@@ -6,7 +6,7 @@
 use hub::{ConnId, Hub};
 use wire::Encoding;
 use wire::command::{Buffers, Command, CommandError, CommandId, Publish};
-use wire::reply::{self, Hello, PublishLimits};
+use wire::reply::{self, AuthState, ErrorCode, Hello, PublishLimits};
 
 use crate::session::Opcode;
 use crate::shard::settings::ShardSettings;
@@ -33,6 +33,15 @@ pub(crate) enum Publishers {
     Some,
 }
 
+/// Whether a session has shown a credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It has, or need not.
+    Admitted,
+    /// It has to, first of all.
+    Stranger,
+}
+
 /// What data frames of an encoding are.
 pub(crate) const fn opcode(encoding: Encoding) -> Opcode {
     match encoding {
@@ -42,13 +51,20 @@ pub(crate) const fn opcode(encoding: Encoding) -> Opcode {
 }
 
 /// Writes what a connection begins with.
-pub(crate) fn hello(out: &mut Vec<u8>, encoding: Encoding, hub: &Hub, settings: &ShardSettings) {
+pub(crate) fn hello(
+    out: &mut Vec<u8>,
+    encoding: Encoding,
+    hub: &Hub,
+    settings: &ShardSettings,
+    auth: Option<AuthState>,
+) {
     let hello = Hello {
         encoding,
         epoch: hub.epoch(),
         heartbeat_ms: u64::try_from(settings.heartbeat.as_millis()).unwrap_or(u64::MAX),
         subscriptions_max: settings.hub.topics_per_connection_max as u64,
         commands_per_second: u64::from(settings.command_rate),
+        auth,
         publish: settings.publish.is_on().then(|| PublishLimits {
             ticks_per_second: u64::from(settings.publish.ticks_per_second),
             in_flight: settings.publish.in_flight_max as u64,
@@ -76,22 +92,27 @@ pub(crate) fn parse(
     }
 }
 
-/// Acts upon a command and writes the reply. What the shard has to do itself, where there are publishers, is
-/// given back.
+/// Acts upon a command and writes the reply. What the shard has to do itself is given back.
 pub(crate) fn handle(
     command: Result<Command, CommandError>,
     publishers: Publishers,
+    standing: Standing,
     conn: ConnId,
     hub: &mut Hub,
     now_ns: u64,
     out: &mut Vec<u8>,
 ) -> Handled {
     match command {
+        Ok(Command::Auth { id, token }) => Handled::Auth(id, token),
+        Ok(command)
+            if standing == Standing::Stranger && !matches!(command, Command::Ping { .. }) =>
+        {
+            let msg = "this gateway asks for credentials: show one with auth first";
+            reply::error(out, command.id(), ErrorCode::NotEntitled, msg);
+            Handled::Command
+        }
         Ok(Command::Publish(publish)) if publishers == Publishers::Some => {
             Handled::Publish(publish)
-        }
-        Ok(Command::Auth { id, token }) if publishers == Publishers::Some => {
-            Handled::Auth(id, token)
         }
         Ok(command) => {
             hub.handle_command(conn, &command, now_ns, out);

@@ -6,14 +6,33 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bus::{Catalog, WriterKind};
+use hub::Grant;
 use wire::command::{Draft, DraftError, Subject};
-use wire::{ErrorCode, Instrument, Pattern, Symbol, Tick};
+use wire::{Channel, ErrorCode, Instrument, Pattern, Symbol, Tick};
 
 /// See the module's header. Made once for each catalog, shared by all shards.
 #[derive(Debug)]
 pub struct Directory {
     catalog: Arc<Catalog>,
     by_symbol: HashMap<Symbol, u32>,
+}
+
+/// What somebody may publish of what is listed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Right<'a> {
+    /// All of it.
+    Anything,
+    /// What this grants.
+    Granted(&'a Grant),
+}
+
+impl Right<'_> {
+    fn covers(self, symbol: &Symbol, channel: Channel) -> bool {
+        match self {
+            Self::Anything => true,
+            Self::Granted(grant) => grant.may_publish(symbol, channel),
+        }
+    }
 }
 
 /// Why a draft cannot be published here.
@@ -25,6 +44,8 @@ pub(crate) enum Unlisted {
     Channel,
     #[error("this instrument is written by the feed, not by clients")]
     Feed,
+    #[error("this connection is not entitled to it")]
+    NotGranted,
     #[error(transparent)]
     Draft(#[from] DraftError),
 }
@@ -35,6 +56,7 @@ impl Unlisted {
             Self::Instrument => ErrorCode::UnknownInstrument,
             Self::Channel => ErrorCode::UnknownChannel,
             Self::Feed => ErrorCode::NotPublishable,
+            Self::NotGranted => ErrorCode::NotEntitled,
             Self::Draft(error) => error.code(),
         }
     }
@@ -53,24 +75,42 @@ impl Directory {
         self.catalog.epoch()
     }
 
-    /// What a draft is called in its answer.
-    pub(crate) fn name(&self, draft: &Draft) -> String {
-        match draft.subject {
-            Subject::Symbol(symbol) => Pattern::One(symbol, draft.channel()).to_string(),
-            Subject::Id(id) => match self.instrument(id) {
-                Some(instrument) => Pattern::One(instrument.symbol, draft.channel()).to_string(),
-                None => format!("{id}.{}", draft.channel()),
-            },
+    /// What a draft is called in its answer. A number is given a name only for who may know it.
+    pub(crate) fn name(&self, draft: &Draft, right: Right<'_>) -> String {
+        let channel = draft.channel();
+        let symbol = match draft.subject {
+            Subject::Symbol(symbol) => Some(symbol),
+            Subject::Id(id) => self.instrument(id).map(|instrument| instrument.symbol),
+        };
+        match (symbol, draft.subject) {
+            (Some(symbol), Subject::Symbol(_)) => Pattern::One(symbol, channel).to_string(),
+            (Some(symbol), Subject::Id(_)) if right.covers(&symbol, channel) => {
+                Pattern::One(symbol, channel).to_string()
+            }
+            (_, Subject::Id(id)) => format!("{id}.{channel}"),
+            (None, Subject::Symbol(symbol)) => Pattern::One(symbol, channel).to_string(),
         }
     }
 
-    /// The tick that a draft is, without its number.
-    pub(crate) fn tick(&self, draft: &Draft, now_ns: u64) -> Result<Tick, Unlisted> {
+    /// The tick that a draft is, without its number. What may not be published is refused before it is known
+    /// whether there is such a thing.
+    pub(crate) fn tick(
+        &self,
+        draft: &Draft,
+        right: Right<'_>,
+        now_ns: u64,
+    ) -> Result<Tick, Unlisted> {
         let id = match draft.subject {
+            Subject::Symbol(symbol) if !right.covers(&symbol, draft.channel()) => {
+                return Err(Unlisted::NotGranted);
+            }
             Subject::Symbol(symbol) => self.by_symbol.get(&symbol).copied(),
             Subject::Id(id) => Some(id),
         };
         let instrument = id.and_then(|id| self.instrument(id)).ok_or(Unlisted::Instrument)?;
+        if !right.covers(&instrument.symbol, draft.channel()) {
+            return Err(Unlisted::NotGranted);
+        }
         if self.catalog.writer_of(instrument.id) == WriterKind::Feed {
             return Err(Unlisted::Feed);
         }

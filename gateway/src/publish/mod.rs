@@ -11,7 +11,6 @@
 //! the bound clients are told `busy`.
 
 mod directory;
-mod keys;
 mod status;
 mod thread;
 
@@ -24,7 +23,7 @@ use tokio::sync::mpsc;
 use wire::Tick;
 
 pub use directory::Directory;
-pub use keys::{Keys, KeysError};
+pub(crate) use directory::Right;
 pub use status::{PublishStatus, PublishView};
 pub use thread::{OpenError, Opened, Running, open};
 
@@ -33,15 +32,15 @@ pub use thread::{OpenError, Opened, Running, open};
 const HELD_TICKS_MAX: usize = 65_536;
 
 /// Who may publish.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Entitlement {
     /// Nobody: the gateway only reads.
     #[default]
     Nobody,
     /// Every connection.
     Anyone,
-    /// Connections that have shown one of these keys.
-    Keys(Arc<Keys>),
+    /// Connections whose credentials allow it, what those allow.
+    Granted,
 }
 
 /// What holds for those who publish.
@@ -60,15 +59,6 @@ impl PublishSettings {
     #[must_use]
     pub const fn is_on(&self) -> bool {
         !matches!(self.entitlement, Entitlement::Nobody)
-    }
-
-    /// The keys that entitle to it, if that is how.
-    #[must_use]
-    pub fn keys(&self) -> Option<Arc<Keys>> {
-        match &self.entitlement {
-            Entitlement::Keys(keys) => Some(Arc::clone(keys)),
-            Entitlement::Nobody | Entitlement::Anyone => None,
-        }
     }
 }
 

@@ -14,8 +14,8 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use super::{
-    Directory, Entitlement, Keys, KeysError, PublishDesk, PublishPort, PublishSettings,
-    PublishStatus, PublishView, Settlement, Submission, port,
+    Directory, Entitlement, PublishDesk, PublishPort, PublishSettings, PublishStatus, PublishView,
+    Settlement, Submission, port,
 };
 use crate::config::{self, Config};
 use crate::fleet::Fleet;
@@ -26,9 +26,6 @@ use crate::shard::Control;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// The keys of those who may publish cannot be read.
-    #[error(transparent)]
-    Keys(#[from] KeysError),
     /// No runtime or thread for it.
     #[error("cannot start the publishing thread: {0}")]
     Thread(io::Error),
@@ -51,19 +48,18 @@ pub struct Running {
     thread: JoinHandle<()>,
 }
 
-/// Opens what the configuration says, before the shards are started: reads the keys, and connects to nothing yet.
+/// Opens what the configuration says, before the shards are started, and connects to nothing yet.
 /// `None`: nobody may publish.
 ///
 /// # Errors
-/// If the keys cannot be read, or there is no runtime.
+/// If there is no runtime.
 pub fn open(config: &Config, status: &Arc<PublishStatus>) -> Result<Option<Opened>, OpenError> {
-    let entitlement = match (config.publish, &config.publish_keys_file) {
-        (config::Publish::Local, _) => Entitlement::Anyone,
-        (config::Publish::Key, Some(file)) => Entitlement::Keys(Arc::new(Keys::read(file)?)),
-        // Without a file the configuration is refused before it comes here.
-        (config::Publish::Off, _) | (config::Publish::Key, None) => return Ok(None),
+    let entitlement = match config.publish {
+        config::Publish::Off => return Ok(None),
+        config::Publish::Local => Entitlement::Anyone,
+        config::Publish::Granted => Entitlement::Granted,
     };
-    // Nor without a bus.
+    // Without a bus the configuration is refused before it comes here.
     let config::Bus::At(url) = &config.bus else { return Ok(None) };
     let settings = PublishSettings {
         entitlement,

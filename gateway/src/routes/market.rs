@@ -11,31 +11,40 @@ use wire::{Channel, Instrument, Symbol, Tick, json};
 use crate::history::History;
 use crate::routes::reply::{self, Refusal, refusal};
 
-/// What these routes ask of a hub.
+/// What these routes ask of a hub, as far as whoever asks may see it: what is not theirs is not there.
 pub trait Market {
     /// The current epoch; 0 before the feed has begun.
     fn epoch(&self) -> u64;
 
-    /// Every instrument of the epoch, in the order of definition.
+    /// Every instrument of the epoch, in the order of definition, with the channels that may be seen.
     fn instruments(&self) -> Vec<Instrument>;
 
-    /// Whether the present state of this instrument can be known. If not, it can be soon, because it was
-    /// asked for.
-    fn is_present(&self, instrument: u32) -> bool;
-
-    /// Appends the newest value of a topic as a JSON event; false if there is none.
-    fn write_newest(&self, instrument: u32, channel: Channel, out: &mut Vec<u8>) -> bool;
+    /// Whether these are all that there are.
+    fn is_whole(&self) -> bool;
 
     /// The instrument of this symbol.
     fn instrument(&self, symbol: &Symbol) -> Option<Instrument>;
 
+    /// Whether a channel of this instrument may be seen, if it has it.
+    fn allows(&self, instrument: &Instrument, channel: Channel) -> bool;
+
+    /// How many levels of each side of its book may be seen.
+    fn levels_max(&self, instrument: &Instrument) -> usize;
+
+    /// Whether the present state of this instrument can be known. If not, it can be soon, because it was
+    /// asked for.
+    fn is_present(&self, instrument: &Instrument) -> bool;
+
+    /// Appends the newest value of a topic as a JSON event; false if there is none.
+    fn write_newest(&self, instrument: &Instrument, channel: Channel, out: &mut Vec<u8>) -> bool;
+
     /// The newest tick of a topic that is not a book.
-    fn newest(&self, instrument: u32, channel: Channel) -> Option<Tick>;
+    fn newest(&self, instrument: &Instrument, channel: Channel) -> Option<Tick>;
 
     /// The best levels of an instrument's book, if that is known.
-    fn best_levels(&self, instrument: u32, levels: usize) -> Option<BestLevels>;
+    fn best_levels(&self, instrument: &Instrument, levels: usize) -> Option<BestLevels>;
 
-    /// The recent past, if it is kept.
+    /// The recent past, if it is kept. What of it may be seen is for the caller to ask before.
     fn history(&self) -> Option<&History>;
 }
 
@@ -46,6 +55,8 @@ pub(super) enum Absent {
     Unknown,
     /// The stream does not have its data yet; it was asked for.
     Fetching,
+    /// There is something, and not for whoever asks.
+    NotEntitled,
 }
 
 impl Absent {
@@ -56,6 +67,11 @@ impl Absent {
                 status: StatusCode::NOT_FOUND,
                 code: "unknown_symbol",
                 msg: &format!("no instrument {symbol}; /v1/instruments lists them"),
+            }),
+            Self::NotEntitled => refusal(&Refusal {
+                status: StatusCode::FORBIDDEN,
+                code: "not_entitled",
+                msg: &format!("the credential does not allow this of {symbol}"),
             }),
             Self::Fetching => {
                 let mut response = refusal(&Refusal {
@@ -75,7 +91,17 @@ impl Absent {
 pub(super) fn present(market: &dyn Market, symbol: &str) -> Result<Instrument, Absent> {
     let instrument = Symbol::new(symbol).ok().and_then(|symbol| market.instrument(&symbol));
     let instrument = instrument.ok_or(Absent::Unknown)?;
-    if market.is_present(instrument.id) { Ok(instrument) } else { Err(Absent::Fetching) }
+    if market.is_present(&instrument) { Ok(instrument) } else { Err(Absent::Fetching) }
+}
+
+/// The same, if this channel of it may be seen.
+pub(super) fn entitled(
+    market: &dyn Market,
+    symbol: &str,
+    channel: Channel,
+) -> Result<Instrument, Absent> {
+    let instrument = present(market, symbol)?;
+    if market.allows(&instrument, channel) { Ok(instrument) } else { Err(Absent::NotEntitled) }
 }
 
 /// Room for one instrument's definition in JSON.
@@ -118,11 +144,15 @@ impl Levels {
         })
     }
 
-    const fn channel(self) -> Channel {
-        match self {
+    /// The channel that shows so much, or less of it where no more may be seen.
+    fn channel(self, market: &dyn Market, instrument: &Instrument) -> Option<Channel> {
+        let wanted = match self {
             Self::Best(channel) => channel,
             Self::All => Channel::Depth,
-        }
+        };
+        let books = [Channel::Depth, Channel::Depth20, Channel::Depth10, Channel::Depth5];
+        let mut fitting = books.into_iter().skip_while(|channel| *channel != wanted);
+        fitting.find(|channel| market.allows(instrument, *channel))
     }
 }
 
@@ -145,7 +175,7 @@ pub(super) fn snapshot(market: &dyn Market, symbol: &str, levels: Levels) -> Res
         if !is_first {
             body.push(b',');
         }
-        if market.write_newest(instrument.id, channel, &mut body) {
+        if market.write_newest(&instrument, channel, &mut body) {
             is_first = false;
         } else {
             body.truncate(before);
@@ -154,7 +184,8 @@ pub(super) fn snapshot(market: &dyn Market, symbol: &str, levels: Levels) -> Res
     body.push(b']');
     let before = body.len();
     body.extend_from_slice(b",\"book\":");
-    if !market.write_newest(instrument.id, levels.channel(), &mut body) {
+    let channel = levels.channel(market, &instrument);
+    if !channel.is_some_and(|channel| market.write_newest(&instrument, channel, &mut body)) {
         body.truncate(before);
     }
     body.extend_from_slice(b"}\n");
@@ -193,11 +224,24 @@ mod tests {
             vec![instrument()]
         }
 
-        fn is_present(&self, instrument: u32) -> bool {
-            instrument == 0
+        fn is_whole(&self) -> bool {
+            true
         }
 
-        fn write_newest(&self, instrument: u32, channel: Channel, out: &mut Vec<u8>) -> bool {
+        fn allows(&self, _: &Instrument, _: Channel) -> bool {
+            true
+        }
+
+        fn levels_max(&self, _: &Instrument) -> usize {
+            usize::MAX
+        }
+
+        fn is_present(&self, instrument: &Instrument) -> bool {
+            instrument.id == 0
+        }
+
+        fn write_newest(&self, known: &Instrument, channel: Channel, out: &mut Vec<u8>) -> bool {
+            let instrument = known.id;
             let quote = Quote {
                 bid_price: 6_183_763,
                 bid_quantity: 378_826,
@@ -217,9 +261,9 @@ mod tests {
             };
             let (bids, asks) = ([(6_183_763, 378_826)], [(6_183_764, 5)]);
             match channel {
-                Channel::Quote => json::entry(out, &[tick], &self::instrument()),
+                Channel::Quote => json::entry(out, &[tick], known),
                 Channel::Depth5 => {
-                    json::partial_depth(out, channel, &head, &bids, &asks, &self::instrument());
+                    json::partial_depth(out, channel, &head, &bids, &asks, known);
                 }
                 _ => return false,
             }
@@ -230,11 +274,11 @@ mod tests {
             Some(instrument()).filter(|instrument| instrument.symbol == *symbol)
         }
 
-        fn newest(&self, _: u32, _: Channel) -> Option<Tick> {
+        fn newest(&self, _: &Instrument, _: Channel) -> Option<Tick> {
             None
         }
 
-        fn best_levels(&self, _: u32, _: usize) -> Option<BestLevels> {
+        fn best_levels(&self, _: &Instrument, _: usize) -> Option<BestLevels> {
             None
         }
 

@@ -17,12 +17,35 @@ use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
 use wire::Channel;
 
+use crate::auth::Rejected;
+
 pub use exchange::{InfoCache, Weights};
 use market::Levels;
 pub use market::Market;
 pub use public::PublicRoutes;
 pub use reply::{Refusal, json, method_not_allowed, refusal};
 pub use status::StatusBoard;
+
+/// Whether this path is a file of the binary, which everybody may have.
+pub(crate) fn is_file(path: &str) -> bool {
+    asset::find(path).is_some()
+}
+
+/// The answer to a request for anything else whose credential is not accepted.
+pub(crate) fn unauthorized(path: &str, rejected: Rejected) -> Response<Bytes> {
+    let mut response = if path.starts_with(exchange::PREFIX) {
+        exchange::unauthorized(rejected)
+    } else {
+        let is_known = rejected.status() == StatusCode::FORBIDDEN;
+        refusal(&Refusal {
+            status: rejected.status(),
+            code: if is_known { "not_entitled" } else { "unauthorized" },
+            msg: &rejected.to_string(),
+        })
+    };
+    rejected.add_headers(response.headers_mut());
+    response
+}
 
 /// Answers a plain HTTP request. Without a board the status is not served.
 #[must_use]

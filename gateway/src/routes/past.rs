@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use hyper::{Response, StatusCode};
-use wire::{Instrument, Interval, json};
+use wire::{Channel, Instrument, Interval, json};
 
 use super::bad_parameter;
 use super::market::{self, Absent, Market};
@@ -100,7 +100,11 @@ fn asked<'a>(
     parameters: Parameters,
 ) -> Result<(Instrument, &'a History, Asked), Refused> {
     let asked = parse(query, parameters).map_err(Refused::Parameter)?;
-    let instrument = market::present(market, symbol).map_err(Refused::Absent)?;
+    let channel = match parameters {
+        Parameters::OfBars => Channel::Bar(asked.interval),
+        Parameters::OfTrades => Channel::Trade,
+    };
+    let instrument = market::entitled(market, symbol, channel).map_err(Refused::Absent)?;
     Ok((instrument, market.history().ok_or(Refused::NoHistory)?, asked))
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hub::BestLevels;
+use hub::{BestLevels, Grant};
 use hyper::Response;
 use hyper::http::request::Parts;
 use wire::{Channel, Encoding, Instrument, Symbol, Tick};
@@ -29,7 +29,9 @@ pub struct PublicRoutes {
 
 impl Routes for PublicRoutes {
     fn answer(&self, request: &Parts, shard: &ShardQuery<'_>) -> Response<Bytes> {
-        let market = &Known { hub: shard.hub, history: self.history.as_deref() };
+        // As the shell has noted it there: of whoever asks, if anybody is asked for credentials.
+        let grant = request.extensions.get::<Arc<Grant>>().map(|grant| &**grant);
+        let market = &Known { hub: shard.hub, history: self.history.as_deref(), grant };
         if !request.uri.path().starts_with(exchange::PREFIX) {
             return answer(request, market, self.status.as_deref());
         }
@@ -38,10 +40,24 @@ impl Routes for PublicRoutes {
     }
 }
 
-/// What one hub knows, and the history.
+/// What one hub knows, and the history, as far as a grant allows.
 struct Known<'a> {
     hub: &'a hub::Hub,
     history: Option<&'a History>,
+    /// `None`: everything.
+    grant: Option<&'a Grant>,
+}
+
+impl Known<'_> {
+    /// An instrument with the channels that may be seen; `None`: none may, and nobody is told of it.
+    fn shown(&self, instrument: &Instrument) -> Option<Instrument> {
+        let Some(grant) = self.grant else { return Some(*instrument) };
+        let seen = Channel::all().filter(|channel| {
+            instrument.has(*channel) && grant.allows(&instrument.symbol, *channel)
+        });
+        let channels = seen.fold(0, |set, channel| set | channel.bit());
+        (channels != 0).then_some(Instrument { channels, ..*instrument })
+    }
 }
 
 impl Market for Known<'_> {
@@ -50,31 +66,48 @@ impl Market for Known<'_> {
     }
 
     fn instruments(&self) -> Vec<Instrument> {
-        self.hub.instruments().copied().collect()
+        self.hub.instruments().filter_map(|instrument| self.shown(instrument)).collect()
     }
 
-    fn is_present(&self, instrument: u32) -> bool {
-        let is_attached = self.hub.is_attached(instrument);
+    fn is_whole(&self) -> bool {
+        self.grant.is_none_or(Grant::is_unrestricted)
+    }
+
+    fn instrument(&self, symbol: &Symbol) -> Option<Instrument> {
+        self.shown(self.hub.instrument(symbol)?)
+    }
+
+    fn allows(&self, instrument: &Instrument, channel: Channel) -> bool {
+        self.grant.is_none_or(|grant| grant.allows(&instrument.symbol, channel))
+    }
+
+    fn levels_max(&self, instrument: &Instrument) -> usize {
+        self.grant.map_or(usize::MAX, |grant| grant.levels_max(&instrument.symbol))
+    }
+
+    fn is_present(&self, instrument: &Instrument) -> bool {
+        let is_attached = self.hub.is_attached(instrument.id);
         if !is_attached {
-            self.hub.touch(instrument);
+            self.hub.touch(instrument.id);
         }
         is_attached
     }
 
-    fn write_newest(&self, instrument: u32, channel: Channel, out: &mut Vec<u8>) -> bool {
-        self.hub.snapshot(instrument, channel, Encoding::Json, out)
+    fn write_newest(&self, instrument: &Instrument, channel: Channel, out: &mut Vec<u8>) -> bool {
+        self.allows(instrument, channel)
+            && self.hub.snapshot(instrument.id, channel, Encoding::Json, out)
     }
 
-    fn instrument(&self, symbol: &Symbol) -> Option<Instrument> {
-        self.hub.instrument(symbol).copied()
+    fn newest(&self, instrument: &Instrument, channel: Channel) -> Option<Tick> {
+        let is_allowed = self.allows(instrument, channel);
+        is_allowed.then(|| self.hub.newest(instrument.id, channel)).flatten()
     }
 
-    fn newest(&self, instrument: u32, channel: Channel) -> Option<Tick> {
-        self.hub.newest(instrument, channel)
-    }
-
-    fn best_levels(&self, instrument: u32, levels: usize) -> Option<BestLevels> {
-        self.hub.best_levels(instrument, levels)
+    fn best_levels(&self, instrument: &Instrument, levels: usize) -> Option<BestLevels> {
+        match levels.min(self.levels_max(instrument)) {
+            0 => None,
+            levels => self.hub.best_levels(instrument.id, levels),
+        }
     }
 
     fn history(&self) -> Option<&History> {

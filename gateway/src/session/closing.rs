@@ -26,6 +26,19 @@ impl Sessions {
         hub: &mut Hub,
         now_ns: u64,
     ) {
+        self.close_because(slot, code, code.reason(), phase, hub, now_ns);
+    }
+
+    /// The same, with words that say more than those of the code.
+    pub(super) fn close_because(
+        &mut self,
+        slot: u32,
+        code: CloseCode,
+        reason: &'static str,
+        phase: Phase,
+        hub: &mut Hub,
+        now_ns: u64,
+    ) {
         let Some(session) = self.table.get(slot) else { return };
         if session.phase != Phase::Open {
             return;
@@ -35,15 +48,15 @@ impl Sessions {
             Face::EventStream => {
                 self.tally.counters.count(counter);
                 self.replies.clear();
-                sse::write_close(&mut self.replies, code);
+                sse::write_close(&mut self.replies, code, reason);
                 self.begin_close(slot, Phase::Finishing, hub, now_ns);
             }
             Face::Native(_) | Face::Echo => {
-                let farewell = Farewell { code: code.code(), reason: code.reason(), counter };
+                let farewell = Farewell { code: code.code(), reason, counter };
                 self.part(slot, farewell, phase, hub, now_ns);
             }
             Face::Exchange(_) => {
-                self.part(slot, exchange::farewell(code, counter), phase, hub, now_ns);
+                self.part(slot, exchange::farewell(code, reason, counter), phase, hub, now_ns);
             }
         }
     }
@@ -173,6 +186,8 @@ const fn counter_of(code: CloseCode) -> Counter {
         CloseCode::Idle => Counter::CloseIdle,
         CloseCode::Aged => Counter::CloseAged,
         CloseCode::Overloaded => Counter::CloseOverloaded,
+        CloseCode::NotEntitled => Counter::CloseNotEntitled,
+        CloseCode::Replaced => Counter::CloseReplaced,
         CloseCode::Draining | CloseCode::GoingAway => Counter::CloseDrain,
         _ => Counter::CloseOther,
     }

@@ -25,7 +25,8 @@ impl Sessions {
             return self.close(slot, CloseCode::Overloaded, Phase::Finishing, hub, now_ns);
         };
         self.reply.clear();
-        native::hello(&mut self.reply, Encoding::Json, hub, &self.settings);
+        let auth = self.auth_state(slot);
+        native::hello(&mut self.reply, Encoding::Json, hub, &self.settings, auth);
         match sse::begin(&mut self.replies, opening, &self.reply, conn, hub, now_ns) {
             Begun::Stream => {
                 self.tally.counters.count(Counter::EventStreams);

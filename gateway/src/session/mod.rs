@@ -8,6 +8,7 @@
 //!
 //! Called by [`shard`](crate::shard) only; everything happens on that shard's thread.
 
+mod badges;
 mod bucket;
 mod closing;
 mod event_stream;
@@ -41,6 +42,7 @@ use outbound::Outbound;
 use transport::Transport;
 
 use crate::admission::Pass;
+use crate::auth::Badge;
 use crate::proxies::ClientAddress;
 use crate::sse;
 use crate::tls::TlsSession;
@@ -78,6 +80,8 @@ pub(crate) struct Arrival {
     pub(crate) client: Option<ClientAddress>,
     /// Its place among the connections of its client's address.
     pub(crate) pass: Option<Pass>,
+    /// What the credential that it showed allows.
+    pub(crate) badge: Option<Badge>,
 }
 
 /// One connection.

@@ -14,9 +14,9 @@ use super::bucket::{Allowance, Bucket, Verdict};
 use super::sessions::{Sessions, to_ms};
 use super::{Fin, Opcode, append};
 use crate::clock::realtime_ns;
-use crate::publish::{Directory, Entitlement, PublishPort, PublishSettings, Settlement};
+use crate::publish::{Directory, Entitlement, PublishPort, PublishSettings, Right, Settlement};
 use crate::shard::counters::Counter;
-use crate::shard::limits::{MALFORMED_COST, OUTBOUND_BYTES_MAX};
+use crate::shard::limits::OUTBOUND_BYTES_MAX;
 
 /// All publishers of a shard, by slot.
 #[derive(Debug, Default)]
@@ -24,13 +24,12 @@ pub(super) struct Publishers {
     by_slot: HashMap<u32, Publisher>,
     last_ticket: u64,
     directory: Option<Arc<Directory>>,
-    port: Option<(usize, PublishPort)>,
+    port: Option<PublishPort>,
 }
 
 /// One session that publishes.
 #[derive(Debug)]
 struct Publisher {
-    is_entitled: bool,
     bucket: Bucket,
     /// Ticks that wait for their answer.
     in_flight: usize,
@@ -62,7 +61,6 @@ impl Publishers {
 
     fn publisher(&mut self, slot: u32, settings: &PublishSettings, now_ms: u32) -> &mut Publisher {
         self.by_slot.entry(slot).or_insert_with(|| Publisher {
-            is_entitled: matches!(settings.entitlement, Entitlement::Anyone),
             bucket: Bucket::full(allowance(settings), now_ms),
             in_flight: 0,
             waiting: HashMap::new(),
@@ -75,43 +73,14 @@ const fn allowance(settings: &PublishSettings) -> Allowance {
 }
 
 impl Sessions {
-    /// Where ticks to be published go; sessions of this shard.
-    pub(crate) fn set_publish_port(&mut self, shard: usize, port: PublishPort) {
-        self.publishers.port = Some((shard, port));
+    /// Where ticks to be published go.
+    pub(crate) fn set_publish_port(&mut self, port: PublishPort) {
+        self.publishers.port = Some(port);
     }
 
     /// What can be published from now on.
     pub(crate) fn use_directory(&mut self, directory: Arc<Directory>) {
         self.publishers.directory = Some(directory);
-    }
-
-    /// Checks a credential and writes the answer.
-    pub(super) fn authenticate(
-        &mut self,
-        slot: u32,
-        id: Option<&CommandId>,
-        token: &str,
-        now_ns: u64,
-    ) {
-        let settings = &self.settings.publish;
-        let Entitlement::Keys(keys) = &settings.entitlement else {
-            let msg = "auth: this gateway asks for no credentials";
-            return reply::error(&mut self.reply, id, ErrorCode::NotEntitled, msg);
-        };
-        if keys.accept(token) {
-            let publisher = self.publishers.publisher(slot, settings, to_ms(now_ns));
-            publisher.is_entitled = true;
-            reply::ack(&mut self.reply, id);
-        } else {
-            self.tally.counters.count(Counter::AuthRefused);
-            // Guessing is as dear as talking nonsense.
-            let allowance = Allowance::of_rate(self.settings.command_rate);
-            if let Some(session) = self.table.get_mut(slot) {
-                session.bucket.take(allowance, MALFORMED_COST, to_ms(now_ns));
-            }
-            let msg = "auth: the token is not known";
-            reply::error(&mut self.reply, id, ErrorCode::NotEntitled, msg);
-        }
     }
 
     /// Checks what a client wants published and hands it on. The answer is written at once where it is known
@@ -138,11 +107,17 @@ impl Sessions {
         let now_ms = to_ms(now_ns);
         let count = publish.ticks.len();
         let token = self.table.token(slot);
-        let publisher = self.publishers.publisher(slot, settings, now_ms);
-        if !publisher.is_entitled {
-            let msg = "publish: show a key with auth first";
+        let grant = self.badges.grant(slot).cloned();
+        let right = match (settings.entitlement, &grant) {
+            (Entitlement::Anyone, _) => Some(Right::Anything),
+            (Entitlement::Granted, Some(grant)) if grant.publishes() => Some(Right::Granted(grant)),
+            _ => None,
+        };
+        let Some(right) = right else {
+            let msg = "publish: this connection is not entitled to it";
             return Err((ErrorCode::NotEntitled, msg.to_owned()));
-        }
+        };
+        let publisher = self.publishers.publisher(slot, settings, now_ms);
         let cost = u32::try_from(count).unwrap_or(u32::MAX);
         if publisher.bucket.try_take(allowance(settings), cost, now_ms) != Verdict::Accepted {
             let rate = settings.ticks_per_second;
@@ -154,7 +129,7 @@ impl Sessions {
             let msg = format!("publish: at most {in_flight_max} ticks without an answer");
             return Err((ErrorCode::Busy, msg));
         }
-        let (Some(directory), Some((shard, port)), Some(token)) =
+        let (Some(directory), Some(port), Some(token)) =
             (&self.publishers.directory, &self.publishers.port, token)
         else {
             let msg = "publish: the bus has not said yet what can be published";
@@ -174,21 +149,23 @@ impl Sessions {
                     refused: Some((bad.error.code(), bad.error.to_string())),
                 },
                 Ok(draft) => {
-                    let refused = match directory.tick(draft, ts_ns) {
+                    let refused = match directory.tick(draft, right, ts_ns) {
                         Ok(tick) => {
                             ticks.push(tick);
                             None
                         }
                         Err(error) => Some((error.code(), error.to_string())),
                     };
-                    TickResult { topic: directory.name(draft), refused }
+                    TickResult { topic: directory.name(draft, right), refused }
                 }
             });
         }
         let submitted = ticks.len();
         self.publishers.last_ticket += 1;
         let ticket = self.publishers.last_ticket;
-        if submitted > 0 && port.submit(*shard, token, ticket, directory.epoch(), ticks).is_err() {
+        if submitted > 0
+            && port.submit(self.shard, token, ticket, directory.epoch(), ticks).is_err()
+        {
             let msg = "publish: too much waits for the bus";
             return Err((ErrorCode::Busy, msg.to_owned()));
         }

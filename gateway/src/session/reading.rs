@@ -190,6 +190,10 @@ impl Sessions {
         };
         let takes_binary =
             publishers == native::Publishers::Some && face == Face::Native(Encoding::Sbe);
+        let standing = match self.badges.is_awaited(slot) {
+            true => native::Standing::Stranger,
+            false => native::Standing::Admitted,
+        };
         let payload = session.inbound.payload(input, unit);
         match unit.opcode {
             Opcode::Close => {
@@ -225,8 +229,9 @@ impl Sessions {
                         let Some(conn) = session.conn else { return After::Next };
                         let command = native::parse(payload, unit.opcode, &mut self.commands);
                         let out = &mut self.reply;
-                        let handled = native::handle(command, publishers, conn, hub, now_ns, out);
-                        self.finish_command(slot, handled, now_ns);
+                        let handled =
+                            native::handle(command, publishers, standing, conn, hub, now_ns, out);
+                        self.finish_command(slot, handled, hub, now_ns);
                     }
                     Verdict::Refused => {
                         self.tally.counters.count(Counter::CommandsRefused);
@@ -251,7 +256,7 @@ impl Sessions {
     }
 
     /// Counts a command, and does what the hub does not do.
-    fn finish_command(&mut self, slot: u32, handled: native::Handled, now_ns: u64) {
+    fn finish_command(&mut self, slot: u32, handled: native::Handled, hub: &mut Hub, now_ns: u64) {
         let allowance = Allowance::of_rate(self.settings.command_rate);
         match handled {
             native::Handled::Malformed => {
@@ -263,7 +268,7 @@ impl Sessions {
             }
             native::Handled::Command => {}
             native::Handled::Auth(id, token) => {
-                self.authenticate(slot, id.as_ref(), &token, now_ns);
+                self.authenticate(slot, id.as_ref(), &token, hub, now_ns);
             }
             native::Handled::Publish(publish) => self.publish(slot, &publish, now_ns),
         }

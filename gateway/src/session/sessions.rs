@@ -12,6 +12,7 @@ use sys::{PollSet, Readable, Ready, Token};
 use wire::command::Buffers;
 use wire::{CloseCode, Encoding};
 
+use super::badges::Badges;
 use super::bucket::Bucket;
 use super::group::Group;
 use super::inbound::Inbound;
@@ -32,6 +33,8 @@ use crate::shard::settings::{SendBackend, ShardSettings};
 /// All sessions of a shard, and what they share: one buffer to read into, one to write from.
 pub(crate) struct Sessions {
     pub(super) settings: Arc<ShardSettings>,
+    /// Whose sessions they are.
+    pub(super) shard: usize,
     pub(super) table: Table<Session>,
     /// The slot of each of the hub's connections.
     pub(super) slots: Pages<u32>,
@@ -52,6 +55,7 @@ pub(crate) struct Sessions {
     pub(super) reply: Vec<u8>,
     pub(super) commands: Buffers,
     pub(super) publishers: Publishers,
+    pub(super) badges: Badges,
     /// Whom to read again in the next turn, without being told by the poll set.
     pub(super) queue: VecDeque<Token>,
     pub(super) due: Vec<u32>,
@@ -87,7 +91,7 @@ pub(super) const fn to_ms(now_ns: u64) -> u32 {
 }
 
 impl Sessions {
-    pub(crate) fn new(settings: Arc<ShardSettings>, now_ns: u64) -> Self {
+    pub(crate) fn new(shard: usize, settings: Arc<ShardSettings>, now_ns: u64) -> Self {
         let group = match settings.send_backend {
             SendBackend::OneByOne => None,
             SendBackend::Batches => Group::new(settings.visit_connections)
@@ -98,6 +102,7 @@ impl Sessions {
         };
         Self {
             settings,
+            shard,
             table: Table::new(),
             slots: Pages::default(),
             clients: Pages::default(),
@@ -111,6 +116,7 @@ impl Sessions {
             reply: Vec::new(),
             commands: Buffers::default(),
             publishers: Publishers::default(),
+            badges: Badges::default(),
             queue: VecDeque::new(),
             due: Vec::new(),
             blocked: 0,
@@ -169,7 +175,7 @@ impl Sessions {
         now_ns: u64,
     ) -> u32 {
         let now_ms = to_ms(now_ns);
-        let Arrival { socket, tls, face, opening, early, client, pass } = arrival;
+        let Arrival { socket, tls, face, opening, early, client, pass, badge } = arrival;
         let age_max = match face {
             Face::Exchange(_) => self.settings.exchange.age_max,
             Face::Native(_) | Face::EventStream | Face::Echo => self.settings.age_max,
@@ -220,6 +226,7 @@ impl Sessions {
             self.lose(slot, hub);
             return slot;
         }
+        self.begin_badge(slot, badge, hub, now_ns);
         match opening {
             Some(Opening::Events(opening)) => {
                 self.begin_stream(slot, *opening, hub, now_ns);
@@ -235,7 +242,8 @@ impl Sessions {
         self.schedule_open(slot, now_ns);
         if let Face::Native(encoding) = face {
             self.reply.clear();
-            native::hello(&mut self.reply, encoding, hub, &self.settings);
+            let auth = self.auth_state(slot);
+            native::hello(&mut self.reply, encoding, hub, &self.settings, auth);
             self.replies.clear();
             append(&mut self.replies, Opcode::Text, Fin::Last, &self.reply);
             self.push_replies(slot, hub, now_ns);
@@ -366,6 +374,7 @@ impl Sessions {
         self.forget(slot, hub);
         self.publishers.forget(slot);
         self.passes.remove(&slot);
+        self.end_badge(slot);
         self.wheel.cancel(slot);
         let Some(session) = self.table.remove(slot) else { return };
         self.blocked -= usize::from(session.is_blocked);

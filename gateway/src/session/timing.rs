@@ -103,8 +103,10 @@ impl Sessions {
     pub(super) fn schedule_open(&mut self, slot: u32, now_ns: u64) {
         let spans = Spans::new(&self.settings);
         let Some(session) = self.table.get(slot) else { return };
-        let next = spans.next_look(session, to_ms(now_ns));
-        self.wheel.schedule(slot, now_ns / 1_000_000 + u64::from(next));
+        let now_ms = now_ns / 1_000_000;
+        let next = u64::from(spans.next_look(session, to_ms(now_ns)));
+        let next = self.badges.next_look(slot, now_ms).map_or(next, |badge| next.min(badge.max(1)));
+        self.wheel.schedule(slot, now_ms + next);
     }
 
     /// When the next session is to be looked at, ms of the shard's clock.
@@ -138,15 +140,20 @@ impl Sessions {
             }
             return;
         }
-        if spans.is_aging(session.face) && left_ms(session.ends_ms, now_ms) == 0 {
+        let face = session.face;
+        if spans.is_aging(face) && left_ms(session.ends_ms, now_ms) == 0 {
             return self.close(slot, CloseCode::Aged, Phase::AwaitingClose, hub, now_ns);
         }
-        if session.face == Face::EventStream {
+        if self.look_at_badge(slot, hub, now_ns) {
+            return;
+        }
+        if face == Face::EventStream {
             return self.look_at_stream(slot, spans.heartbeat, hub, now_ns);
         }
-        if matches!(session.face, Face::Exchange(_)) {
+        if matches!(face, Face::Exchange(_)) {
             return self.look_at_exchange(slot, spans, hub, now_ns);
         }
+        let Some(session) = self.table.get_mut(slot) else { return };
         let silent_ms = now_ms.wrapping_sub(session.heard_ms);
         if silent_ms >= spans.pong {
             self.close(slot, CloseCode::PongTimeout, Phase::AwaitingClose, hub, now_ns);

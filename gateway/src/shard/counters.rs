@@ -70,6 +70,8 @@ counters! {
     CloseSlow "closed_slow" "Sessions closed with 4000, or 1008 in the exchange-compatible face: too slow for too long.";
     CloseTimeout "closed_timeout" "Sessions closed with 4004, or 1008 in the exchange-compatible face: no sign of life in time.";
     CloseIdle "closed_idle" "Sessions closed with 4005: without a subscription for too long.";
+    CloseNotEntitled "closed_not_entitled" "Sessions closed with 4502, or 1008 in the exchange-compatible face: credentials missing, expired or revoked.";
+    CloseReplaced "closed_replaced" "Sessions closed with 4503, or 1008 in the exchange-compatible face: their user has newer ones.";
     CloseDrain "closed_drain" "Sessions closed with 4001 or 1001 because the gateway drains or stops.";
     CloseOverloaded "closed_overloaded" "Sessions closed with 4003, or 1013 in the exchange-compatible face: the hub has no place for them, or memory ran out.";
     CloseOther "closed_other" "Sessions closed by the gateway for another reason.";
@@ -79,7 +81,15 @@ counters! {
     Commands "commands" "Commands handed to the hub.";
     CommandsMalformed "commands_malformed" "Messages that were not well-formed commands.";
     CommandsRefused "commands_refused" "Commands refused because the client sent too many.";
-    AuthRefused "auth_refused" "Credentials that were not known.";
+    AuthAccepted "auth_accepted" "Credentials accepted: at a handshake, with a request, or shown later.";
+    AuthMissing "auth_refused_missing" "Requests without a credential, and sessions that showed none in time.";
+    AuthMalformed "auth_refused_malformed" "Credentials that are none, or two at once.";
+    AuthUnknown "auth_refused_unknown" "Keys that are not known, and tokens signed by such keys.";
+    AuthForged "auth_refused_forged" "Tokens whose signature is wrong, or by an algorithm that is not accepted.";
+    AuthOutOfTime "auth_refused_out_of_time" "Credentials that have expired or are not valid yet.";
+    AuthUnfit "auth_refused_unfit" "Credentials of another issuer, audience or role than this gateway serves.";
+    AuthRevoked "auth_refused_revoked" "Credentials that are revoked.";
+    AuthChanged "auth_changed" "Sessions whose grant was another one after credentials were read again.";
     PublishTicks "publish_ticks" "Ticks that clients sent to be published.";
     PublishRefused "publish_refused" "Of these, ticks that were refused at once: not entitled, malformed, too fast, too many.";
     PublishBusy "publish_busy" "Publish commands refused because too much waited for the bus.";

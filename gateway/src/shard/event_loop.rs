@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::Receiver;
-use hub::Hub;
+use hub::{Grant, Hub};
 use sys::{EventFd, PollSet, Readiness, Ready, Token};
 use tokio::task::{JoinHandle, spawn_local, yield_now};
 use wire::CloseCode;
@@ -81,11 +81,14 @@ impl EventLoop {
         poll.add(&*link.waker, WAKER)?;
         let mut hub = Hub::new(settings.hub);
         hub.use_trade_ids(settings.exchange.trade_ids);
+        if settings.access.authenticator().is_some() {
+            hub.use_default_grant(Arc::new(Grant::nothing()));
+        }
         let hub = Rc::new(RefCell::new(hub));
         let front = Front::new(index, Arc::clone(&settings), routes, Rc::clone(&hub), tls);
-        let mut sessions = Sessions::new(Arc::clone(&settings), monotonic_ns());
+        let mut sessions = Sessions::new(index, Arc::clone(&settings), monotonic_ns());
         if let Some(port) = publish {
-            sessions.set_publish_port(index, port);
+            sessions.set_publish_port(port);
         }
         Ok(Self {
             index,
@@ -251,6 +254,8 @@ impl EventLoop {
                 }
                 Control::Interest(table) => self.interest = Some(table),
                 Control::Feed(state) => hub.handle_feed(state, now_ns),
+                Control::Review => self.sessions.review_badges(hub, now_ns),
+                Control::Replaced(token) => self.sessions.close_replaced(token, hub, now_ns),
                 Control::Tls(config) => self.front.use_tls(config),
                 Control::Directory(directory) => self.sessions.use_directory(directory),
                 Control::Published(settlement) => self.sessions.settle(&settlement, hub, now_ns),

@@ -39,6 +39,11 @@ pub(crate) const ECHO_BYTES_MAX: usize = 64 << 20;
 /// closed after 2 × rate / 5 of them. `commands_malformed`, `closed_flood`.
 pub(crate) const MALFORMED_COST: u32 = 4;
 
+/// How long before its credential expires a client is told, ms, and which part of the credential's life at
+/// most: time to get another one, and not at once where they live for seconds.
+pub(crate) const EXPIRY_NOTICE_MS: u64 = 60_000;
+pub(crate) const EXPIRY_NOTICE_PART: u64 = 5;
+
 /// One visit in so many is timed: reading the clock costs 1 % of a visit.
 pub(crate) const VISITS_PER_SAMPLE: u32 = 16;
 

@@ -20,7 +20,7 @@ mod thrift;
 pub use interest::InterestTable;
 pub use report::{ConnectionReport, RingPosition, ShardReport};
 pub use routes::{Answer, Routes, ShardQuery};
-pub use settings::{Echo, Origins, SendBackend, ShardSettings, Spin};
+pub use settings::{Access, Echo, Origins, SendBackend, ShardSettings, Spin};
 pub use start::{
-    Control, DescriptorTable, Order, Pressure, ShardHandle, ShardSpec, StartError, start,
+    Control, DescriptorTable, Order, Post, Pressure, ShardHandle, ShardSpec, StartError, start,
 };

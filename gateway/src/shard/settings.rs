@@ -3,11 +3,13 @@
 //!
 //! Built by boot from the configuration; the defaults here are the configuration's.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sys::SocketOptions;
 
 use crate::admission::Admission;
+use crate::auth::{Authenticator, QueryToken};
 use crate::exchange::ExchangeSettings;
 use crate::proxies::Proxies;
 use crate::publish::PublishSettings;
@@ -52,6 +54,8 @@ pub struct ShardSettings {
     pub origins: Origins,
     /// Which pages of other origins may open WebSocket connections.
     pub stream_origins: Origins,
+    /// Who may connect, and see what.
+    pub access: Access,
     /// Load balancers in front, and what they say of clients.
     pub proxies: Proxies,
     /// Whether `/v1/echo` is served.
@@ -60,6 +64,31 @@ pub struct ShardSettings {
     pub publish: PublishSettings,
     /// The exchange-compatible face.
     pub exchange: ExchangeSettings,
+}
+
+/// Who may connect, and see what.
+#[derive(Clone, Debug, Default)]
+pub enum Access {
+    /// Everybody, everything.
+    #[default]
+    Open,
+    /// Who shows a credential, what that allows.
+    Credentials {
+        /// Whom it is shown to; shared by all shards.
+        authenticator: Arc<Authenticator>,
+        /// Whether one in a query counts.
+        in_query: QueryToken,
+    },
+}
+
+impl Access {
+    /// Whom credentials are shown to, if there are any.
+    pub(crate) const fn authenticator(&self) -> Option<&Arc<Authenticator>> {
+        match self {
+            Self::Open => None,
+            Self::Credentials { authenticator, .. } => Some(authenticator),
+        }
+    }
 }
 
 /// Origins (RFC 6454) other than our own.
@@ -131,6 +160,7 @@ impl Default for ShardSettings {
             admission: Admission::new(0, 0),
             origins: Origins::None,
             stream_origins: Origins::Any,
+            access: Access::Open,
             proxies: Proxies::default(),
             echo: Echo::Absent,
             publish: PublishSettings::default(),

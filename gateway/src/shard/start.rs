@@ -15,7 +15,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use ring::Ring;
 use rustls::ServerConfig;
-use sys::EventFd;
+use sys::{EventFd, Token};
 use tokio::sync::oneshot;
 use wire::FeedState;
 
@@ -67,6 +67,10 @@ pub enum Control {
     Directory(Arc<Directory>),
     /// Answer who published this.
     Published(Settlement),
+    /// Credentials were read again: look whether each session's is still worth what it was.
+    Review,
+    /// Close this session: its user has newer ones.
+    Replaced(Token),
     /// Use this certificate for connections from now on.
     Tls(Arc<ServerConfig>),
     /// Accept nobody any more, tell everybody, and close sessions one after another over this time.
@@ -129,13 +133,28 @@ pub enum StartError {
     Ended(usize),
 }
 
+/// The way to a shard, for whoever has something to tell it.
+#[derive(Clone)]
+pub struct Post {
+    control: Sender<Control>,
+    waker: Arc<EventFd>,
+}
+
+impl Post {
+    /// Tells the shard something. A shard that has ended hears nothing.
+    pub fn send(&self, control: Control) {
+        if self.control.send(control).is_ok() {
+            self.waker.signal();
+        }
+    }
+}
+
 /// A running shard.
 pub struct ShardHandle {
     index: usize,
     bound: Bound,
     table: DescriptorTable,
-    control: Sender<Control>,
-    waker: Arc<EventFd>,
+    post: Post,
     sessions: Arc<AtomicUsize>,
     thread: thread::JoinHandle<()>,
 }
@@ -175,9 +194,13 @@ impl ShardHandle {
 
     /// Tells the shard something. A shard that has ended hears nothing.
     pub fn send(&self, control: Control) {
-        if self.control.send(control).is_ok() {
-            self.waker.signal();
-        }
+        self.post.send(control);
+    }
+
+    /// The way to it.
+    #[must_use]
+    pub fn post(&self) -> Post {
+        self.post.clone()
     }
 
     /// Asks for a report; the receiver errs if the shard has ended.
@@ -230,7 +253,7 @@ pub fn start(specs: Vec<ShardSpec>) -> Result<Vec<ShardHandle>, StartError> {
         handles.push(shard.into_handle(bound, table));
     }
     for handle in &handles {
-        handle.waker.signal();
+        handle.post.waker.signal();
     }
     Ok(handles)
 }
@@ -327,8 +350,7 @@ impl Starting {
             index: self.index,
             bound,
             table,
-            control: self.control,
-            waker: self.waker,
+            post: Post { control: self.control, waker: self.waker },
             sessions: self.sessions,
             thread: self.thread,
         }

@@ -162,9 +162,19 @@ pub(crate) fn write_heartbeat(out: &mut Vec<u8>, ts_ns: u64) {
     out.extend_from_slice(format!(": {ts_ns}\n\n").as_bytes());
 }
 
+/// Writes that the credential of the stream's request expires; whoever goes on needs another one.
+pub(crate) fn write_expiring(out: &mut Vec<u8>, in_ms: u64) {
+    write_event(out, "expiring", format!("{{\"in_ms\":{in_ms}}}").as_bytes());
+}
+
+/// Writes which topics ended because the credential allows them no more, as the hub said it.
+pub(crate) fn write_revoked(out: &mut Vec<u8>, said: &[u8]) {
+    write_event(out, "revoked", said);
+}
+
 /// Writes why the stream ends.
-pub(crate) fn write_close(out: &mut Vec<u8>, code: CloseCode) {
-    let (number, reason) = (code.code(), code.reason());
+pub(crate) fn write_close(out: &mut Vec<u8>, code: CloseCode, reason: &str) {
+    let number = code.code();
     if code.advice() == Advice::Reconnect {
         out.extend_from_slice(format!("retry: {RETRY_MS}\n").as_bytes());
     }

@@ -10,6 +10,7 @@ use wire::command::{
 use wire::{Pattern, Position};
 
 use super::{Begin, Opening};
+use crate::auth::Rejected;
 use crate::http::query;
 use crate::routes;
 
@@ -33,11 +34,16 @@ pub(crate) enum Refusal {
     Unknown(Excerpt),
     #[error("the query is not percent-encoded UTF-8")]
     Encoding,
+    #[error(transparent)]
+    Credential(#[from] Rejected),
 }
 
 impl Refusal {
     /// The answer that says so.
     pub(crate) fn response(&self) -> Response<bytes::Bytes> {
+        if let Self::Credential(rejected) = self {
+            return routes::unauthorized("/v1/sse", *rejected);
+        }
         routes::refusal(&routes::Refusal {
             status: StatusCode::BAD_REQUEST,
             code: "bad_parameter",

@@ -14,10 +14,12 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 use wire::FeedState;
 
+use crate::auth::AuthView;
 use crate::publish::PublishView;
 use crate::shard::ShardReport;
 use crate::shard::counters::{Counter, Histograms};
 use crate::source::FeedView;
+use crate::telemetry::auth::AUTH;
 use crate::telemetry::bus::BUS;
 use crate::telemetry::process::ProcessView;
 
@@ -45,6 +47,8 @@ pub struct Scrape {
     pub process: ProcessView,
     /// The publishing thread.
     pub publish: PublishView,
+    /// What was read of credentials.
+    pub auth: AuthView,
     /// Whether the gateway drains.
     pub is_draining: bool,
 }
@@ -317,11 +321,8 @@ const OWN: [Own; 39] = [
 /// Every metric that is exported, in the order of export.
 #[must_use]
 pub fn definitions() -> Vec<Definition> {
-    let own = OWN.into_iter().chain(BUS).map(|(name, unit, help, reading)| Definition {
-        name: format!("{PREFIX}{name}"),
-        help,
-        unit,
-        reading,
+    let own = OWN.into_iter().chain(BUS).chain(AUTH).map(|(name, unit, help, reading)| {
+        Definition { name: format!("{PREFIX}{name}"), help, unit, reading }
     });
     let shard = Counter::ALL.iter().map(|counter| Definition {
         name: format!("{PREFIX}{}", counter.name()),

@@ -1,5 +1,6 @@
 //! What the gateway says about itself: log lines and metrics.
 
+mod auth;
 mod bus;
 mod log;
 mod metrics;

@@ -51,14 +51,24 @@ impl EventSource {
     /// If there is no answer.
     #[must_use]
     pub fn open(address: SocketAddr, query: &str, last_event_id: Option<&str>) -> Self {
+        let resume = last_event_id.map(|id| format!("Last-Event-ID: {id}\r\n"));
+        let mut source = Self::open_with(address, query, &resume.unwrap_or_default());
+        source.last_event_id = source.last_event_id.or_else(|| last_event_id.map(str::to_owned));
+        source
+    }
+
+    /// The same with these lines in the request's head.
+    ///
+    /// # Panics
+    /// If there is no answer.
+    #[must_use]
+    pub fn open_with(address: SocketAddr, query: &str, headers: &str) -> Self {
         let mut stream = TcpStream::connect(address).expect("the gateway accepts");
         stream.set_read_timeout(Some(PATIENCE)).expect("a connected socket");
-        let resume = last_event_id.map(|id| format!("Last-Event-ID: {id}\r\n"));
-        let resume = resume.unwrap_or_default();
-        write!(stream, "GET /v1/sse?{query} HTTP/1.1\r\nHost: test\r\n{resume}\r\n")
+        write!(stream, "GET /v1/sse?{query} HTTP/1.1\r\nHost: test\r\n{headers}\r\n")
             .expect("the gateway reads");
-        let last_event_id = last_event_id.map(str::to_owned);
-        let mut source = Self { stream, inbox: Vec::new(), head: String::new(), last_event_id };
+        let (inbox, head, last_event_id) = (Vec::new(), String::new(), None);
+        let mut source = Self { stream, inbox, head, last_event_id };
         source.head = source.take_until(b"\r\n\r\n").expect("the gateway answers");
         source
     }

@@ -10,6 +10,7 @@
 pub mod bus_feed;
 pub mod bus_server;
 pub mod certificate;
+pub mod credentials;
 pub mod event_source;
 pub mod ledger;
 pub mod process;

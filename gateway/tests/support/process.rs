@@ -212,13 +212,20 @@ impl Gateway {
 /// A plain HTTP GET: status and body, if anything answers.
 #[must_use]
 pub fn get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
+    get_with(address, path, "").map(|(status, _, body)| (status, body))
+}
+
+/// The same with these lines in the request's head, and the head of the answer.
+#[must_use]
+pub fn get_with(address: SocketAddr, path: &str, headers: &str) -> Option<(u16, String, String)> {
     let mut stream = TcpStream::connect(address).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{headers}\r\n")
+        .ok()?;
     let mut text = String::new();
     stream.read_to_string(&mut text).ok()?;
     let (head, body) = text.split_once("\r\n\r\n")?;
-    Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
+    Some((head.split(' ').nth(1)?.parse().ok()?, head.to_owned(), body.to_owned()))
 }
 
 /// Starts a `feed-sim` with these arguments.

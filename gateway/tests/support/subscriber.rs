@@ -43,15 +43,26 @@ impl Subscriber {
     /// Connects to a path and upgrades.
     #[must_use]
     pub fn upgrade(address: SocketAddr, path: &str, subprotocol: Option<&str>) -> Self {
-        let mut stream = TcpStream::connect(address).expect("the gateway accepts");
-        stream.set_nodelay(true).expect("a connected socket");
         let protocol = subprotocol
             .map(|name| format!("Sec-WebSocket-Protocol: {name}\r\n"))
             .unwrap_or_default();
+        match Self::try_upgrade(address, path, &protocol) {
+            Ok(subscriber) => subscriber,
+            Err(head) => panic!("no upgrade: {head}"),
+        }
+    }
+
+    /// The same with these lines in the request's head. If it is refused, what the answer begins with.
+    ///
+    /// # Errors
+    /// If the answer is another than 101.
+    pub fn try_upgrade(address: SocketAddr, path: &str, headers: &str) -> Result<Self, String> {
+        let mut stream = TcpStream::connect(address).expect("the gateway accepts");
+        stream.set_nodelay(true).expect("a connected socket");
         write!(
             stream,
             "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{protocol}\r\n"
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{headers}\r\n"
         )
         .expect("the gateway reads");
         stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a connected socket");
@@ -66,18 +77,20 @@ impl Subscriber {
             inbox.extend_from_slice(&chunk[..n]);
         };
         let head = String::from_utf8_lossy(&inbox[..end]).into_owned();
-        assert!(head.starts_with("HTTP/1.1 101"), "no upgrade: {head}");
+        if !head.starts_with("HTTP/1.1 101") {
+            return Err(head);
+        }
         // The accept value that RFC 6455, section 1.3, derives from the key above.
         assert!(head.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "wrong accept value: {head}");
         inbox.drain(..end);
-        Self {
+        Ok(Self {
             stream,
             inbox,
             fragments: Vec::new(),
             answers_pings: true,
             last_pong: Vec::new(),
             close_reason: String::new(),
-        }
+        })
     }
 
     /// The socket, for its options.

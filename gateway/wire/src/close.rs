@@ -42,11 +42,13 @@ pub enum CloseCode {
     CommandFlood = 4501,
     /// Credentials are missing, wrong or expired.
     NotEntitled = 4502,
+    /// The user has newer sessions, and may have only so many at once.
+    Replaced = 4503,
 }
 
 impl CloseCode {
     /// All codes, in order.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Normal,
         Self::GoingAway,
         Self::ProtocolError,
@@ -64,6 +66,7 @@ impl CloseCode {
         Self::UnsupportedVersion,
         Self::CommandFlood,
         Self::NotEntitled,
+        Self::Replaced,
     ];
 
     /// The number in the close frame.
@@ -99,6 +102,7 @@ impl CloseCode {
             Self::UnsupportedVersion => "protocol version or subprotocol not served",
             Self::CommandFlood => "too many commands or errors",
             Self::NotEntitled => "not entitled",
+            Self::Replaced => "replaced by a newer session",
         }
     }
 

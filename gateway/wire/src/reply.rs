@@ -139,8 +139,30 @@ pub struct Hello {
     pub subscriptions_max: u64,
     /// The most commands a second.
     pub commands_per_second: u64,
+    /// What the gateway makes of the client's credentials; `None`: it asks for none.
+    pub auth: Option<AuthState>,
     /// What holds for those who publish; `None`: nobody may.
     pub publish: Option<PublishLimits>,
+}
+
+/// What a gateway that asks for credentials makes of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthState {
+    /// It has shown none yet, and has to.
+    Required,
+    /// Those in its request are accepted.
+    Accepted,
+}
+
+impl AuthState {
+    /// The name in the hello.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Required => "required",
+            Self::Accepted => "accepted",
+        }
+    }
 }
 
 /// How much one connection may publish.
@@ -165,6 +187,11 @@ impl Hello {
         integer(out, self.epoch);
         out.extend_from_slice(b"\",\"heartbeat_ms\":");
         integer(out, self.heartbeat_ms);
+        if let Some(auth) = self.auth {
+            out.extend_from_slice(b",\"auth\":\"");
+            out.extend_from_slice(auth.name().as_bytes());
+            out.push(b'"');
+        }
         out.extend_from_slice(b",\"limits\":{\"command_bytes\":");
         integer(out, u64::try_from(COMMAND_BYTES_MAX).unwrap_or(u64::MAX));
         out.extend_from_slice(b",\"topics_per_command\":");
@@ -290,6 +317,14 @@ impl<'out> ListWriter<'out> {
 /// Appends an ack without results: for commands that are not about topics.
 pub fn ack(out: &mut Vec<u8>, id: Option<&CommandId>) {
     begin(out, "ack", id);
+    out.push(b'}');
+}
+
+/// Appends that the connection's credentials expire in so long, unless others are shown with `auth`.
+pub fn expiring(out: &mut Vec<u8>, in_ms: u64) {
+    begin(out, "expiring", None);
+    out.extend_from_slice(b",\"in_ms\":");
+    integer(out, in_ms);
     out.push(b'}');
 }
 

@@ -384,6 +384,7 @@ fn hello_says_what_holds_on_the_connection() {
         heartbeat_ms: 5_000,
         subscriptions_max: 20_000,
         commands_per_second: 50,
+        auth: None,
         publish: None,
     };
     let with_publish = Hello {

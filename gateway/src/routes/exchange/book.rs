@@ -19,7 +19,10 @@ pub(super) fn depth(given: &Parameters<'_>, desk: &Desk<'_>) -> Answered {
     let symbol = given.symbol()?;
     let levels = given.limit(LEVELS_DEFAULT, LEVELS_MAX)?;
     let instrument = desk.present(&symbol)?;
-    let best = desk.market.best_levels(instrument.id, levels).ok_or(RestError::Fetching)?;
+    if desk.market.levels_max(&instrument) == 0 {
+        return Err(RestError::NotEntitled);
+    }
+    let best = desk.market.best_levels(&instrument, levels).ok_or(RestError::Fetching)?;
     let mut out = Vec::with_capacity(64 + 40 * (best.bids.len() + best.asks.len()));
     // Writing to a Vec cannot fail.
     let _ = write!(out, "{{\"lastUpdateId\":{},\"bids\":", best.update_id);
@@ -39,8 +42,8 @@ fn side(out: &mut Vec<u8>, levels: &[(i64, i64)], instrument: &Instrument) {
 
 /// `{"symbol":…,"bidPrice":…,"bidQty":…,"askPrice":…,"askQty":…}`, or an array of them.
 pub(super) fn best(given: &Parameters<'_>, desk: &Desk<'_>) -> Answered {
-    desk.one_or_many(given, |out, instrument| {
-        let Some(tick) = desk.market.newest(instrument.id, Channel::Quote) else { return false };
+    desk.one_or_many(given, &[Channel::Quote], |out, instrument| {
+        let Some(tick) = desk.market.newest(instrument, Channel::Quote) else { return false };
         let quote = tick.quote();
         let written = write!(
             out,

@@ -2,6 +2,8 @@
 
 use hyper::StatusCode;
 
+use crate::auth::Rejected;
+
 /// What legal symbols are, in the exchange's words.
 const SYMBOL_RANGE: &str = "^[A-Z0-9-_.]{1,20}$";
 
@@ -35,6 +37,10 @@ pub(super) enum RestError {
     Invalid(&'static str),
     #[error("This gateway keeps no history.")]
     NoHistory,
+    #[error("You are not authorized to execute this request.")]
+    NotEntitled,
+    #[error("Invalid API-key, IP, or permissions for action: {0}.")]
+    Credential(Rejected),
 }
 
 impl RestError {
@@ -50,6 +56,7 @@ impl RestError {
         match self {
             Self::NoSuchPath | Self::Method | Self::NotAcceptable | Self::NoHistory => -1000,
             Self::Fetching => -1001,
+            Self::NotEntitled => -1002,
             Self::TooMuch { .. } => -1003,
             Self::Illegal(..) => -1100,
             Self::Missing(_) => -1102,
@@ -57,6 +64,7 @@ impl RestError {
             Self::Symbol => -1121,
             Self::Combination => -1128,
             Self::Invalid(_) => -1130,
+            Self::Credential(_) => -2015,
         }
     }
 
@@ -67,6 +75,8 @@ impl RestError {
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Self::Fetching => StatusCode::SERVICE_UNAVAILABLE,
             Self::TooMuch { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::NotEntitled => StatusCode::FORBIDDEN,
+            Self::Credential(rejected) => rejected.status(),
             _ => StatusCode::BAD_REQUEST,
         }
     }

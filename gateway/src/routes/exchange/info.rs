@@ -61,6 +61,9 @@ fn listed(desk: &Desk<'_>, symbols: &[wire::Symbol]) -> Result<Bytes, RestError>
 
 fn all(desk: &Desk<'_>) -> Bytes {
     let instruments = desk.market.instruments();
+    if !desk.market.is_whole() {
+        return list(desk, &instruments);
+    }
     let epoch = desk.market.epoch();
     let fingerprint = instruments.iter().fold(0u64, |print, instrument| {
         print.wrapping_mul(31).wrapping_add(1 + u64::from(status(desk, instrument) as u8))
@@ -86,7 +89,7 @@ fn list(desk: &Desk<'_>, instruments: &[Instrument]) -> Bytes {
 
 /// Trading, unless the feed has said something else.
 fn status(desk: &Desk<'_>, instrument: &Instrument) -> TradingStatus {
-    let told = desk.market.newest(instrument.id, Channel::Status);
+    let told = desk.market.newest(instrument, Channel::Status);
     told.and_then(|tick| tick.status().ok()).unwrap_or(TradingStatus::Trading)
 }
 

@@ -24,7 +24,7 @@ pub(super) fn klines(given: &Parameters<'_>, desk: &Desk<'_>) -> Answered {
     {
         return Err(RestError::Invalid("timeZone"));
     }
-    let instrument = desk.present(&symbol)?;
+    let instrument = desk.entitled(&symbol, Channel::Bar(interval))?;
     let bars = bars(desk, &instrument, interval, span)?;
     let mut out = Vec::with_capacity(2 + 240 * bars.len());
     array(&mut out, bars.iter(), |out, bar| write_bar(out, interval, bar, &instrument));
@@ -49,7 +49,7 @@ fn bars(
     for part in parts {
         known.extend(history.bars(epoch, instrument.id, interval, part));
     }
-    let newest = desk.market.newest(instrument.id, Channel::Trade).map(|tick| tick.trade());
+    let newest = desk.market.newest(instrument, Channel::Trade).map(|tick| tick.trade());
     // The newest trade may be in no bar yet.
     let quiet_until_ns = newest.map_or(0, |trade| match known.last() {
         Some(last) if last.last_trade_id() == trade.trade_id => desk.now_ns,

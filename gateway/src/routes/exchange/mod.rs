@@ -19,10 +19,11 @@ use bytes::Bytes;
 use hyper::header::{ACCEPT, ALLOW, HeaderName, HeaderValue, RETRY_AFTER};
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
-use wire::{Instrument, Symbol};
+use wire::{Channel, Instrument, Symbol};
 
 use super::market::Market;
 use super::reply;
+use crate::auth::Rejected;
 use error::RestError;
 use parameters::Parameters;
 use text::milliseconds;
@@ -80,6 +81,12 @@ pub(super) fn answer(request: &Parts, desk: &Desk<'_>) -> Response<Bytes> {
     response
 }
 
+/// The answer to a request whose credential is not accepted, in the exchange's form.
+pub(super) fn unauthorized(rejected: Rejected) -> Response<Bytes> {
+    let error = RestError::Credential(rejected);
+    reply::json(error.status(), error.body())
+}
+
 fn body(path: &str, given: &Parameters<'_>, desk: &Desk<'_>) -> Answered {
     match path {
         "ping" => Ok(b"{}".to_vec()),
@@ -112,24 +119,34 @@ impl Desk<'_> {
     /// The instrument of a symbol, if its present state can be known.
     fn present(&self, symbol: &Symbol) -> Result<Instrument, RestError> {
         let instrument = self.market.instrument(symbol).ok_or(RestError::Symbol)?;
-        if self.market.is_present(instrument.id) {
+        if self.market.is_present(&instrument) { Ok(instrument) } else { Err(RestError::Fetching) }
+    }
+
+    /// The same, if this channel of it may be seen.
+    fn entitled(&self, symbol: &Symbol, channel: Channel) -> Result<Instrument, RestError> {
+        let instrument = self.present(symbol)?;
+        if self.market.allows(&instrument, channel) {
             Ok(instrument)
         } else {
-            Err(RestError::Fetching)
+            Err(RestError::NotEntitled)
         }
     }
 
     /// One object where `symbol` was given, an array otherwise: of `symbols`, or of all instruments that
-    /// have something to say.
+    /// have something to say. It is made of any of these channels.
     fn one_or_many(
         &self,
         given: &Parameters<'_>,
+        channels: &[Channel],
         write: impl Fn(&mut Vec<u8>, &Instrument) -> bool,
     ) -> Answered {
         let mut body = Vec::with_capacity(1024);
         match given.symbols()? {
             parameters::Symbols::One(symbol) => {
                 let instrument = self.present(&symbol)?;
+                if !channels.iter().any(|channel| self.market.allows(&instrument, *channel)) {
+                    return Err(RestError::NotEntitled);
+                }
                 if !write(&mut body, &instrument) {
                     return Err(RestError::Fetching);
                 }

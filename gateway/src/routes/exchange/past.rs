@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use wire::{Instrument, Trade};
+use wire::{Channel, Instrument, Trade};
 
 use super::error::RestError;
 use super::parameters::Parameters;
@@ -25,7 +25,7 @@ pub(super) fn trades(given: &Parameters<'_>, desk: &Desk<'_>) -> Answered {
     let symbol = given.symbol()?;
     let limit = given.limit(LIMIT_DEFAULT, LIMIT_MAX)?;
     let from_id = given.number("fromId")?;
-    let instrument = desk.present(&symbol)?;
+    let instrument = desk.entitled(&symbol, Channel::Trade)?;
     let all = Span { from_ns: None, to_ns: None, limit: usize::MAX };
     let trades = desk.history()?.trades(desk.market.epoch(), instrument.id, all);
     let wanted = slice(&trades, from_id, limit, |trade| trade.trade_id);
@@ -69,7 +69,7 @@ pub(super) fn aggregates(given: &Parameters<'_>, desk: &Desk<'_>) -> Answered {
     if from_id.is_some() && (span.from_ns.is_some() || span.to_ns.is_some()) {
         return Err(RestError::Combination);
     }
-    let instrument = desk.present(&symbol)?;
+    let instrument = desk.entitled(&symbol, Channel::AggTrade)?;
     let trades = desk.history()?.aggregates(desk.market.epoch(), instrument.id, span);
     let wanted = slice(&trades, from_id, limit, |trade| trade.agg_id);
     // Without an id they are those of the span, which has its own beginning.

@@ -27,10 +27,10 @@ const WINDOW_SYMBOLS_MAX: usize = 100;
 /// `ticker/24hr`
 pub(super) fn day(given: &Parameters<'_>, desk: &Desk<'_>) -> Answered {
     let detail = Detail::of(given)?;
-    desk.one_or_many(given, |out, instrument| {
-        let Some(tick) = desk.market.newest(instrument.id, Channel::Ticker) else { return false };
+    desk.one_or_many(given, &[Channel::Ticker], |out, instrument| {
+        let Some(tick) = desk.market.newest(instrument, Channel::Ticker) else { return false };
         let ticker = tick.ticker();
-        let quote = desk.market.newest(instrument.id, Channel::Quote);
+        let quote = desk.market.newest(instrument, Channel::Quote);
         let day = DayOnly {
             previous_close: ticker.previous_close,
             last_quantity: ticker.last_quantity,
@@ -43,15 +43,13 @@ pub(super) fn day(given: &Parameters<'_>, desk: &Desk<'_>) -> Answered {
 
 /// What was paid last.
 fn last_price(desk: &Desk<'_>, instrument: &Instrument) -> Option<i64> {
-    let trade = desk.market.newest(instrument.id, Channel::Trade).map(|tick| tick.trade().price);
-    trade.or_else(|| {
-        desk.market.newest(instrument.id, Channel::Ticker).map(|tick| tick.ticker().last)
-    })
+    let trade = desk.market.newest(instrument, Channel::Trade).map(|tick| tick.trade().price);
+    trade.or_else(|| desk.market.newest(instrument, Channel::Ticker).map(|tick| tick.ticker().last))
 }
 
 /// `ticker/price`
 pub(super) fn prices(given: &Parameters<'_>, desk: &Desk<'_>) -> Answered {
-    desk.one_or_many(given, |out, instrument| {
+    desk.one_or_many(given, &[Channel::Trade, Channel::Ticker], |out, instrument| {
         let Some(last) = last_price(desk, instrument) else { return false };
         let (symbol, last) = (instrument.symbol, price(last, instrument));
         write!(out, "{{\"symbol\":\"{symbol}\",\"price\":\"{last}\"}}").is_ok()
@@ -61,7 +59,7 @@ pub(super) fn prices(given: &Parameters<'_>, desk: &Desk<'_>) -> Answered {
 /// `{"mins":5,"price":…,"closeTime":…}`
 pub(super) fn average(given: &Parameters<'_>, desk: &Desk<'_>) -> Answered {
     let instrument = desk.present(&given.symbol()?)?;
-    if let Some(tick) = desk.market.newest(instrument.id, Channel::Average) {
+    if let Some(tick) = desk.market.newest(&instrument, Channel::Average) {
         let average = tick.average();
         let (minutes, close) = (average.minutes, milliseconds(average.ts_trade_ns));
         let price = price(average.price, &instrument);
@@ -106,7 +104,9 @@ fn windows(
         }
         _ => {}
     }
-    desk.one_or_many(given, |out, instrument| {
+    let bars = ["1m", "1h"].map(|name| Interval::parse(name).map(Channel::Bar));
+    let bars: Vec<Channel> = bars.into_iter().flatten().collect();
+    desk.one_or_many(given, &bars, |out, instrument| {
         let Ok(statistics) = of(instrument) else { return false };
         statistics.write(out, instrument, detail, None);
         true
@@ -131,6 +131,9 @@ fn since(
     open_ns: u64,
 ) -> Result<Statistics, RestError> {
     let interval = Interval::parse(interval).ok_or(RestError::Interval)?;
+    if !desk.market.allows(instrument, Channel::Bar(interval)) {
+        return Err(RestError::NotEntitled);
+    }
     let span = Span { from_ns: Some(open_ns), to_ns: None, limit: usize::MAX };
     let bars = desk.history()?.bars(desk.market.epoch(), instrument.id, interval, span);
     let statistics = Statistics::of_bars(&bars, desk.now_ns).ok_or(RestError::Fetching)?;

@@ -1,0 +1,308 @@
+//! The credentials of sessions: shown in the request or with `auth`, warned of, expired, revoked, replaced.
+//!
+//! Only where the gateway asks for credentials has any session something here. What a badge allows is told to
+//! the hub when it is accepted; here is when it ends, and whose it is.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use hub::{Grant, Hub};
+use sys::Token;
+use wire::CloseCode;
+use wire::command::CommandId;
+use wire::reply::{self, AuthState, ErrorCode};
+
+use super::bucket::Allowance;
+use super::sessions::{Sessions, to_ms};
+use super::{Face, Fin, Opcode, Phase, append};
+use crate::auth::{Authenticator, Badge, Rejected, Review, Seat, User};
+use crate::clock::{realtime_ns, saturating_ns};
+use crate::shard::counters::Counter;
+use crate::shard::limits::{EXPIRY_NOTICE_MS, EXPIRY_NOTICE_PART, MALFORMED_COST};
+use crate::sse;
+
+/// All of a shard, by slot.
+#[derive(Debug, Default)]
+pub(super) struct Badges {
+    by_slot: HashMap<u32, Held>,
+}
+
+/// What a session has to show.
+#[derive(Debug)]
+enum Held {
+    /// Nothing yet, and not for longer than this, ms of the shard's clock.
+    Awaited { until_ms: u64 },
+    /// A badge.
+    Shown(Box<Shown>),
+}
+
+#[derive(Debug)]
+struct Shown {
+    badge: Badge,
+    user: User,
+    seat: Seat,
+    /// When its client is to be told that it expires, ms since 1970-01-01 UTC; `None`: it has been, or never
+    /// need be.
+    warn_at_ms: Option<u64>,
+}
+
+impl Shown {
+    fn expires_at_ms(&self) -> Option<u64> {
+        self.badge.expires_s.map(|expires_s| expires_s.saturating_mul(1_000))
+    }
+}
+
+impl Badges {
+    /// What a session may publish and see; `None`: it has shown nothing.
+    pub(super) fn grant(&self, slot: u32) -> Option<&Arc<Grant>> {
+        match self.by_slot.get(&slot)? {
+            Held::Awaited { .. } => None,
+            Held::Shown(shown) => Some(&shown.badge.role.grant),
+        }
+    }
+
+    /// Whether a session has yet to show something.
+    pub(super) fn is_awaited(&self, slot: u32) -> bool {
+        matches!(self.by_slot.get(&slot), Some(Held::Awaited { .. }))
+    }
+
+    /// In how many ms a session's credential is to be looked at, by the shard's clock.
+    pub(super) fn next_look(&self, slot: u32, now_ms: u64) -> Option<u64> {
+        match self.by_slot.get(&slot)? {
+            Held::Awaited { until_ms } => Some(until_ms.saturating_sub(now_ms)),
+            Held::Shown(shown) => {
+                let at_ms = shown.warn_at_ms.or_else(|| shown.expires_at_ms())?;
+                Some(at_ms.saturating_sub(realtime_ms()))
+            }
+        }
+    }
+}
+
+fn realtime_ms() -> u64 {
+    realtime_ns() / 1_000_000
+}
+
+/// When a client is told that its badge expires.
+fn warn_at_ms(badge: &Badge, now_ms: u64) -> Option<u64> {
+    let expires_ms = badge.expires_s?.saturating_mul(1_000);
+    let life_ms = expires_ms.saturating_sub(now_ms);
+    Some(expires_ms.saturating_sub(EXPIRY_NOTICE_MS.min(life_ms / EXPIRY_NOTICE_PART)))
+}
+
+impl Sessions {
+    fn authenticator(&self) -> Option<Arc<Authenticator>> {
+        self.settings.access.authenticator().cloned()
+    }
+
+    /// What a client is told of its credentials in its hello.
+    pub(super) fn auth_state(&self, slot: u32) -> Option<AuthState> {
+        self.settings.access.authenticator()?;
+        Some(if self.badges.is_awaited(slot) { AuthState::Required } else { AuthState::Accepted })
+    }
+
+    /// A new session: with the badge of its request, or one that is to show a credential in time.
+    pub(super) fn begin_badge(
+        &mut self,
+        slot: u32,
+        badge: Option<Badge>,
+        hub: &mut Hub,
+        now_ns: u64,
+    ) {
+        if self.settings.access.authenticator().is_none() {
+            return;
+        }
+        match badge {
+            Some(badge) => {
+                self.reply.clear();
+                self.accept(slot, badge, hub, now_ns);
+            }
+            None => {
+                let patience_ns = saturating_ns(self.settings.handshake_timeout);
+                let until_ms = now_ns.saturating_add(patience_ns) / 1_000_000;
+                self.badges.by_slot.insert(slot, Held::Awaited { until_ms });
+            }
+        }
+    }
+
+    /// Gives a session what its badge allows, in place of what it had. What the hub has to say of that is in
+    /// `reply` then.
+    fn accept(&mut self, slot: u32, badge: Badge, hub: &mut Hub, now_ns: u64) {
+        let (Some(authenticator), Some(token)) = (self.authenticator(), self.table.token(slot))
+        else {
+            return;
+        };
+        if let Some(conn) = self.table.get(slot).and_then(|session| session.conn) {
+            let grant = Arc::clone(&badge.role.grant);
+            hub.entitle(conn, grant, now_ns, &mut self.reply);
+        }
+        let seat = Seat { shard: self.shard, token };
+        let user = badge.user();
+        let sessions_max = badge.role.sessions_max;
+        let warn_at_ms = warn_at_ms(&badge, realtime_ms());
+        let shown = Box::new(Shown { badge, user: user.clone(), seat, warn_at_ms });
+        let before = self.badges.by_slot.insert(slot, Held::Shown(shown));
+        // Who shows another credential of the same user keeps its place.
+        if let Some(Held::Shown(before)) = before {
+            if before.user == user {
+                return;
+            }
+            authenticator.registry.leave(&before.user, seat);
+        }
+        authenticator.registry.enter(user, sessions_max, seat);
+    }
+
+    /// A session has ended.
+    pub(super) fn end_badge(&mut self, slot: u32) {
+        let Some(Held::Shown(shown)) = self.badges.by_slot.remove(&slot) else { return };
+        if let Some(authenticator) = self.authenticator() {
+            authenticator.registry.leave(&shown.user, shown.seat);
+        }
+    }
+
+    /// Checks a credential that a session shows, and writes the answer.
+    pub(super) fn authenticate(
+        &mut self,
+        slot: u32,
+        id: Option<&CommandId>,
+        credential: &str,
+        hub: &mut Hub,
+        now_ns: u64,
+    ) {
+        let Some(authenticator) = self.authenticator() else {
+            let msg = "auth: this gateway asks for no credentials";
+            return reply::error(&mut self.reply, id, ErrorCode::NotEntitled, msg);
+        };
+        match authenticator.authenticate(credential) {
+            Ok(badge) => {
+                self.tally.counters.count(Counter::AuthAccepted);
+                self.accept(slot, badge, hub, now_ns);
+                self.schedule_open(slot, now_ns);
+                // What ends because of it comes before the answer.
+                if !self.reply.is_empty() {
+                    append(&mut self.replies, Opcode::Text, Fin::Last, &self.reply);
+                    self.reply.clear();
+                }
+                reply::ack(&mut self.reply, id);
+            }
+            Err(rejected) => {
+                self.tally.counters.count(rejected.counter());
+                // Guessing is as dear as talking nonsense.
+                let allowance = Allowance::of_rate(self.settings.command_rate);
+                if let Some(session) = self.table.get_mut(slot) {
+                    session.bucket.take(allowance, MALFORMED_COST, to_ms(now_ns));
+                }
+                let msg = format_args!("auth: {rejected}");
+                reply::error(&mut self.reply, id, ErrorCode::NotEntitled, msg);
+            }
+        }
+    }
+
+    /// Warns, or closes, where the time of a session's credential has come. Says whether it is over.
+    pub(super) fn look_at_badge(&mut self, slot: u32, hub: &mut Hub, now_ns: u64) -> bool {
+        let end = match self.badges.by_slot.get_mut(&slot) {
+            None => return false,
+            Some(Held::Awaited { until_ms }) => {
+                if now_ns / 1_000_000 < *until_ms {
+                    return false;
+                }
+                self.tally.counters.count(Counter::AuthMissing);
+                "no credential in time"
+            }
+            Some(Held::Shown(shown)) => {
+                let now_ms = realtime_ms();
+                match shown.expires_at_ms() {
+                    Some(expires_ms) if now_ms < expires_ms => {
+                        if shown.warn_at_ms.is_some_and(|at_ms| at_ms <= now_ms) {
+                            shown.warn_at_ms = None;
+                            self.warn(slot, expires_ms - now_ms, hub, now_ns);
+                        }
+                        return false;
+                    }
+                    None => return false,
+                    Some(_) => {
+                        self.tally.counters.count(Counter::AuthOutOfTime);
+                        "credential expired"
+                    }
+                }
+            }
+        };
+        self.close_because(slot, CloseCode::NotEntitled, end, Phase::AwaitingClose, hub, now_ns);
+        true
+    }
+
+    /// Tells a client that its credential expires, where its protocol has a word for that.
+    fn warn(&mut self, slot: u32, in_ms: u64, hub: &mut Hub, now_ns: u64) {
+        let Some(session) = self.table.get(slot) else { return };
+        self.replies.clear();
+        match session.face {
+            Face::Native(_) => {
+                self.reply.clear();
+                reply::expiring(&mut self.reply, in_ms);
+                append(&mut self.replies, Opcode::Text, Fin::Last, &self.reply);
+            }
+            Face::EventStream => sse::write_expiring(&mut self.replies, in_ms),
+            Face::Exchange(_) | Face::Echo => return,
+        }
+        self.push_replies(slot, hub, now_ns);
+    }
+
+    /// Credentials were read again: whoever has one that is worth nothing any more is closed, and whoever has
+    /// one that is worth something else gets that.
+    pub(crate) fn review_badges(&mut self, hub: &mut Hub, now_ns: u64) {
+        let Some(authenticator) = self.authenticator() else { return };
+        let reviewed = self.badges.by_slot.iter().filter_map(|(slot, held)| match held {
+            Held::Awaited { .. } => None,
+            Held::Shown(shown) => match authenticator.review(&shown.badge) {
+                Review::Same => None,
+                other => Some((*slot, other)),
+            },
+        });
+        let reviewed: Vec<_> = reviewed.collect();
+        for (slot, review) in reviewed {
+            match review {
+                Review::Same => {}
+                Review::Changed(badge) => {
+                    self.tally.counters.count(Counter::AuthChanged);
+                    self.reply.clear();
+                    self.accept(slot, badge, hub, now_ns);
+                    self.tell_of_grant(slot, hub, now_ns);
+                    self.schedule_open(slot, now_ns);
+                }
+                Review::Void(rejected) => {
+                    self.tally.counters.count(rejected.counter());
+                    let reason = match rejected {
+                        Rejected::Expired => "credential expired",
+                        Rejected::Revoked => "credential revoked",
+                        _ => CloseCode::NotEntitled.reason(),
+                    };
+                    let (code, phase) = (CloseCode::NotEntitled, Phase::AwaitingClose);
+                    self.close_because(slot, code, reason, phase, hub, now_ns);
+                }
+            }
+        }
+    }
+
+    /// Sends what the hub said about a grant that was replaced.
+    fn tell_of_grant(&mut self, slot: u32, hub: &mut Hub, now_ns: u64) {
+        let Some(session) = self.table.get(slot) else { return };
+        if self.reply.is_empty() || session.phase != Phase::Open {
+            return;
+        }
+        self.replies.clear();
+        match session.face {
+            Face::Native(_) | Face::Exchange(_) => {
+                append(&mut self.replies, Opcode::Text, Fin::Last, &self.reply);
+            }
+            Face::EventStream => sse::write_revoked(&mut self.replies, &self.reply),
+            Face::Echo => return,
+        }
+        self.push_replies(slot, hub, now_ns);
+    }
+
+    /// A session's user has newer ones, and too many.
+    pub(crate) fn close_replaced(&mut self, token: Token, hub: &mut Hub, now_ns: u64) {
+        if self.table.is_current(token) {
+            self.close(token.slot, CloseCode::Replaced, Phase::AwaitingClose, hub, now_ns);
+        }
+    }
+}
