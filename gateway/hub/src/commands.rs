@@ -4,6 +4,7 @@
 //! topic does not void the others of its command. Nothing is sent here: a subscription is looked at
 //! in the connection's next visit.
 
+use std::fmt;
 use std::num::NonZeroU32;
 
 use wire::command::{Command, CommandId, Mode, SnapshotPolicy, Subscribe, Unsubscribe};
@@ -27,18 +28,33 @@ pub(crate) enum Refusal {
     NotDefinedYet,
     #[error("there is no such instrument")]
     UnknownInstrument,
-    #[error("the instrument has no such channel")]
-    UnknownChannel,
-    #[error("it is not subscribed")]
+    #[error("the instrument has no such channel{0}")]
+    UnknownChannel(Others),
+    #[error("it is not subscribed: list says what is")]
     NotSubscribed,
-    #[error("a connection has at most {0} topics")]
+    #[error("a connection has at most {0} topics: open another for more")]
     TooManyTopics(usize),
-    #[error("a connection has at most {0} different modes and rates")]
+    #[error("a connection has at most {0} different modes and rates: list says which it has")]
     TooManyClasses(usize),
     #[error("the memory for wildcards is used up, name the instruments")]
     TooManyWildcards,
     #[error("resume: {resume} of {symbol} was not yet given out, the newest is {newest}")]
     ResumeAhead { symbol: Symbol, resume: u64, newest: u64 },
+}
+
+/// The channels of an instrument that a client could name instead: a set of [`Channel::bit`]s.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Others(u32);
+
+impl fmt::Display for Others {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = ": it has ";
+        for channel in Channel::all().filter(|channel| self.0 & channel.bit() != 0) {
+            write!(f, "{separator}{channel}")?;
+            separator = ", ";
+        }
+        Ok(())
+    }
 }
 
 impl Refusal {
@@ -47,7 +63,7 @@ impl Refusal {
             Self::NotEntitled => ErrorCode::NotEntitled,
             Self::NotDefinedYet | Self::TooManyWildcards => ErrorCode::Unavailable,
             Self::UnknownInstrument => ErrorCode::UnknownInstrument,
-            Self::UnknownChannel => ErrorCode::UnknownChannel,
+            Self::UnknownChannel(_) => ErrorCode::UnknownChannel,
             Self::NotSubscribed => ErrorCode::NotSubscribed,
             Self::TooManyTopics(_) | Self::TooManyClasses(_) => ErrorCode::TooManySubscriptions,
             Self::ResumeAhead { .. } => ErrorCode::ResumeAhead,
@@ -140,7 +156,8 @@ impl Hub {
             return Err(Refusal::NotEntitled);
         }
         let slot = self.market.instruments.by_symbol(symbol).ok_or(Refusal::UnknownInstrument)?;
-        let topic = self.market.topic(symbol, channel).ok_or(Refusal::UnknownChannel)?;
+        let topic = self.market.topic(symbol, channel);
+        let topic = topic.ok_or_else(|| Refusal::UnknownChannel(self.others(conn, slot)))?;
         let base = self.base(slot, topic, subscribe)?;
         let topics_max = self.limits.topics_per_connection_max;
         let head = self.market.log.head();
@@ -261,7 +278,7 @@ impl Hub {
     ) -> Result<u64, Refusal> {
         let slot = self.market.instruments.ever(symbol).ok_or(Refusal::UnknownInstrument)?;
         let topic = self.market.instruments.get(slot).topic(channel);
-        let topic = topic.ok_or(Refusal::UnknownChannel)?;
+        let topic = topic.ok_or_else(|| Refusal::UnknownChannel(self.others(conn, slot)))?;
         let slots = self.peers.slots();
         self.end_transfer(conn, Target::Exact { topic });
         let Some(state) = self.peers.get_mut(conn.0) else { return Err(Refusal::NotSubscribed) };
@@ -310,6 +327,14 @@ impl Hub {
         if transfers.get_mut(state.transfer).is_some_and(|transfer| concerns(transfer.target)) {
             transfers.remove(std::mem::replace(&mut state.transfer, NO_TRANSFER));
         }
+    }
+
+    /// What an instrument has that the connection may see.
+    fn others(&self, conn: ConnId, slot: u32) -> Others {
+        let definition = &self.market.instruments.get(slot).definition;
+        let has = Channel::all().filter(|channel| definition.has(*channel));
+        let may = has.filter(|channel| self.grants.allows(conn.0, &definition.symbol, *channel));
+        Others(may.fold(0, |set, channel| set | channel.bit()))
     }
 
     /// In which mode, and with what interval, a subscription is served.

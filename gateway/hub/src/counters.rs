@@ -137,6 +137,8 @@ counters! {
     blocked,
     /// Connections closed because they read too slowly.
     slow_closes,
+    /// Connections of the exchange's protocol closed because a lap took trades of theirs.
+    lapped_closes,
     /// Timers that fired.
     timers,
 }

@@ -28,6 +28,10 @@ const BOOK: [Channel; 4] = [Channel::Depth5, Channel::Depth10, Channel::Depth20,
 /// behind the last.
 const GLOB_MAX: usize = 2 * wire::SYMBOL_MAX + 1;
 
+/// The most rules of one list. A wildcard asks them for each instrument when it is the first of its grant: with 10,000
+/// instruments some milliseconds, which the shard's other connections wait.
+pub const RULES_MAX: usize = 256;
+
 /// Why a text is no rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -38,6 +42,9 @@ pub enum RuleError {
     /// What stands before the last dot cannot match a symbol.
     #[error("a pattern of symbols is 1 to 65 of A-Z, 0-9, '.', '_', '-' and '*'")]
     Symbols,
+    /// It is one more than [`RULES_MAX`].
+    #[error("there are more than {RULES_MAX} rules")]
+    TooMany,
     /// What stands behind the last dot matches no channel.
     #[error("there is no such channel")]
     Channels,
@@ -127,11 +134,14 @@ impl Rules {
     /// Reads a list of rules; an empty one allows nothing.
     ///
     /// # Errors
-    /// If a text is no rule, with its place in the list.
+    /// If a text is no rule, or one too many, with its place in the list.
     pub fn parse<T: AsRef<str>>(
         texts: impl IntoIterator<Item = T>,
     ) -> Result<Self, (usize, RuleError)> {
-        let read = |(at, text): (usize, T)| Rule::parse(text.as_ref()).map_err(|error| (at, error));
+        let read = |(at, text): (usize, T)| match at {
+            RULES_MAX.. => Err((at, RuleError::TooMany)),
+            _ => Rule::parse(text.as_ref()).map_err(|error| (at, error)),
+        };
         Ok(Self(texts.into_iter().enumerate().map(read).collect::<Result<_, _>>()?))
     }
 
@@ -401,6 +411,10 @@ mod tests {
             assert_eq!(Rule::parse(text), Err(error), "{text}");
             assert_eq!(Rules::parse(["*.*", text]), Err((1, error)));
         }
+        let many = vec!["*.*"; RULES_MAX];
+        assert!(Rules::parse(&many).is_ok());
+        let error = Err((RULES_MAX, RuleError::TooMany));
+        assert_eq!(Rules::parse(many.into_iter().chain(["*.*"])), error);
         assert_eq!(Rule::parse(&format!("{}.trade", "*".repeat(66))), Err(RuleError::Symbols));
     }
 }

@@ -108,7 +108,10 @@ impl Hub {
     }
 
     pub(crate) fn give_up(&mut self, index: u32, code: CloseCode) {
-        self.counters.slow_closes += 1;
+        match code {
+            CloseCode::SlowConsumer => self.counters.slow_closes += 1,
+            _ => self.counters.lapped_closes += 1,
+        }
         let transfer = self.peers.get_mut(index).map_or(NO_TRANSFER, |conn| {
             conn.phase = Phase::Closing;
             std::mem::replace(&mut conn.transfer, NO_TRANSFER)

@@ -52,7 +52,7 @@ mod visit;
 pub use connection::ConnId;
 pub use counters::Counters;
 pub use format::Format;
-pub use grant::{Grant, Rule, RuleError, Rules};
+pub use grant::{Grant, RULES_MAX, Rule, RuleError, Rules};
 pub use hub::{ConnectError, Hub};
 pub use interest::{Interest, Scope};
 pub use limits::{CONNECTION_BYTES_MAX, Limits, LimitsError};

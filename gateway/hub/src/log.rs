@@ -58,6 +58,9 @@ pub(crate) mod marks {
     /// It came by image, after what the ring still had: its place in the log is not its place in the
     /// feed, which is before all of that.
     pub(crate) const RECOVERED: u8 = 1 << 4;
+    /// With `HOLE`: the ring lapped the shard between the topic's previous entry and this one. Other holes
+    /// are the feed's own.
+    pub(crate) const LAPPED: u8 = 1 << 5;
 }
 
 /// See the module's header.

@@ -14,7 +14,7 @@ use crate::counters::Counters;
 use crate::format::Described;
 use crate::instruments::Instruments;
 use crate::limits::Limits;
-use crate::log::{Log, marks};
+use crate::log::{Log, NOWHERE, marks};
 use crate::topics::Topics;
 
 /// How many past epochs are remembered, so that images of one are not taken for news. A replay
@@ -137,6 +137,12 @@ impl Market {
         }
     }
 
+    /// Whether the shard was lapped since this position, which may have left the log.
+    fn is_before_lap(&self, position: u64) -> bool {
+        let is_gone = position == NOWHERE && self.log.tail() <= self.whole_from;
+        self.whole_from > 0 && (position < self.whole_from || is_gone)
+    }
+
     /// Appends an entry whose number is above the topic's newest.
     pub(crate) fn append(
         &mut self,
@@ -153,7 +159,11 @@ impl Market {
         }
         let (seq, known) = (ticks[0].seq, self.topics.get(topic));
         debug_assert!(seq > known.head_seq);
-        let hole = if seq == known.head_seq + 1 { 0 } else { marks::HOLE };
+        let hole = match seq == known.head_seq + 1 {
+            true => 0,
+            false if self.is_before_lap(known.head) => marks::HOLE | marks::LAPPED,
+            false => marks::HOLE,
+        };
         let at = self.log.append(topic, known.head, ticks, marks | hole, now_ns);
         self.topics.appended(topic, seq, at);
         counters.entries += 1;

@@ -28,7 +28,7 @@ fn one_bad_topic_does_not_void_the_others() {
         conn,
         r#"{"op":"subscribe","id":7,"topics":["S1.quote","S9.quote","S0.trade","nonsense","S0.depth10","*.trade"]}"#,
     );
-    let results = r#""results":[{"topic":"S1.quote","ok":true,"seq":"1"},{"topic":"S9.quote","ok":false,"code":21,"name":"unknown_instrument","msg":"there is no such instrument"},{"topic":"S0.trade","ok":false,"code":22,"name":"unknown_channel","msg":"the instrument has no such channel"},{"topic":"nonsense","ok":false,"code":20,"name":"bad_topic","msg":"a topic is written SYMBOL.channel or *.channel"},{"topic":"S0.depth10","ok":true,"seq":"0"},{"topic":"*.trade","ok":true}]}"#;
+    let results = r#""results":[{"topic":"S1.quote","ok":true,"seq":"1"},{"topic":"S9.quote","ok":false,"code":21,"name":"unknown_instrument","msg":"there is no such instrument"},{"topic":"S0.trade","ok":false,"code":22,"name":"unknown_channel","msg":"the instrument has no such channel: it has quote, depth, depth5, depth10, depth20"},{"topic":"nonsense","ok":false,"code":20,"name":"bad_topic","msg":"a topic is written SYMBOL.channel or *.channel"},{"topic":"S0.depth10","ok":true,"seq":"0"},{"topic":"*.trade","ok":true}]}"#;
     assert_eq!(reply, format!(r#"{{"op":"ack","id":7,{results}"#));
     assert_eq!(bench.hub.counters().topics_refused, 3);
     let list = bench.command(conn, r#"{"op":"list"}"#);

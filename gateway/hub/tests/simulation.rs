@@ -37,6 +37,8 @@
 #![allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)]
 #![allow(missing_docs, unreachable_pub)]
 
+#[path = "simulation/asking.rs"]
+mod asking;
 #[path = "simulation/client.rs"]
 mod client;
 #[path = "simulation/events.rs"]

@@ -475,3 +475,34 @@ fn what_is_too_much_is_refused() {
     assert!(bench.hub.add_stream(conn, "s0@trade", stream, 1).is_ok());
     assert!(bench.hub.add_stream(conn, "s1@trade", stream, 1).is_err());
 }
+
+#[test]
+fn trades_that_a_lap_took_end_the_connection() {
+    let mut bench = bench();
+    let trades = bench.stream_client(MILLIS, Envelope::Raw, &["s0@trade"]);
+    let quotes = bench.stream_client(MILLIS, Envelope::Raw, &["s0@bookTicker"]);
+    bench.trade(0);
+    bench.quote(0);
+    // What the feed itself does not have is nobody's loss here, and shows in the ids.
+    bench.lose(0, Channel::Trade);
+    bench.trade(0);
+    assert_eq!(bench.frames(trades).len(), 2);
+    assert_eq!(bench.hub.next_close(), None);
+
+    bench.hub.handle_lapped(2, bench.now_ns);
+    bench.lose(0, Channel::Trade);
+    bench.lose(0, Channel::Quote);
+    bench.trade(0);
+    bench.quote(0);
+    bench.hub.handle_recovered(bench.now_ns);
+    assert_eq!(bench.frames(trades).len(), 0);
+    assert_eq!(bench.hub.next_close(), Some((trades, wire::CloseCode::InternalError)));
+    assert_eq!(bench.hub.next_close(), None, "{quotes:?} goes on");
+    let counters = bench.hub.counters();
+    assert_eq!((counters.lapped_closes, counters.slow_closes), (1, 0));
+
+    // Who comes after it has lost nothing.
+    let later = bench.stream_client(MILLIS, Envelope::Raw, &["s0@trade"]);
+    bench.trade(0);
+    assert_eq!((bench.frames(later).len(), bench.hub.next_close()), (1, None));
+}

@@ -193,11 +193,11 @@ impl Hub {
             stop: None,
             wants_memory: false,
             transfer_done: false,
-            is_lost: false,
+            lost: None,
         };
         collector.tell_status(status, status_number);
         collector.run();
-        let (wants_memory, is_lost) = (collector.wants_memory, collector.is_lost);
+        let (wants_memory, lost) = (collector.wants_memory, collector.lost);
         let (visit, tally, transfer_done) = collector.finish();
         let notes = notes_from..notes.len();
         awaited.push(Awaited { conn, visit, tally, transfer_done, now_ns, notes });
@@ -207,8 +207,8 @@ impl Hub {
         if wants_memory {
             self.revoke_transfers();
         }
-        if is_lost {
-            self.give_up(conn.0, CloseCode::SlowConsumer);
+        if let Some(code) = lost {
+            self.give_up(conn.0, code);
         }
         visit
     }
@@ -320,8 +320,8 @@ struct Collector<'a> {
     wants_memory: bool,
     /// The last part of the transfer is in the message.
     transfer_done: bool,
-    /// It did not get what it must get all of: it is to be closed.
-    is_lost: bool,
+    /// It did not get what it must get all of: it is to be closed, and with which code.
+    lost: Option<CloseCode>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,7 +12,7 @@
 //! announced before it in the same message.
 
 use wire::frame::payload;
-use wire::{Channel, GapEntry, GapReason};
+use wire::{Channel, CloseCode, GapEntry, GapReason};
 
 use super::framing::{self, Names};
 use super::merge::Merged;
@@ -69,7 +69,12 @@ impl Collector<'_> {
         let reason = reason(channel, self.progress(at), is_gone, is_lapped);
         match channel {
             _ if is_missing && !is_lapped && self.closes_at_loss(channel) => {
-                self.is_lost = true;
+                self.lost = Some(CloseCode::SlowConsumer);
+                Flow::Done
+            }
+            _ if is_missing && marks & marks::LAPPED != 0 && self.closes_at_loss(channel) => {
+                // Not the client's fault.
+                self.lost = Some(CloseCode::InternalError);
                 Flow::Done
             }
             // The exchange's clients see by the update ids that changes are missing.

@@ -1,7 +1,7 @@
 //! Sweep and walk: looking at topics one by one, because something may be due that no entry of the
 //! log shows: a present state to send, or entries that left the log before the client took them.
 
-use wire::{Channel, GapReason};
+use wire::{Channel, CloseCode, GapReason};
 
 use super::state::At;
 use super::{Collector, Flow};
@@ -129,7 +129,7 @@ impl Collector<'_> {
         }
         let progress = self.progress(at);
         if self.closes_at_loss(channel) {
-            self.is_lost = true;
+            self.lost = Some(CloseCode::SlowConsumer);
             return Flow::Done;
         }
         let reason = match channel {

@@ -8,10 +8,10 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use serde_json::Value;
-use tickcast_hub::{ConnId, Envelope, Grant, Rules};
+use tickcast_hub::{ConnId, Envelope, Grant, Hub, Rules};
 use wire::command::{Command, Mode, Resume, SnapshotPolicy, Subscribe, Unsubscribe};
 use wire::position::{Position, Reached};
-use wire::{Channel, Pattern, Symbol};
+use wire::{Channel, Encoding, Pattern, Symbol};
 
 use crate::client::View;
 use crate::feed::CHANNELS;
@@ -61,6 +61,16 @@ pub fn random_grant(random: &mut Random, symbols: u64) -> Arc<Grant> {
     })
 }
 
+/// The number of the newest value that the hub knows of a topic.
+fn newest(hub: &Hub, instrument: u32, channel: Channel) -> u64 {
+    let mut event = Vec::new();
+    if !hub.snapshot(instrument, channel, Encoding::Json, &mut event) {
+        return 0;
+    }
+    let event: Value = serde_json::from_slice(&event).unwrap();
+    event["seq"].as_str().unwrap().parse().unwrap()
+}
+
 /// No name of an instrument that the grant does not let it know of is in these bytes, in whichever case.
 pub fn assert_unnamed(bytes: &[u8], grant: &Grant, symbols: u64) {
     for symbol in (0..symbols).map(symbol).filter(|symbol| !grant.knows(symbol)) {
@@ -99,6 +109,16 @@ impl World {
         }
         if !self.seats.is_empty() {
             let at = self.random.below(self.seats.len() as u64) as usize;
+            self.entitle(at);
+        }
+    }
+
+    /// Gives a client another grant in the middle of what one visit did not take.
+    pub fn interrupt(&mut self, conn: ConnId) {
+        if self.family == Family::Granted
+            && self.random.chance(8)
+            && let Some(at) = self.seats.iter().position(|seat| seat.conn == conn)
+        {
             self.entitle(at);
         }
     }
@@ -160,7 +180,9 @@ impl World {
                 let [had, has] = [&old, &grant].map(|grant| grant.allows(&topic.0, topic.1));
                 if has && !had {
                     assert!(!client.exact.contains_key(&topic), "it was not allowed");
-                    client.views.insert(topic, View::fresh(epoch, 0));
+                    // It begins with the present state, whatever was while it was denied.
+                    let newest = newest(&self.hub, instrument.id, *channel);
+                    client.views.insert(topic, View::fresh(epoch, newest));
                 }
                 if had && !has {
                     narrowed.push(Pattern::All(*channel).to_string());
@@ -223,6 +245,34 @@ impl World {
         answers.dedup();
         assert!(answers.len() <= 1, "{answers:?}");
         self.probed += u64::from(!answers.is_empty());
+    }
+
+    /// A wildcard says nothing of what it does not reach, also if an earlier connection is said to have
+    /// seen more of that than there is.
+    pub fn probe_wildcard(&mut self) {
+        let grant = random_grant(&mut self.random, self.feed.symbols());
+        let Ok(conn) = self.hub.connect(Encoding::Json, self.now_ns) else { return };
+        self.hub.entitle(conn, Arc::clone(&grant), self.now_ns, &mut Vec::new());
+        let channel = *self.random.pick(&CHANNELS);
+        let denied =
+            (0..self.symbols()).map(symbol).filter(|symbol| !grant.allows(symbol, channel));
+        let denied = denied.map(|symbol| (symbol, channel, 1 << 40)).collect();
+        let subscribe = Subscribe {
+            id: None,
+            topics: vec![Ok(Pattern::All(channel))],
+            mode: Mode::Every,
+            max_rate: None,
+            snapshot: SnapshotPolicy::Send,
+            resume: Some(Resume::new(self.hub.epoch(), denied).unwrap()),
+        };
+        let mut reply = Vec::new();
+        let command = Command::Subscribe(subscribe);
+        self.hub.handle_command(conn, &command, self.now_ns, &mut reply);
+        let reply: Value = serde_json::from_slice(&reply).unwrap();
+        let result = &reply["results"][0];
+        let is_full = result["name"] == "unavailable";
+        assert!(result["ok"] == grant.allows_some(channel) || is_full, "{result} {grant:?}");
+        self.hub.disconnect(conn);
     }
 
     /// Where the connection is may be told to it, and names nothing that it may not see.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tickcast_wire::command::{Buffers, COMMAND_BYTES_MAX, Command, MAX_RATE_MAX};
 use tickcast_wire::sbe::HEADER_BYTES;
 use tickcast_wire::{
-    Channel, CloseCode, Encoding, ErrorCode, FeedState, GapReason, Pattern, SCHEMA_XML,
+    Channel, CloseCode, Encoding, ErrorCode, FeedState, GapReason, Pattern, SCHEMA_XML, reply,
 };
 
 use crate::cases::cases;
@@ -172,6 +172,16 @@ fn examples_are_true() {
                 assert_eq!(refused["name"], ErrorCode::BadTopic.name());
             }
             "pong" => {}
+            "expiring" => {
+                let mut written = Vec::new();
+                reply::expiring(&mut written, value["in_ms"].as_u64().unwrap());
+                assert_eq!(String::from_utf8(written).unwrap(), example);
+            }
+            "revoked" => {
+                let (mut written, narrowed) = (Vec::new(), ["*.quote"]);
+                reply::revoked(&mut written, &["BTCUSDT.depth"], &narrowed);
+                assert_eq!(String::from_utf8(written).unwrap(), example);
+            }
             "list" if value.get("topics").is_some() => {}
             _ => {
                 let mut bytes = example.as_bytes().to_vec();
@@ -186,11 +196,13 @@ fn examples_are_true() {
         "ack",
         "auth",
         "error",
+        "expiring",
         "hello",
         "list",
         "ping",
         "pong",
         "publish",
+        "revoked",
         "subscribe",
         "unsubscribe",
     ];
