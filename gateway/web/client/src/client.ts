@@ -258,7 +258,12 @@ export class Client {
     return performance.now() - sentAt;
   }
 
-  /** Shows a credential, on this connection; after an event `connected` again, if it was another before. */
+  /**
+   * Shows another token on this connection, in place of the one that was shown. What new connections are shown is the option
+   * `token`.
+   *
+   * @throws RefusedError if it is no good one
+   */
   async auth(token: string): Promise<void> {
     await this.#ask((id) => JSON.stringify({ op: 'auth', id, token }));
   }
@@ -343,6 +348,11 @@ export class Client {
         statistics.reconnects += 1;
         this.#subscriptions.end();
         this.#emitter.emit({ type: 'disconnected', reason, retryInMs });
+      },
+      expiring: (inMs) => this.#emitter.emit({ type: 'expiring', inMs }),
+      revoked: (topics, narrowed) => {
+        this.#emitter.emit({ type: 'revoked', topics, narrowed });
+        this.#subscriptions.revoked(topics);
       },
       attemptFailed: (reason, retryInMs) => this.#emitter.emit({ type: 'attemptFailed', reason, retryInMs }),
       ended: (reason) => {

@@ -1,6 +1,7 @@
 // The driver: makes connections for as long as the client lives, and decides whether there is to be another.
 
 import { Backoff } from './backoff.ts';
+import { Credential } from './credential.ts';
 import { EndedError, type ConnectError, type LostError } from './error.ts';
 import { Link } from './link.ts';
 import type { Settings } from './options.ts';
@@ -21,6 +22,10 @@ export interface DriverOwner {
   connected(session: Session): void;
   disconnected(reason: LostError, retryInMs: number): void;
   attemptFailed(reason: ConnectError, retryInMs: number): void;
+  /** The credential of this connection is good for so long. */
+  expiring(inMs: number): void;
+  /** It is not good for these topics any more, and for fewer instruments of these. */
+  revoked(topics: readonly string[], narrowed: readonly string[]): void;
   /** There will be no other. */
   ended(reason: EndedError): void;
 }
@@ -35,6 +40,7 @@ export class Driver implements SessionOwner {
   readonly #sink: Sink;
   readonly #owner: DriverOwner;
   readonly #backoff: Backoff;
+  readonly #credential: Credential;
   readonly #abort = new AbortController();
   #since = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -46,6 +52,7 @@ export class Driver implements SessionOwner {
     this.#sink = sink;
     this.#owner = owner;
     this.#backoff = new Backoff(settings.reconnect);
+    this.#credential = new Credential(settings);
   }
 
   /** Makes an attempt; others follow by themselves. */
@@ -54,6 +61,8 @@ export class Driver implements SessionOwner {
     this.state = 'connecting';
     try {
       const link = await Link.open(this.#url, this.#settings, this.#abort.signal);
+      if (this.#abort.signal.aborted) return link.close();
+      await this.#credential.show(link, this.#abort.signal);
       if (this.#abort.signal.aborted) return link.close();
       this.#serve(link);
     } catch (error) {
@@ -83,13 +92,21 @@ export class Driver implements SessionOwner {
   sessionLost(_: Session, reason: LostError): void {
     this.session = undefined;
     if (performance.now() - this.#since >= GOOD_AFTER_MS) this.#backoff.reset();
-    const pause = reason.isRetriable ? this.#backoff.pause() : undefined;
+    const isRetriable = reason.isRetriable || (reason.kind === 'notEntitled' && this.#credential.mayRenew());
+    const pause = isRetriable ? this.#backoff.pause() : undefined;
     if (pause === undefined) return this.#end(new EndedError('lost', reason.message, reason));
     this.#wait(pause);
     this.#owner.disconnected(reason, pause);
   }
 
   messageEnd(bytes: number): void { this.#owner.messageEnd(bytes); }
+
+  expiring(session: Session, inMs: number): void {
+    this.#owner.expiring(inMs);
+    void this.#credential.renew(session, inMs);
+  }
+
+  revoked(topics: readonly string[], narrowed: readonly string[]): void { this.#owner.revoked(topics, narrowed); }
 
   #serve(link: Link): void {
     const session = new Session(link, this.#tracks, this.#sink, this, this.#settings.silenceMaxMs);

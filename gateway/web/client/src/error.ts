@@ -45,8 +45,10 @@ export class ConnectError extends TickcastError {
    * - `protocol`: it answered, but does not speak this protocol.
    * - `timeout`: it took longer than `connectTimeoutMs`.
    * - `closed`: the server closed it at once; `cause` says why.
+   * - `auth`: the server asks for a token and there is none, or it takes the one there is for no good one; `cause` says why.
+   * - `token`: the option `token` threw; `cause` is what.
    */
-  readonly kind: 'url' | 'unsupported' | 'failed' | 'protocol' | 'timeout' | 'closed';
+  readonly kind: 'url' | 'unsupported' | 'failed' | 'protocol' | 'timeout' | 'closed' | 'auth' | 'token';
   readonly isRetriable: boolean;
 
   constructor(kind: ConnectError['kind'], message: string, cause?: unknown) {
@@ -54,7 +56,7 @@ export class ConnectError extends TickcastError {
     this.kind = kind;
     this.isRetriable = kind === 'closed' && cause instanceof LostError
       ? cause.isRetriable
-      : kind === 'failed' || kind === 'timeout';
+      : kind === 'failed' || kind === 'timeout' || kind === 'token';
   }
 }
 
@@ -62,22 +64,27 @@ export class ConnectError extends TickcastError {
 export class LostError extends TickcastError {
   /**
    * - `closed`: the server said goodbye, with `code` and text.
+   * - `notEntitled`: likewise, because the token expired or was revoked, or none was shown in time (4502).
+   * - `replaced`: likewise, because its user has newer connections and may have only so many (4503).
    * - `broken`: it ended without a word.
    * - `silent`: neither data nor a heartbeat came in time.
    * - `protocol`: the server sent what the protocol does not have.
    */
-  readonly kind: 'closed' | 'broken' | 'silent' | 'protocol';
-  /** The close code, of `closed`. */
+  readonly kind: 'closed' | 'notEntitled' | 'replaced' | 'broken' | 'silent' | 'protocol';
+  /** The close code, where the server said goodbye. */
   readonly code: number | undefined;
   readonly isRetriable: boolean;
 
   constructor(kind: LostError['kind'], message: string, code?: number) {
     super(message);
-    this.kind = kind;
+    this.kind = kind === 'closed' ? CLOSED_KINDS[code ?? 0] ?? kind : kind;
     this.code = code;
     this.isRetriable = kind !== 'closed' || isReconnectCode(code ?? 1005);
   }
 }
+
+/** Close codes that a program may want to tell from others. */
+const CLOSED_KINDS: Readonly<Record<number, 'notEntitled' | 'replaced'>> = { 4502: 'notEntitled', 4503: 'replaced' };
 
 /** Whether the contract of close codes asks for a reconnect: 4000 to 4499 do, 4500 to 4999 do not. */
 export function isReconnectCode(code: number): boolean {

@@ -237,6 +237,19 @@ export interface AttemptFailed {
   readonly retryInMs: number;
 }
 
+/** The token of this connection is good for so long. If the option `token` is a function, it is asked for another now. */
+export interface Expiring {
+  readonly type: 'expiring';
+  readonly inMs: number;
+}
+
+/** What the token allows has become less: topics that have ended (each is `refused`, too), and wildcards of fewer instruments. */
+export interface Revoked {
+  readonly type: 'revoked';
+  readonly topics: readonly string[];
+  readonly narrowed: readonly string[];
+}
+
 /** A topic that was subscribed is not any more. */
 export interface Refused {
   readonly type: 'refused';
@@ -257,7 +270,7 @@ export type MarketEvent =
 /** Something that happened: in a market, to the feed, to the connection. */
 export type TickcastEvent =
   | MarketEvent | Gap | Definition | Heartbeat | FeedStatus | Connected | Disconnected | AttemptFailed
-  | Refused | Ended;
+  | Expiring | Revoked | Refused | Ended;
 
 export type EventType = TickcastEvent['type'];
 
@@ -265,7 +278,7 @@ export type EventType = TickcastEvent['type'];
 export const EVENT_TYPES: Readonly<Record<EventType, true>> = {
   trade: true, quote: true, depth: true, snapshot: true, partialDepth: true, ticker: true, bar: true, status: true, aggTrade: true,
   rollingTicker: true, average: true, gap: true, definition: true, heartbeat: true, feed: true, connected: true, disconnected: true,
-  attemptFailed: true, refused: true, ended: true,
+  attemptFailed: true, expiring: true, revoked: true, refused: true, ended: true,
 };
 
 /** The event of a type. */

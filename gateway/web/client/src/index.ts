@@ -17,7 +17,7 @@ export type * from './event.ts';
 export { Instrument } from './instrument.ts';
 export type { Integer } from './integer.ts';
 export type {
-  ClientOptions, HiddenOptions, ReconnectOptions, WebSocketConstructor, WebSocketLike,
+  ClientOptions, HiddenOptions, ReconnectOptions, TokenSource, WebSocketConstructor, WebSocketLike,
 } from './options.ts';
 export { isExact, Ledger, type Account } from './ledger.ts';
 export type { Position } from './position.ts';

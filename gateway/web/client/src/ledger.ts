@@ -25,8 +25,6 @@ interface Topic {
   readonly account: Account;
   /** The last number accounted for; none before the first, and in a new epoch. */
   last: number | undefined;
-  /** Whether the last one is a snapshot's, of which parts are to come. */
-  isPart: boolean;
 }
 
 /** The accounts of all topics. Enter every event, in order: `client.on('event', (event) => ledger.enter(event))`. */
@@ -45,15 +43,15 @@ export class Ledger {
       case 'definition':
       case 'disconnected':
       case 'attemptFailed':
+      case 'expiring':
+      case 'revoked':
       case 'refused':
       case 'ended':
         return;
     }
     const topic = this.#topic(event.topic);
-    // A snapshot in parts is one event, also if it was begun once more.
-    const isPart = event.type === 'snapshot' && (!event.isFirst || (topic.isPart && event.seq === topic.last));
-    topic.isPart = event.type === 'snapshot' && !event.isLast;
-    if (isPart) return;
+    // A snapshot in parts is one event, and may say again what is known.
+    if (event.type === 'snapshot' && (!event.isFirst || event.seq === topic.last)) return;
     expect(topic, event.seq);
     topic.account.delivered += 1;
     topic.last = event.seq;
@@ -76,7 +74,7 @@ export class Ledger {
   #topic(name: string): Topic {
     let topic = this.#topics.get(name);
     if (topic === undefined) {
-      topic = { account: empty(), last: undefined, isPart: false };
+      topic = { account: empty(), last: undefined };
       this.#topics.set(name, topic);
     }
     return topic;

@@ -3,7 +3,7 @@
 
 import { ConnectError, LostError } from './error.ts';
 import type { Settings, WebSocketLike } from './options.ts';
-import { parseReply, type Hello } from './reply.ts';
+import { parseReply, type Hello, type Reply } from './reply.ts';
 
 /** The version of the protocol that this is a client of. */
 const PROTOCOL_VERSION = 1;
@@ -86,6 +86,39 @@ export class Link {
     });
   }
 
+  /**
+   * Shows a token, and waits for the answer. What else arrives meanwhile waits for a receiver.
+   *
+   * @throws ConnectError
+   * @internal
+   */
+  authenticate(token: string, signal: AbortSignal, timeoutMs: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const settle = (error?: ConnectError) => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', abort);
+        this.#receiver = undefined;
+        if (error === undefined) return resolve();
+        this.close();
+        reject(error);
+      };
+      const abort = () => settle(new ConnectError('failed', 'given up'));
+      const timer = setTimeout(() => settle(new ConnectError('timeout', 'no answer to the token in time')), timeoutMs);
+      signal.addEventListener('abort', abort);
+      this.#receiver = {
+        message: (data) => {
+          const reply = typeof data === 'string' ? answer(data) : undefined;
+          if (reply === undefined || reply.op === 'hello' || reply.id !== AUTH_ID) this.#early.push(data);
+          else if (reply.op === 'error') settle(new ConnectError('auth', `the server refused the token: ${reply.refusal.message}`, reply.refusal));
+          else settle();
+        },
+        lost: (reason) => settle(new ConnectError('closed', `the server closed the connection: ${reason.message}`, reason)),
+      };
+      if (this.#earlyLoss !== undefined) this.#receiver.lost(this.#earlyLoss);
+      else this.send(JSON.stringify({ op: 'auth', id: AUTH_ID, token }));
+    });
+  }
+
   /** Who gets what arrives from now on, and what has arrived already. */
   receive(receiver: Receiver): void {
     this.#receiver = receiver;
@@ -110,6 +143,17 @@ export class Link {
     discard(this.#socket);
     if (this.#receiver === undefined) this.#earlyLoss = reason;
     else this.#receiver.lost(reason);
+  }
+}
+
+/** The number of the command that shows a token; others have higher ones. */
+const AUTH_ID = 0;
+
+function answer(text: string): Reply | undefined {
+  try {
+    return parseReply(JSON.parse(text));
+  } catch {
+    return undefined;
   }
 }
 

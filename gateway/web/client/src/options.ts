@@ -34,9 +34,17 @@ export interface ClientOptions {
   readonly silenceMaxMs?: number;
   /** What to do while the page is hidden, where there is a page; `keep`: nothing. Throttled if not given. */
   readonly hidden?: HiddenOptions | 'keep';
+  /**
+   * What a gateway that asks for credentials is shown: a token, or what gives one. That is asked again for each connection, and
+   * before a token expires: then the new one is shown on the same connection.
+   */
+  readonly token?: string | TokenSource;
   /** The WebSocket to use, where there is no global one (Node before 22) or another is wanted, such as that of `ws`. */
   readonly webSocket?: WebSocketConstructor;
 }
+
+/** Gives a token: the one there is, or a new one. */
+export type TokenSource = () => string | Promise<string>;
 
 /** What there is of a WebSocket in browsers, workers, Node and the package `ws`. */
 export interface WebSocketLike {
@@ -62,6 +70,7 @@ export interface Settings {
   readonly commandTimeoutMs: number;
   readonly silenceMaxMs: number | undefined;
   readonly hidden: Required<HiddenOptions> | 'keep';
+  readonly token: string | TokenSource | undefined;
   readonly webSocket: WebSocketConstructor;
 }
 
@@ -91,8 +100,17 @@ export function settings(options: ClientOptions): Settings {
       maxRate: rate('hidden.maxRate', hidden.maxRate ?? 1),
       afterMs: atLeast(0, 'hidden.afterMs', hidden.afterMs ?? 5_000),
     },
+    token: token(options.token),
     webSocket: given as WebSocketConstructor,
   };
+}
+
+function token(value: unknown): string | TokenSource | undefined {
+  if (value === undefined || typeof value === 'function' || (typeof value === 'string' && value !== '')) {
+    return value as string | TokenSource | undefined;
+  }
+  // Never shown: it may be one in a wrong wrapping.
+  throw new TypeError('token: expected a text that is not empty, or a function that gives one');
 }
 
 /** Deliveries a second: the protocol has whole numbers from 1. */

@@ -58,15 +58,17 @@ export class Track {
 
   /** What is new in a gap that the server announces. */
   announced(code: number, reason: GapReason, firstSeq: number, count: number): Gap | undefined {
-    if (code === DEPTH && reason !== 'conflated') this.needsBook = true;
     if (count === 0) {
+      if (code === DEPTH) this.needsBook = true;
       this.last[code] = NONE;
       return this.#gap(code, reason, firstSeq, 0);
     }
     const last = this.last[code]!;
     const end = firstSeq + count;
     const begin = last >= firstSeq ? last + 1 : firstSeq;
+    // Of changes that were received before terms were changed, nothing is missing.
     if (begin >= end) return undefined;
+    if (code === DEPTH && reason !== 'conflated') this.needsBook = true;
     this.last[code] = end - 1;
     return this.#gap(code, reason, begin, begin === firstSeq ? count : end - begin);
   }

@@ -10,6 +10,8 @@ export interface Hello {
   /** The feed's; 0: there is no feed yet. */
   readonly epoch: bigint;
   readonly heartbeatMs: number;
+  /** Of a gateway that asks for credentials: whether they are still to be shown, or came with the request. */
+  readonly auth?: 'required' | 'accepted';
   readonly limits: Limits;
 }
 
@@ -53,6 +55,8 @@ export type Reply =
   | { readonly op: 'list'; readonly id: number | undefined; readonly topics: readonly Listing[] }
   | { readonly op: 'pong'; readonly id: number | undefined }
   | { readonly op: 'error'; readonly id: number | undefined; readonly refusal: RefusedError }
+  | { readonly op: 'expiring'; readonly id: undefined; readonly inMs: number }
+  | { readonly op: 'revoked'; readonly id: undefined; readonly topics: readonly string[]; readonly narrowed: readonly string[] }
   | { readonly op: 'unknown'; readonly id: undefined };
 
 type Fields = Record<string, unknown>;
@@ -73,6 +77,10 @@ export function parseReply(value: unknown): Reply | undefined {
       return { op: 'pong', id };
     case 'error':
       return { op: 'error', id, refusal: refusal(fields) };
+    case 'expiring':
+      return { op: 'expiring', id: undefined, inMs: Number(fields['in_ms'] ?? 0) };
+    case 'revoked':
+      return { op: 'revoked', id: undefined, topics: texts(fields['topics']), narrowed: texts(fields['narrowed']) };
     default:
       return typeof fields['op'] === 'string' ? { op: 'unknown', id: undefined } : undefined;
   }
@@ -80,6 +88,10 @@ export function parseReply(value: unknown): Reply | undefined {
 
 function list(value: unknown): Fields[] {
   return Array.isArray(value) ? value as Fields[] : [];
+}
+
+function texts(value: unknown): string[] {
+  return Array.isArray(value) ? value.map(String) : [];
 }
 
 function hello(fields: Fields): Hello {
@@ -91,6 +103,7 @@ function hello(fields: Fields): Hello {
     schemaVersion: Number(fields['schema_version']),
     epoch: BigInt(String(fields['epoch'] ?? '0')),
     heartbeatMs: Number(fields['heartbeat_ms'] ?? 5_000),
+    ...(fields['auth'] === 'required' || fields['auth'] === 'accepted' ? { auth: fields['auth'] } : {}),
     limits: {
       commandBytes: limits['command_bytes'] ?? 131_072,
       topicsPerCommand: limits['topics_per_command'] ?? 1_000,

@@ -12,6 +12,8 @@ export interface SessionOwner {
   /** A message has been decoded, and its events delivered. */
   messageEnd(bytes: number): void;
   sessionLost(session: Session, reason: LostError): void;
+  expiring(session: Session, inMs: number): void;
+  revoked(topics: readonly string[], narrowed: readonly string[]): void;
 }
 
 interface Pending {
@@ -48,6 +50,8 @@ export class Session implements Receiver {
     this.#pace = new Pace(link.hello.limits.commandsPerSecond, (text) => link.send(text));
     this.#silenceMaxMs = silenceMaxMs ?? 2 * Math.max(1, link.hello.heartbeatMs);
   }
+
+  get isOver(): boolean { return this.#isOver; }
 
   /** Begins to deliver. */
   start(): void {
@@ -120,6 +124,8 @@ export class Session implements Receiver {
     if (Array.isArray(value)) return this.#json.decode(value);
     const reply = parseReply(value);
     if (reply === undefined) throw new Violation('a reply that cannot be read');
+    if (reply.op === 'expiring') return this.#owner.expiring(this, reply.inMs);
+    if (reply.op === 'revoked') return this.#owner.revoked(reply.topics, reply.narrowed);
     if (reply.op === 'hello' || reply.id === undefined) return;
     const pending = this.#pending.get(reply.id);
     if (pending === undefined) return;

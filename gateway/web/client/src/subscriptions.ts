@@ -102,6 +102,17 @@ export class Subscriptions {
     return reply;
   }
 
+  /** The gateway has ended these: the credential is not good for them any more. */
+  revoked(topics: readonly string[]): void {
+    const reason = new RefusedError(ERROR_CODES.not_entitled, 'not_entitled', 'the credential does not allow it any more');
+    for (const topic of topics) {
+      if (this.registry.get(topic) === undefined) continue;
+      this.registry.delete(topic);
+      this.forget([topic]);
+      this.#owner.refused(topic, reason);
+    }
+  }
+
   /** Ends subscriptions that are not in the registry any more. */
   drop(topics: readonly string[]): void {
     const session = this.#session;

@@ -46,7 +46,7 @@ function output(folder: string, name: string): Promise<string[]> {
 it('does what it says', async () => {
   const readme = readFileSync(`${CLIENT}/README.md`, 'utf8');
   const examples = [...readme.matchAll(/^```ts\n(.*?)^```$/gms)].map(([, code]) => code!);
-  expect(examples.length).toBe(8);
+  expect(examples.length).toBe(9);
   // Within the package, so that its name and its peers are found.
   const folder = mkdtempSync(`${CLIENT}/.examples-`);
   onTestFinished(() => rmSync(folder, { recursive: true }));
@@ -60,7 +60,7 @@ it('does what it says', async () => {
   const shown = [
     /^BTCUSDT(\.quote subscribed| \d+\.\d\d \d+\.\d\d)$/, /^[A-Z]+USDT [\d.]+ [\d.]+ 2\d{3}-\d\d-\d\dT/, /^(quote|bar) [\d.]+/,
     /^[\d.]+ [\d.]+ (sold|bought)$/, /^spread 0\.\d\d, last \d+\.\d\d$/, /^[\d.]+ [\d.]+ \| [\d.]+ [\d.]+ \d+ \+ \d+ levels$/,
-    /^\d+ topics at most; [\d.]+ ms/, /^[A-Z]+USDT \d+$/,
+    /^\d+ topics at most; [\d.]+ ms/, /^BTCUSDT\.depth subscribed$/, /^[A-Z]+USDT \d+$/,
   ];
   outputs.forEach((lines, i) => expect(lines.some((line) => shown[i]!.test(line)), `example ${i}: ${lines.join('\n')}`).toBe(true));
 });

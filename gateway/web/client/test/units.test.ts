@@ -161,6 +161,18 @@ describe('a track', () => {
     expect(track.acceptSnapshot(13, true), 'others have it already').toBe(false);
   });
 
+  it('takes no book once more of which nothing is missing', () => {
+    const { tracks, track } = begin();
+    track.acceptSnapshot(9, true);
+    for (const seq of [10, 11, 12]) track.accept(2, seq);
+    // The gateway goes back to 9, behind which it has a snapshot only.
+    expect(track.announced(2, 'resume', 10, 2)).toBeUndefined();
+    expect(track.acceptSnapshot(12, false)).toBe(false);
+    expect(tracks.position(['BTCUSDT.depth'])?.topics).toEqual({ 'BTCUSDT.depth': '12' });
+    expect(track.announced(2, 'resume', 10, 5)).toMatchObject({ firstSeq: 13, count: 2 });
+    expect(track.acceptSnapshot(15, true)).toBe(true);
+  });
+
   it('forgets numbers of another epoch', () => {
     const { tracks, track } = begin();
     track.accept(0, 5);

@@ -118,7 +118,7 @@ function fieldsOf(event: TickcastEvent): Record<string, unknown>[] {
         firstSeq: event.firstSeq, count: event.count, instrument: event.instrument.id, channel: upper(event.channel),
         reason: event.reason.toUpperCase(),
       }];
-    case 'connected': case 'disconnected': case 'attemptFailed': case 'refused': case 'ended':
+    case 'connected': case 'disconnected': case 'attemptFailed': case 'expiring': case 'revoked': case 'refused': case 'ended':
       throw new Error('not of the wire');
   }
   return [marketFields(event)];

@@ -3,6 +3,8 @@
 //   node bench/screen.js OUT.json --bin DIR [--query '?pace=every&scope=all'] [--seconds 20] [--warm 6] [--trace]
 //       [--serve-dist] [--width 1440] [--height 900] -- GATEWAY ARGUMENTS
 //
+// `--trace` also keeps the raw trace, as OUT.trace.json.gz: the tasks of the page's process, for chrome://tracing or Perfetto.
+//
 // One gateway, one Chromium, one page; all end with it. `--serve-dist` takes the page from `dist/` and the rest of a gateway
 // that has another page, through a pipe of this process.
 import { spawn } from 'node:child_process';
@@ -12,6 +14,7 @@ import { connect, createServer } from 'node:net';
 import { cpus, loadavg, totalmem } from 'node:os';
 import { extname, join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { gzipSync } from 'node:zlib';
 import { chromium } from 'playwright-core';
 
 const { values: options, positionals } = parseArgs({
@@ -27,6 +30,11 @@ const FLAGS = [
   '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
   '--disable-component-update', '--disable-sync',
 ];
+/** What is kept of a trace: whole tasks, and what a frame is made of. */
+const KEPT = new Set([
+  'ThreadControllerImpl::RunTask', 'FunctionCall', 'FireAnimationFrame', 'UpdateLayoutTree', 'Layout', 'PrePaint', 'Paint', 'Layerize', 'Commit',
+  'MajorGC', 'MinorGC',
+]);
 const sleep = (ms) => new Promise((done) => { setTimeout(done, ms); });
 
 function freePort() {
@@ -135,6 +143,7 @@ async function memoryNow() {
 /** How busy each of the renderer's threads was: the sum of its tasks over the trace's span, as time passed and as it ran. */
 function threads(buffer) {
   const { traceEvents } = JSON.parse(buffer.toString());
+  keep(traceEvents);
   const names = new Map(traceEvents.filter(({ name }) => name === 'thread_name').map(({ pid, tid, args }) => [`${pid} ${tid}`, args.name]));
   const busy = new Map();
   let [first, last] = [Infinity, 0];
@@ -149,6 +158,14 @@ function threads(buffer) {
   const span = last - first;
   return Object.fromEntries([...busy].map(([thread, { tasks, us, cpuUs, longestUs }]) =>
     [thread, { tasks, busy_percent: round((100 * us) / span), cpu_percent: round((100 * cpuUs) / span), longest_ms: round(longestUs / 1000) }]));
+}
+
+/** The trace without what is not the page's, and without what says on which machine it was made. */
+function keep(traceEvents) {
+  const isWanted = ({ ph, pid, name }) => pid === renderer && ((ph === 'M' && name === 'thread_name') || (ph === 'X' && KEPT.has(name)));
+  const kept = traceEvents.filter(isWanted).map(({ name, ph, pid, tid, ts, dur, tdur, args }) =>
+    (ph === 'M' ? { name, ph, pid, tid, args } : { name, ph, pid, tid, ts, dur, tdur }));
+  writeFileSync(out.replace(/\.json$/, '.trace.json.gz'), gzipSync(JSON.stringify({ traceEvents: kept }), { level: 9 }));
 }
 
 function round(value) {

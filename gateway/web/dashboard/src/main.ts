@@ -7,12 +7,13 @@ import { inPage, inWorker } from "./engine/link.ts";
 import type { Frame, FromEngine, Link } from "./engine/protocol.ts";
 import { Beat } from "./beat.ts";
 import { listenToKeys } from "./keys.ts";
-import { load, save, type Theme } from "./settings.ts";
+import { showToken } from "./rest.ts";
+import { keepToken, keptToken, load, save, type Theme } from "./settings.ts";
 import { Bar } from "./ui/bar.ts";
 import { ChartPanel, INTERVALS } from "./ui/chart_panel.ts";
 import { ConnectionPanel } from "./ui/connection.ts";
 import { DepthChart } from "./ui/depth_chart.ts";
-import { helpDialog, settingsDialog } from "./ui/dialogs.ts";
+import { helpDialog, settingsDialog, tokenDialog } from "./ui/dialogs.ts";
 import { GatewayPanel } from "./ui/gateway.ts";
 import { Ladder } from "./ui/ladder.ts";
 import { Layout, PANELS } from "./ui/layout.ts";
@@ -21,6 +22,8 @@ import { Tape } from "./ui/tape.ts";
 import { WatchList } from "./ui/watch_list.ts";
 
 const settings = load();
+const token = keptToken();
+showToken(token);
 const TITLE_EVERY_MS = 500;
 const THEMES: readonly Theme[] = ["auto", "light", "dark"];
 
@@ -68,6 +71,8 @@ const settingsActions = {
   },
   toggle: (panel: string) => layout.toggle(panel),
   reset: () => layout.reset(),
+  hasToken: token !== null,
+  forgetToken: () => beginWith(null),
 };
 applyTheme();
 document.getElementById("app")?.replaceChildren(bar.root, bar.alarm, layout.grid, layout.tabs);
@@ -79,6 +84,7 @@ const engine = start(receive);
 engine.post({
   kind: "open",
   url: new URL("/v1/stream", location.href).href.replace(/^http/, "ws"),
+  token,
   delivery: { pace: settings.pace, scope: settings.scope },
 });
 list.wish();
@@ -119,6 +125,7 @@ function paint(frame: Frame, nowMs: number): void {
   if (nowMs - titledMs >= TITLE_EVERY_MS && title !== document.title) [document.title, titledMs] = [title, nowMs];
   // After an outage there may be bars that never came.
   if (link?.isStale && !frame.link.isStale) void chart.reload();
+  if (frame.link.wantsToken && !link?.wantsToken) open(tokenDialog(`${sentence(frame.link.text)}.`, beginWith));
   link = frame.link;
   bar.update(link, beat.asleepS);
   if (frame.figures) {
@@ -192,6 +199,16 @@ function applyTheme(): void {
   if (settings.theme === "auto") delete root.dataset["theme"];
   else root.dataset["theme"] = settings.theme;
   coloursChanged();
+}
+
+/** Another token is another visit: everything that was seen by the other one goes. */
+function beginWith(other: string | null): void {
+  if (keepToken(other)) location.reload();
+  else bar.say("This browser keeps nothing for this page, so it cannot keep a token.");
+}
+
+function sentence(text: string): string {
+  return text.slice(0, 1).toUpperCase() + text.slice(1);
 }
 
 function open(dialog: HTMLDialogElement): void {

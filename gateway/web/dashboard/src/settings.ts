@@ -56,6 +56,28 @@ export function load(): Settings {
   return settings;
 }
 
+const TOKEN_KEY = "tickcast.dashboard.token";
+
+/** The token that was given in this tab; it goes with it. */
+export function keptToken(): string | null {
+  try {
+    return sessionStorage.getItem(TOKEN_KEY);
+  } catch {
+    return null;
+  }
+}
+
+/** Keeps a token, or with null forgets it. Says whether it could. */
+export function keepToken(token: string | null): boolean {
+  try {
+    if (token === null) sessionStorage.removeItem(TOKEN_KEY);
+    else sessionStorage.setItem(TOKEN_KEY, token);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 export function save(settings: Settings): void {
   try {
     localStorage.setItem(KEY, JSON.stringify(settings));

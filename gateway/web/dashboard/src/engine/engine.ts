@@ -5,7 +5,8 @@
  * Ticks are applied as they come and cost no text. Text is made when the page asks for a frame, of what has changed among
  * what it shows: a hundred ticks of one price between two frames are one text.
  */
-import { Client, Instrument, parseDecimal, type Channel, type Gap, type Trade } from "@tickcast/client";
+import { Client, ConnectError, type EndedError, Instrument, LostError, parseDecimal, type Channel, type Gap, type Trade } from "@tickcast/client";
+import { get, showToken } from "../rest.ts";
 import { listOrder, SORT_EVERY_MS } from "./list_order.ts";
 import { Market } from "./market.ts";
 import { OrderBook } from "./order_book.ts";
@@ -32,6 +33,9 @@ interface InstrumentsAnswer {
   }[];
 }
 
+/** What an engine begins with. */
+export type Opening = Extract<ToEngine, { kind: "open" }>;
+
 export class Engine {
   private readonly client: Client;
   private readonly market = new Market();
@@ -53,6 +57,7 @@ export class Engine {
   private bar: Bar | null = null;
   private state: LinkState = "connecting";
   private text = "connecting";
+  private wantsToken = false;
   private feed = "–";
   private epoch = 0n;
   private connectedAtMs = 0;
@@ -62,10 +67,11 @@ export class Engine {
   /** Monotonic time to the clock on the wall; a machine that sleeps may move one of them. */
   private wallMs = performance.timeOrigin;
 
-  constructor(url: string, delivery: DeliveryWish, private readonly post: (message: FromEngine, transfer?: Transferable[]) => void) {
+  constructor({ url, token, delivery }: Opening, private readonly post: (message: FromEngine, transfer?: Transferable[]) => void) {
     this.delivery = delivery;
+    showToken(token);
     // A page that is left open is to be there again soon; whether it is hidden is for the page to say.
-    this.client = new Client(url, { reconnect: { minMs: 250, maxMs: 5000 }, hidden: "keep" });
+    this.client = new Client(url, { reconnect: { minMs: 250, maxMs: 5000 }, hidden: "keep", ...(token === null ? {} : { token }) });
     this.traffic = new Traffic(this.client);
     this.wants = new Wants(this.client, (symbol, channel) => this.market.get(symbol)?.instrument.channels.includes(channel as Channel) ?? false);
     this.listen();
@@ -131,7 +137,7 @@ export class Engine {
     client.on("attemptFailed", ({ reason, retryInMs }) => {
       this.wait(reason.kind === "failed" ? "the gateway does not answer" : reason.message, retryInMs);
     });
-    client.on("ended", ({ reason }) => this.say("closed", `closed for good: ${reason.message}`));
+    client.on("ended", ({ reason }) => this.end(reason));
     client.on("feed", ({ state, epoch }) => {
       // A feed that has restarted lives again, with other numbers.
       this.feed = state === "restarted" ? "live" : state;
@@ -176,6 +182,13 @@ export class Engine {
     [this.state, this.text] = [state, text];
   }
 
+  private end({ cause, message }: EndedError): void {
+    this.wantsToken = (cause instanceof ConnectError && cause.kind === "auth") || (cause instanceof LostError && cause.kind === "notEntitled");
+    // Who is asked for a token has no use for how a program would give it.
+    const isFirst = this.wantsToken && !(cause instanceof LostError) && (cause as ConnectError).cause === undefined;
+    this.say("closed", isFirst ? "this gateway asks for a token" : `closed for good: ${message}`);
+  }
+
   private wait(why: string, retryInMs: number): void {
     this.retryAtMs = performance.now() + retryInMs;
     this.say("waiting", why);
@@ -191,7 +204,7 @@ export class Engine {
 
   private async loadInstruments(): Promise<void> {
     try {
-      const answer = await fetch("/v1/instruments", { cache: "no-store" });
+      const answer = await get("/v1/instruments");
       if (!answer.ok) return;
       const { instruments } = (await answer.json()) as InstrumentsAnswer;
       this.market.replace(instruments.map((one) => new Instrument({
@@ -294,7 +307,7 @@ export class Engine {
   private link(nowMs: number): Link {
     const quietMs = this.traffic.quietMs(nowMs);
     const epoch = this.epoch === 0n ? "–" : String(this.epoch);
-    const base = { epoch, feed: this.feed };
+    const base = { epoch, feed: this.feed, wantsToken: this.wantsToken };
     if (this.state === "waiting") {
       const seconds = Math.max(0, Math.ceil((this.retryAtMs - nowMs) / 1000));
       const next = this.client.state === "connecting" || seconds === 0 ? "connecting again" : `again in ${seconds} s`;

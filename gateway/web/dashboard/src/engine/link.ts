@@ -21,7 +21,7 @@ export function inPage(receive: (message: FromEngine) => void): EngineLink {
     post(message) {
       if (message.kind === "open") {
         void loading.then(({ Engine }) => {
-          engine = new Engine(message.url, message.delivery, receive);
+          engine = new Engine(message, receive);
           for (const one of waiting) engine.handle(one);
         });
       } else if (engine) engine.handle(message);

@@ -1,5 +1,6 @@
 /** The trades before those that come live, from `/v1/trades`: the tape is full when it begins. */
 import type { Trade } from "@tickcast/client";
+import { get } from "../rest.ts";
 import type { Print } from "./protocol.ts";
 
 /** More than a tall screen shows. */
@@ -12,7 +13,7 @@ interface TradesAnswer {
 
 /** What was traded before this trade, oldest first; nothing if the gateway keeps no past. To be asked once it has come: so no trade is between. */
 export async function tradesBefore(first: { readonly symbol: string; readonly tradeId: bigint }): Promise<Print[]> {
-  const answer = await fetch(`/v1/trades/${encodeURIComponent(first.symbol)}?limit=${LIMIT}`, { cache: "no-store" });
+  const answer = await get(`/v1/trades/${encodeURIComponent(first.symbol)}?limit=${LIMIT}`);
   if (!answer.ok) return [];
   const { trades } = (await answer.json()) as TradesAnswer;
   const known = trades.findIndex(({ id }) => BigInt(id) === first.tradeId);

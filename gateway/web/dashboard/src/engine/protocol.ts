@@ -37,7 +37,7 @@ export interface DeliveryWish {
 }
 
 export type ToEngine =
-  | { readonly kind: "open"; readonly url: string; readonly delivery: DeliveryWish }
+  | { readonly kind: "open"; readonly url: string; readonly token: string | null; readonly delivery: DeliveryWish }
   | { readonly kind: "list"; readonly list: ListWish }
   | { readonly kind: "view"; readonly view: ViewWish }
   | { readonly kind: "delivery"; readonly delivery: DeliveryWish }
@@ -153,6 +153,8 @@ export interface Link {
   readonly text: string;
   /** Whether what is shown may be old. */
   readonly isStale: boolean;
+  /** Whether the gateway asks for a token, or for another one. */
+  readonly wantsToken: boolean;
   readonly epoch: string;
   readonly feed: string;
 }

@@ -10,6 +10,6 @@ const scope = self as unknown as {
 let engine: Engine | null = null;
 
 scope.onmessage = ({ data }) => {
-  if (data.kind === "open") engine = new Engine(data.url, data.delivery, (message, transfer = []) => scope.postMessage(message, transfer));
+  if (data.kind === "open") engine = new Engine(data, (message, transfer = []) => scope.postMessage(message, transfer));
   else engine?.handle(data);
 };

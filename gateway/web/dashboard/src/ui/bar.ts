@@ -46,6 +46,12 @@ export class Bar {
     }
   }
 
+  /** Says something of the page itself, until something else is to be said. */
+  say(text: string): void {
+    this.alarm.textContent = text;
+    this.alarm.hidden = false;
+  }
+
   figures(figures: Figures, framesPerS: number): void {
     const [ticks, age, lost, fps] = this.facts;
     ticks[1].write(rate(figures.eventsPerS));

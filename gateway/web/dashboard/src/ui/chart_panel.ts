@@ -1,6 +1,7 @@
 /** The panel around the candle chart: what instrument, its day in numbers, and the interval. The library comes when it is needed. */
 import { parseDecimal } from "@tickcast/client";
 import type { Bar, FocusRow, Interval } from "../engine/protocol.ts";
+import { get } from "../rest.ts";
 import { element, Mark, moveClass, panel, Text } from "./element.ts";
 import type { CandleChart, Exponents } from "./chart.ts";
 
@@ -85,7 +86,7 @@ export class ChartPanel {
     let bars: Bar[] = [];
     let trouble = "";
     try {
-      const answer = await fetch(`/v1/bars/${symbol}?interval=${interval}&limit=${HISTORY}`, { cache: "no-store" });
+      const answer = await get(`/v1/bars/${encodeURIComponent(symbol)}?interval=${interval}&limit=${HISTORY}`);
       if (answer.ok) bars = this.parse((await answer.json()) as BarsAnswer, symbol, interval);
       else trouble = answer.status === 404 ? "no history here" : `no history (HTTP ${answer.status})`;
     } catch {

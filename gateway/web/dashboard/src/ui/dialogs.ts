@@ -23,6 +23,8 @@ export interface SettingsActions {
   changed(): void;
   toggle(panel: string): void;
   reset(): void;
+  readonly hasToken: boolean;
+  forgetToken(): void;
 }
 
 export function settingsDialog(settings: Settings, actions: SettingsActions): HTMLDialogElement {
@@ -48,8 +50,18 @@ export function settingsDialog(settings: Settings, actions: SettingsActions): HT
       ...PANELS.filter(([name]) => name !== "chart").map(([name, title]) =>
         element("label", {}, element("input", { type: "checkbox", checked: !settings.hidden.includes(name), onchange: () => actions.toggle(name) }), title))));
   const reset = element("button", { onclick: () => actions.reset() }, "Reset layout");
+  const forget = element("button", { hidden: !actions.hasToken, onclick: () => actions.forgetToken() }, "Forget the token");
   return dialog("Settings", form, element("p", {}, "Between two updates the gateway sends only the newest: the connection panel counts what was conflated. Trades always come one by one."),
-    element("div", { class: "ends" }, reset));
+    element("div", { class: "ends" }, forget, reset));
+}
+
+/** Asks for a token. `why` says what became of the one before. */
+export function tokenDialog(why: string, take: (token: string) => void): HTMLDialogElement {
+  const input = element("input", { type: "password", "aria-label": "Token", autocomplete: "current-password", required: true, spellcheck: "false", autofocus: true });
+  const form = element("form", { method: "dialog" }, element("label", {}, "Token", input), element("div", { class: "ends" }, element("button", {}, "Connect")));
+  form.addEventListener("submit", () => input.value.trim() !== "" && take(input.value.trim()));
+  return dialog("Token", element("p", { role: "alert" }, why), form,
+    element("p", {}, "A key or a token, as whoever runs this gateway gives them. It is kept in this tab only, until it is closed."));
 }
 
 function dialog(title: string, ...content: Node[]): HTMLDialogElement {

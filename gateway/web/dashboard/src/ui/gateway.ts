@@ -1,4 +1,5 @@
 /** The operators' panel: the gateway as it says it is, from `/v1/status`, asked only while somebody looks. */
+import { get } from "../rest.ts";
 import { element, panel, Text } from "./element.ts";
 import { bytes, count, duration, rate } from "./figures.ts";
 
@@ -99,11 +100,14 @@ export class GatewayPanel {
     let againMs = EVERY_MS;
     if (document.visibilityState === "visible" && this.isLookedAt()) {
       try {
-        const answer = await fetch("/v1/status", { cache: "no-store" });
+        const answer = await get("/v1/status");
         // 202: it is being gathered, because it was asked for.
         if (answer.status === 200) this.show((await answer.json()) as Status);
         else if (answer.status === 404) {
           this.say("This gateway does not show its status here. Its operator can let it: public-status = on.");
+          againMs = 60_000;
+        } else if (answer.status === 401 || answer.status === 403) {
+          this.say("This gateway shows its status to whoever has a right to it.");
           againMs = 60_000;
         } else againMs = 500;
       } catch {

@@ -1,0 +1,50 @@
+/** A gateway that asks for credentials: the page asks for a token, says what is wrong with it, and shows what it allows. */
+import { afterAll, expect, test } from "vitest";
+
+import { Access, KEY } from "../../client/test/support/access.ts";
+import { Gateway, until } from "../../client/test/support/process.ts";
+import { alarm, closeBrowser, figures, openPage, quoted, rowText } from "./support/page.ts";
+
+afterAll(closeBrowser);
+
+test("a token is asked for, and what it allows is shown", async () => {
+  const access = new Access(["*.*", "!ETHUSDT.*"]);
+  const gateway = await Gateway.start(["--symbols", "5", "--rate", "500", ...access.args]);
+  const { page, complaints } = await openPage(`http://127.0.0.1:${gateway.port}/`);
+  const dialog = page.getByRole("dialog", { name: "Token" });
+  await dialog.getByText("This gateway asks for a token.").waitFor();
+  expect(await alarm(page)).toMatch(/^Not live: this gateway asks for a token/);
+  await page.keyboard.type("nonsense");
+  await page.keyboard.press("Enter");
+  await dialog.getByText(/the server refused the token/).waitFor();
+  await page.keyboard.type(KEY);
+  await page.keyboard.press("Enter");
+  await quoted(page);
+  await until("book, tape and candles", async () => (await figures(page, "book"))["seq"] && (await figures(page, "tape"))["seq"]
+    && Number((await figures(page, "chart"))["bars"]) >= 0);
+  expect(await alarm(page)).toBe("");
+  expect(await rowText(page, "BTCUSDT")).not.toBeNull();
+  expect(await rowText(page, "ETHUSDT")).toBeNull();
+  // It is this tab's: a reload has it, and what is kept for all tabs has not.
+  await page.reload();
+  await quoted(page);
+  expect(await page.evaluate(() => JSON.stringify(localStorage))).not.toContain("key-of-the-desk");
+  await page.keyboard.press(",");
+  await page.getByRole("button", { name: "Forget the token" }).click();
+  await dialog.getByText("This gateway asks for a token.").waitFor();
+  expect(complaints).toEqual([]);
+});
+
+test("a token that is revoked ends what is shown, and another is asked for", async () => {
+  const access = new Access();
+  const gateway = await Gateway.start(["--symbols", "5", "--rate", "500", ...access.args]);
+  const { page } = await openPage(`http://127.0.0.1:${gateway.port}/`);
+  await page.getByRole("dialog", { name: "Token" }).waitFor();
+  await page.keyboard.type(KEY);
+  await page.keyboard.press("Enter");
+  await quoted(page);
+  access.revoke();
+  gateway.process.signal("SIGHUP");
+  await page.getByRole("dialog", { name: "Token" }).getByText(/credential/).waitFor();
+  expect(await alarm(page)).toMatch(/^Not live: closed for good/);
+});
