@@ -20,7 +20,7 @@ use wire::CloseCode;
 use crate::admission::Rates;
 use crate::exchange::ExchangeSettings;
 use crate::http::{Front, Missing, ProxyHeaderError, Remote, meaning, missing, serve};
-use crate::session::{Inbound, Units};
+use crate::session::{Face, Inbound, Units};
 use crate::shard::settings::{Echo, Origins};
 use crate::shard::{Answer, Routes, ShardQuery, ShardSettings};
 
@@ -171,6 +171,10 @@ impl Desk {
             let mut taken = serve(&self.front, near, Remote { peer, told: None }).await?;
             let mut rest = taken.early.to_vec();
             let _ = taken.stream.read_to_end(&mut rest).await;
+            if taken.face == Face::EventStream {
+                // Nothing of it is looked at, as of a body that the request may have had.
+                rest.clear();
+            }
             Some((format!("{:?}", taken.face), rest))
         };
         let joined = async { tokio::join!(sending, hearing, serving) };

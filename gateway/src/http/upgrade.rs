@@ -7,8 +7,8 @@
 
 use hub::Format;
 use hyper::header::{
-    CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, RETRY_AFTER, SEC_WEBSOCKET_KEY,
-    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, RETRY_AFTER,
+    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
 };
 use hyper::{Method, Request, StatusCode, Version};
 use wire::Encoding;
@@ -67,6 +67,8 @@ pub(super) enum Refusal {
     NoSuchService,
     #[error("a WebSocket upgrade is a GET request of HTTP/1.1\n")]
     Method,
+    #[error("a WebSocket upgrade has no body: what follows it are frames\n")]
+    Body,
     #[error("unsupported Sec-WebSocket-Version: expected 13\n")]
     Version,
     #[error("Sec-WebSocket-Key: expected exactly one, the base64 form of 16 bytes\n")]
@@ -92,7 +94,7 @@ impl Refusal {
         match self {
             Self::NotAnUpgrade | Self::Version => StatusCode::UPGRADE_REQUIRED,
             Self::NoSuchService => StatusCode::NOT_FOUND,
-            Self::Method | Self::Key | Self::Subprotocol => StatusCode::BAD_REQUEST,
+            Self::Method | Self::Body | Self::Key | Self::Subprotocol => StatusCode::BAD_REQUEST,
             Self::Draining | Self::Pressure => StatusCode::SERVICE_UNAVAILABLE,
             Self::Origin => StatusCode::FORBIDDEN,
             Self::TooManyConnections => StatusCode::TOO_MANY_REQUESTS,
@@ -129,6 +131,12 @@ pub(super) fn negotiate<B>(request: &Request<B>, service: Service) -> Result<Acc
         return Err(Refusal::Method);
     }
     let headers = request.headers();
+    // Where it ends would depend on how much of it has arrived.
+    let is_none = |length: &HeaderValue| length.as_bytes() == b"0";
+    let has_length = headers.get(CONTENT_LENGTH).is_some_and(|length| !is_none(length));
+    if has_length || headers.contains_key(TRANSFER_ENCODING) {
+        return Err(Refusal::Body);
+    }
     if sole(headers, &SEC_WEBSOCKET_VERSION).is_none_or(|version| version.trim_ascii() != b"13") {
         return Err(Refusal::Version);
     }
@@ -260,6 +268,11 @@ mod tests {
         assert_eq!(verdict(&[VERSION, KEY, KEY]), Some(Refusal::Key));
         assert_eq!(verdict(&[VERSION, ("sec-websocket-key", "short==")]), Some(Refusal::Key));
         assert_eq!(verdict(&[VERSION, KEY]), None);
+        let length = |length| ("content-length", length);
+        assert_eq!(verdict(&[VERSION, KEY, length("3")]), Some(Refusal::Body));
+        assert_eq!(verdict(&[VERSION, KEY, length("0")]), None);
+        let chunked = ("transfer-encoding", "chunked");
+        assert_eq!(verdict(&[VERSION, KEY, chunked]), Some(Refusal::Body));
         let mut post = request(&[VERSION, KEY]);
         *post.method_mut() = Method::POST;
         assert_eq!(negotiate(&post, Service::Stream), Err(Refusal::Method));
