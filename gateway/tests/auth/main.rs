@@ -1,10 +1,15 @@
 //! Credentials at the real binary, on every way in: where they are shown, what they are worth, and when that ends.
 
 mod doors;
+mod lifetime;
+mod seats;
+mod sight;
 #[path = "../support/mod.rs"]
 mod support;
+mod tokens;
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use serde_json::{Value, json};
 use support::process::PATIENCE;
@@ -41,7 +46,9 @@ fn auth(client: &mut Subscriber, credential: &str) -> Value {
 
 /// The code and reason of the close frame that ends a connection, whatever comes before it.
 fn end(client: &mut Subscriber) -> (u16, String) {
+    let deadline = Instant::now() + PATIENCE;
     loop {
+        assert!(Instant::now() < deadline, "it goes on");
         match client.next(PATIENCE) {
             Some(Message::Close(code)) => return (code, client.close_reason.clone()),
             Some(Message::Text(_) | Message::Binary(_)) => {}

@@ -1,0 +1,120 @@
+//! When credentials end: in time, before their time, and when the files say something else.
+
+use serde_json::{Value, json};
+
+use crate::support::credentials::{Credentials, SYMMETRIC, token};
+use crate::support::event_source::{EventSource, Heard};
+use crate::support::process::{Gateway, until};
+use crate::support::subscriber::Subscriber;
+use crate::{ask, auth, bearer, end, native, reply};
+
+fn start(text: &str, keys: &[(&str, &str, &str)]) -> (Credentials, Gateway) {
+    let credentials = Credentials::new(text, keys);
+    let gateway =
+        Gateway::start(&["--shards", "2", "--symbols", "3", "--auth", credentials.path()]);
+    until("the feed", || (gateway.metric("tickcast_feed_published_total") > 100.0).then_some(()));
+    (credentials, gateway)
+}
+
+const ROLES: &str = "revoked-file = \"revoked\"\n[roles.all]\nsee = [\"*.*\"]\n";
+
+/// The events of a stream until its end, by name.
+fn close_of(mut source: EventSource) -> (bool, Value) {
+    let mut is_warned = false;
+    loop {
+        match source.next() {
+            Heard::Event(event) if event.name == "expiring" => is_warned = true,
+            Heard::Event(event) if event.name == "close" => {
+                return (is_warned, serde_json::from_str(&event.data).unwrap());
+            }
+            Heard::Event(_) | Heard::Comment(_) => {}
+            Heard::End => panic!("a stream ends with a word"),
+        }
+    }
+}
+
+#[test]
+fn who_refreshes_goes_on_and_who_does_not_is_closed() {
+    let (_credentials, gateway) = start(&format!("{ROLES}{SYMMETRIC}"), &[]);
+    let all = json!({"role": "all"});
+    let short = token("alice", 6, &all);
+    let (mut refreshed, _) = native(gateway.listen, &bearer(&short)).unwrap();
+    let (mut silent, _) = native(gateway.listen, "").unwrap();
+    assert_eq!(auth(&mut silent, &short)["op"], "ack");
+    let mut exchange =
+        Subscriber::try_upgrade(gateway.listen, "/ws/btcusdt@trade", &bearer(&short)).unwrap();
+    let source = EventSource::open_with(gateway.listen, "topics=BTCUSDT.trade", &bearer(&short));
+    for client in [&mut refreshed, &mut silent] {
+        let expiring = reply(client);
+        assert_eq!(expiring["op"], "expiring", "{expiring}");
+        let in_ms = expiring["in_ms"].as_u64().unwrap();
+        assert!((1..=1_200).contains(&in_ms), "a fifth of six seconds: {expiring}");
+    }
+    assert_eq!(auth(&mut refreshed, &token("alice", 600, &all)), json!({"op": "ack"}));
+    assert_eq!(end(&mut silent), (4502, "credential expired".to_owned()));
+    assert_eq!(end(&mut exchange), (1008, "credential expired".to_owned()));
+    let (is_warned, close) = close_of(source);
+    assert!(is_warned && close["code"] == 4502, "{close}");
+    assert_eq!(ask(&mut refreshed, &json!({"op": "ping"})), json!({"op": "pong"}));
+    let refused = native(gateway.listen, &bearer(&short)).map(|_| ()).unwrap_err();
+    assert!(refused.starts_with("HTTP/1.1 401") && refused.contains("expired"), "{refused}");
+}
+
+#[test]
+fn what_is_revoked_is_closed_and_nothing_else() {
+    let keys = [("desk", "open-sesame", "all"), ("eye", "another", "all")];
+    let (credentials, gateway) = start(&format!("{ROLES}{SYMMETRIC}"), &keys);
+    let token = |user: &str, id: &str| token(user, 600, &json!({"role": "all", "jti": id}));
+    let of = |credential: &str| native(gateway.listen, &bearer(credential)).unwrap().0;
+    let (alice, bob) = (token("alice", "1"), token("bob", "2"));
+    let (mut desk, mut eye, mut first, mut second) =
+        (of("open-sesame"), of("another"), of(&alice), of(&bob));
+    let source = EventSource::open_with(gateway.listen, "topics=BTCUSDT.trade", &bearer(&alice));
+    credentials.put("revoked", "jti 1\n");
+    assert_eq!(end(&mut first), (4502, "credential revoked".to_owned()));
+    assert_eq!(close_of(source).1["code"], 4502);
+    credentials.put("revoked", "# who has left\njti 1\nkey desk\nsub bob\n");
+    assert_eq!(end(&mut desk), (4502, "credential revoked".to_owned()));
+    assert_eq!(end(&mut second), (4502, "credential revoked".to_owned()));
+    assert_eq!(ask(&mut eye, &json!({"op": "ping"})), json!({"op": "pong"}));
+    for revoked in ["open-sesame", &alice, &bob] {
+        assert!(native(gateway.listen, &bearer(revoked)).is_err());
+    }
+    // A bad file changes nothing.
+    credentials.put("revoked", "everybody\n");
+    until("the bad file to be seen", || {
+        (gateway.metric("tickcast_auth_revocation_failures_total") > 0.0).then_some(())
+    });
+    assert!(native(gateway.listen, &bearer(&alice)).is_err());
+    assert_eq!(ask(&mut eye, &json!({"op": "ping"})), json!({"op": "pong"}));
+}
+
+#[test]
+fn another_file_holds_for_who_is_there() {
+    let keys = [("desk", "open-sesame", "all"), ("eye", "another", "all")];
+    let (credentials, gateway) = start(ROLES, &keys);
+    let (mut desk, _) = native(gateway.listen, &bearer("open-sesame")).unwrap();
+    let (mut eye, _) = native(gateway.listen, &bearer("another")).unwrap();
+    let subscribe =
+        json!({"op": "subscribe", "topics": ["BTCUSDT.trade", "ETHUSDT.trade", "*.quote"]});
+    assert_eq!(ask(&mut desk, &subscribe)["op"], "ack");
+    credentials.write(&ROLES.replace("[\"*.*\"]", "[\"BTC*.*\"]"), &keys[..1]);
+    gateway.process.signal("-HUP");
+    let revoked = reply(&mut desk);
+    assert_eq!(revoked["op"], "revoked", "{revoked}");
+    assert_eq!(revoked["topics"], json!(["ETHUSDT.trade"]));
+    assert_eq!(revoked["narrowed"], json!(["*.quote"]));
+    assert_eq!(end(&mut eye), (4502, "credential revoked".to_owned()));
+    let ack =
+        ask(&mut desk, &json!({"op": "subscribe", "topics": ["SOLUSDT.quote", "BTCUSDT.quote"]}));
+    assert_eq!((&ack["results"][0]["ok"], &ack["results"][1]["ok"]), (&json!(false), &json!(true)));
+    // A bad file changes nothing, and says so.
+    credentials.put("auth.toml", "[roles.all]\nsees = []\n");
+    gateway.process.signal("-HUP");
+    until("the bad file to be seen", || {
+        (gateway.metric("tickcast_auth_reload_failures_total") > 0.0).then_some(())
+    });
+    assert!(gateway.process.log().contains("did you mean `see`?"));
+    assert_eq!(ask(&mut desk, &json!({"op": "ping"})), json!({"op": "pong"}));
+    assert!(native(gateway.listen, &bearer("open-sesame")).is_ok());
+}
