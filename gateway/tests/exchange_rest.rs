@@ -188,6 +188,15 @@ fn tickers_are_one_or_many() {
     assert_eq!(hour["openTime"].as_u64().unwrap() % 60_000, 0, "{hour}");
     let today = body(&gateway, &format!("/api/v3/ticker/tradingDay?symbol={symbol}"));
     assert_eq!(today["openTime"].as_u64().unwrap() % 86_400_000, 0, "{today}");
+    // By a clock that is eight hours ahead.
+    let path = format!("/api/v3/ticker/tradingDay?symbol={symbol}&timeZone=8");
+    let today = body(&gateway, &path);
+    assert_eq!(today["openTime"].as_u64().unwrap() % 86_400_000, 57_600_000, "{today}");
+    let path = format!("/api/v3/klines?symbol={symbol}&interval=1d&timeZone=%2B08:00");
+    let days = body(&gateway, &path);
+    let opened = days[0][0].as_u64().unwrap();
+    assert_eq!(opened % 86_400_000, 57_600_000, "{days}");
+    assert_eq!(days[0][6], opened + 86_399_999, "{days}");
     let average = body(&gateway, &format!("/api/v3/avgPrice?symbol={symbol}"));
     assert!(average["mins"] == 5 && decimal(&average["price"]) > 0.0, "{average}");
 }

@@ -6,6 +6,7 @@
 //!
 //! An epoch's past begins with the epoch: numbers and ids of the one before mean other things.
 
+mod grid;
 mod limits;
 mod market;
 mod past;
@@ -15,8 +16,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use ring::Ring;
-use wire::{AggTrade, Bar, Interval, Trade};
+use wire::{AggTrade, Bar, Trade};
 
+pub use grid::Grid;
 pub use limits::Bounds;
 
 use market::Market;
@@ -55,12 +57,13 @@ impl History {
         let _ = self.rings.send(ring.clone());
     }
 
-    /// The bars of an interval, oldest first; the last one may not be final yet. Nothing of an epoch that
+    /// The bars of an interval, by UTC or another clock, oldest first; the last one may not be final yet. Nothing of an epoch that
     /// has not begun here.
     #[must_use]
-    pub fn bars(&self, epoch: u64, instrument: u32, interval: Interval, span: Span) -> Vec<Bar> {
+    pub fn bars(&self, epoch: u64, instrument: u32, grid: impl Into<Grid>, span: Span) -> Vec<Bar> {
+        let grid = grid.into();
         let market = self.market.lock().unwrap_or_else(PoisonError::into_inner);
-        market.past(epoch, instrument).map_or_else(Vec::new, |past| past.bars(interval, span))
+        market.past(epoch, instrument).map_or_else(Vec::new, |past| past.bars(grid, span))
     }
 
     /// The last trades, oldest first.

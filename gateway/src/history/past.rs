@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use wire::{AggTrade, Bar, Channel, Interval, Tick, Trade};
 
-use super::{Bounds, Span};
+use super::{Bounds, Grid, Span};
 
 /// One instrument.
 #[derive(Debug, Default)]
@@ -81,21 +81,26 @@ impl Past {
         }
     }
 
-    pub(super) fn bars(&self, interval: Interval, span: Span) -> Vec<Bar> {
-        match self.series.iter().find(|series| series.interval == interval) {
+    pub(super) fn bars(&self, grid: Grid, span: Span) -> Vec<Bar> {
+        let is_it = |series: &&Series| {
+            series.interval == grid.interval && grid.is_divided_by(series.interval)
+        };
+        match self.series.iter().find(is_it) {
             Some(series) => span.of(series.bars().copied(), |bar| bar.ts_open_ns),
-            None => span.of(self.gathered(interval).into_iter(), |bar| bar.ts_open_ns),
+            None => span.of(self.gathered(grid).into_iter(), |bar| bar.ts_open_ns),
         }
     }
 
     /// The bars of an interval that the stream does not have, made of those of the longest one that divides
     /// it. The first one is missing if its beginning may be.
-    fn gathered(&self, interval: Interval) -> Vec<Bar> {
-        let parts = self.series.iter().filter(|series| divides(series.interval, interval));
+    fn gathered(&self, grid: Grid) -> Vec<Bar> {
+        let parts = self.series.iter().filter(|series| {
+            series.interval < grid.interval && grid.is_divided_by(series.interval)
+        });
         let Some(source) = parts.max_by_key(|series| series.interval) else { return Vec::new() };
         let mut gathered: Vec<Bar> = Vec::new();
         for part in source.bars() {
-            let (ts_open_ns, end_ns) = interval.around(part.ts_open_ns);
+            let (ts_open_ns, end_ns) = grid.around(part.ts_open_ns);
             // The last part of an interval ends where it does.
             let is_final = part.is_final && source.interval.around(part.ts_open_ns).1 == end_ns;
             if let Some(bar) = gathered.last_mut().filter(|bar| bar.ts_open_ns == ts_open_ns) {
@@ -170,19 +175,6 @@ impl Span {
     }
 }
 
-/// Whether every interval begins where a shorter one does: looked at over some of them, since months have
-/// lengths of their own.
-fn divides(shorter: Interval, interval: Interval) -> bool {
-    // In November 2023; any time will do.
-    let mut time_ns = 1_700_000_000_000_000_000;
-    shorter < interval
-        && (0..8).all(|_| {
-            let (start_ns, end_ns) = interval.around(time_ns);
-            time_ns = end_ns;
-            shorter.around(start_ns).0 == start_ns
-        })
-}
-
 /// Adds a later part to a bar.
 fn add(bar: &mut Bar, part: &Bar, is_final: bool) {
     bar.high = bar.high.max(part.high);
@@ -248,7 +240,7 @@ mod tests {
     }
 
     fn shown(past: &Past, span: Span) -> Vec<(u64, u64, bool)> {
-        let bars = past.bars(Interval::SECOND, span);
+        let bars = past.bars(Interval::SECOND.into(), span);
         bars.iter().map(|bar| (bar.ts_open_ns, bar.trades, bar.is_final)).collect()
     }
 
@@ -269,7 +261,7 @@ mod tests {
         let second = |n: u64, is_final| bar(n, n * SECOND_NS, n, is_final);
         let ticks = [second(59, true), second(60, true), second(61, false)];
         let shown = |ticks: &[Tick]| -> Vec<_> {
-            let minutes = past(ticks).bars(Interval::MINUTE, ALL);
+            let minutes = past(ticks).bars(Interval::MINUTE.into(), ALL);
             minutes.iter().map(|bar| (bar.ts_open_ns, bar.trades, bar.is_final)).collect()
         };
         let running = (60 * SECOND_NS, 121, false);
@@ -278,16 +270,18 @@ mod tests {
         assert_eq!(shown(&three), [(0, 60, true), running], "three finals fit");
         let four = [&[second(1, true), second(2, true)], &ticks[..]].concat();
         assert_eq!(shown(&four), [running], "the first one's beginning is gone");
-        let name = |name| Interval::parse(name).unwrap();
-        assert!(divides(name("1d"), name("1M")) && divides(name("1d"), name("1w")));
-        assert!(!divides(name("3d"), name("1M")) && !divides(name("4h"), name("6h")));
+        // By a clock that is half a minute ahead.
+        let grid = Grid { interval: Interval::MINUTE, ahead_ns: 30_000_000_000 };
+        let minutes = past(&ticks).bars(grid, ALL);
+        let begun: Vec<u64> = minutes.iter().map(|bar| bar.ts_open_ns / SECOND_NS).collect();
+        assert_eq!((begun, minutes[0].trades), (vec![30], 180));
     }
 
     #[test]
     fn the_oldest_go_and_a_span_has_a_beginning_or_an_end() {
         let ticks: Vec<Tick> = (1..=5).map(|n| bar(n, n * 10, n, true)).collect();
         let mut past = past(&ticks);
-        assert_eq!(past.bars(Interval::SECOND, ALL).len(), 3);
+        assert_eq!(past.bars(Interval::SECOND.into(), ALL).len(), 3);
         let opened = |past: &Past, from_ns, to_ns, limit| -> Vec<u64> {
             shown(past, Span { from_ns, to_ns, limit }).iter().map(|bar| bar.0).collect()
         };

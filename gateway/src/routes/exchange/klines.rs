@@ -6,28 +6,25 @@
 
 use std::io::Write as _;
 
-use wire::{Bar, Channel, Instrument, Interval};
+use wire::{Bar, Channel, Instrument};
 
 use super::error::RestError;
 use super::parameters::Parameters;
 use super::past::{LIMIT_DEFAULT, LIMIT_MAX};
 use super::text::{array, milliseconds, price, quantity};
 use super::{Answered, Desk};
-use crate::history::Span;
+use crate::history::{Grid, Span};
 
 /// Bars, the running one last.
 pub(super) fn klines(given: &Parameters<'_>, desk: &Desk<'_>) -> Answered {
     let symbol = given.symbol()?;
     let interval = given.interval()?;
     let span = given.span(given.limit(LIMIT_DEFAULT, LIMIT_MAX)?)?;
-    if given.text("timeZone").is_some_and(|zone| !matches!(zone, "0" | "0:00" | "00:00" | "+00:00"))
-    {
-        return Err(RestError::Invalid("timeZone"));
-    }
+    let grid = Grid { interval, ahead_ns: given.ahead_of_utc_ns()? };
     let instrument = desk.entitled(&symbol, Channel::Bar(interval))?;
-    let bars = bars(desk, &instrument, interval, span)?;
+    let bars = bars(desk, &instrument, grid, span)?;
     let mut out = Vec::with_capacity(2 + 240 * bars.len());
-    array(&mut out, bars.iter(), |out, bar| write_bar(out, interval, bar, &instrument));
+    array(&mut out, bars.iter(), |out, bar| write_bar(out, grid, bar, &instrument));
     Ok(out)
 }
 
@@ -35,7 +32,7 @@ pub(super) fn klines(given: &Parameters<'_>, desk: &Desk<'_>) -> Answered {
 fn bars(
     desk: &Desk<'_>,
     instrument: &Instrument,
-    interval: Interval,
+    grid: Grid,
     span: Span,
 ) -> Result<Vec<Bar>, RestError> {
     let history = desk.history()?;
@@ -47,7 +44,7 @@ fn bars(
     let parts =
         [span.from_ns.map(|_| before), Some(span), span.to_ns.map(|_| after)].into_iter().flatten();
     for part in parts {
-        known.extend(history.bars(epoch, instrument.id, interval, part));
+        known.extend(history.bars(epoch, instrument.id, grid, part));
     }
     let newest = desk.market.newest(instrument, Channel::Trade).map(|tick| tick.trade());
     // The newest trade may be in no bar yet.
@@ -55,14 +52,14 @@ fn bars(
         Some(last) if last.last_trade_id() == trade.trade_id => desk.now_ns,
         _ => 0,
     });
-    let known = Known { bars: &known, interval, quiet_until_ns };
+    let known = Known { bars: &known, grid, quiet_until_ns };
     Ok(known.with_quiet(span))
 }
 
 /// Bars in the order of time, and until when it is known that nothing was traded after the last one.
 struct Known<'a> {
     bars: &'a [Bar],
-    interval: Interval,
+    grid: Grid,
     quiet_until_ns: u64,
 }
 
@@ -77,7 +74,7 @@ impl Known<'_> {
         let from_ns = span.from_ns.unwrap_or(0).max(first.ts_open_ns);
         let mut wanted = Vec::with_capacity(span.limit.min(LIMIT_MAX));
         if span.from_ns.is_some() {
-            let mut open_ns = match self.interval.around(from_ns) {
+            let mut open_ns = match self.grid.around(from_ns) {
                 (start_ns, _) if start_ns == from_ns => from_ns,
                 (_, next_ns) => next_ns,
             };
@@ -90,13 +87,13 @@ impl Known<'_> {
                         _ => break,
                     },
                 }
-                open_ns = self.interval.around(wanted[wanted.len() - 1].ts_open_ns).1;
+                open_ns = self.grid.around(wanted[wanted.len() - 1].ts_open_ns).1;
             }
             return wanted;
         }
         let mut before_ns = end_ns;
         while before_ns > from_ns && wanted.len() < span.limit {
-            let open_ns = self.interval.around(before_ns - 1).0;
+            let open_ns = self.grid.around(before_ns - 1).0;
             let earlier = || self.bars.iter().rfind(|bar| bar.ts_open_ns < open_ns).copied();
             let Some(bar) = self.at(open_ns).or_else(earlier) else { break };
             before_ns = bar.ts_open_ns;
@@ -138,7 +135,7 @@ const fn quiet(ts_open_ns: u64, before: &Bar) -> Bar {
     }
 }
 
-fn write_bar(out: &mut Vec<u8>, interval: Interval, bar: &Bar, instrument: &Instrument) -> bool {
+fn write_bar(out: &mut Vec<u8>, grid: Grid, bar: &Bar, instrument: &Instrument) -> bool {
     let written = write!(
         out,
         "[{},\"{}\",\"{}\",\"{}\",\"{}\",\"{}\",{},\"{}\",{},\"{}\",\"{}\",\"0\"]",
@@ -148,7 +145,7 @@ fn write_bar(out: &mut Vec<u8>, interval: Interval, bar: &Bar, instrument: &Inst
         price(bar.low, instrument),
         price(bar.close, instrument),
         quantity(bar.volume, instrument),
-        milliseconds(interval.around(bar.ts_open_ns).1).saturating_sub(1),
+        milliseconds(grid.around(bar.ts_open_ns).1).saturating_sub(1),
         price(bar.quote_volume, instrument),
         bar.trades,
         quantity(bar.taker_volume, instrument),
@@ -159,6 +156,8 @@ fn write_bar(out: &mut Vec<u8>, interval: Interval, bar: &Bar, instrument: &Inst
 
 #[cfg(test)]
 mod tests {
+    use wire::Interval;
+
     use super::*;
 
     const SECOND_NS: u64 = 1_000_000_000;
@@ -196,8 +195,8 @@ mod tests {
     #[test]
     fn an_interval_without_trades_stays_at_the_last_price() {
         let bars = bars(&[(10, 1, 3), (13, 4, 2), (20, 9, 1)]);
-        let interval = Interval::SECOND;
-        let known = Known { bars: &bars, interval, quiet_until_ns: 22 * SECOND_NS + 5 };
+        let grid = Grid::from(Interval::SECOND);
+        let known = Known { bars: &bars, grid, quiet_until_ns: 22 * SECOND_NS + 5 };
         // Between 13 and 20 trades 6 to 8 are missing: that is not quiet.
         let all = [(10, 3), (11, 0), (12, 0), (13, 2), (20, 1), (21, 0), (22, 0)];
         assert_eq!(shown(&known, None, None, 100), all);
@@ -212,7 +211,7 @@ mod tests {
         // Of what may be in no bar yet nothing is said.
         let unknown = Known { quiet_until_ns: 0, ..known };
         assert_eq!(shown(&unknown, None, None, 2), [(13, 2), (20, 1)]);
-        let none = Known { bars: &[], interval, quiet_until_ns: u64::MAX };
+        let none = Known { bars: &[], grid, quiet_until_ns: u64::MAX };
         assert_eq!(shown(&none, None, None, 5), []);
     }
 }

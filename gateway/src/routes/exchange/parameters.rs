@@ -76,6 +76,14 @@ impl<'a> Parameters<'a> {
         Interval::parse(name).ok_or(RestError::Interval)
     }
 
+    /// `timeZone`: hours, or hours and minutes, from -12:00 to +14:00.
+    pub(super) fn ahead_of_utc_ns(&self) -> Result<i64, RestError> {
+        let zone = self.text("timeZone").unwrap_or("0");
+        minutes_ahead(zone)
+            .map(|minutes| minutes * 60_000_000_000)
+            .ok_or(RestError::Invalid("timeZone"))
+    }
+
     /// `startTime` and `endTime`, both of which belong to it, and a limit.
     pub(super) fn span(&self, limit: usize) -> Result<Span, RestError> {
         const MS_NS: u64 = 1_000_000;
@@ -83,6 +91,23 @@ impl<'a> Parameters<'a> {
         let to_ns = self.number("endTime")?.map(|ms| ms.saturating_add(1).saturating_mul(MS_NS));
         Ok(Span { from_ns, to_ns, limit })
     }
+}
+
+fn minutes_ahead(zone: &str) -> Option<i64> {
+    let (sign, digits) = match zone.strip_prefix('-') {
+        Some(digits) => (-1, digits),
+        None => (1, zone.strip_prefix('+').unwrap_or(zone)),
+    };
+    let (hours, minutes) = digits.split_once(':').unwrap_or((digits, "00"));
+    let is_number = |text: &str| {
+        (1..=2).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    if !is_number(hours) || minutes.len() != 2 || !is_number(minutes) {
+        return None;
+    }
+    let (hours, minutes): (i64, i64) = (hours.parse().ok()?, minutes.parse().ok()?);
+    let ahead = sign * (hours * 60 + minutes);
+    (minutes < 60 && (-12 * 60..=14 * 60).contains(&ahead)).then_some(ahead)
 }
 
 fn symbol(text: &str) -> Result<Symbol, RestError> {
@@ -108,6 +133,26 @@ mod tests {
         assert_eq!(parse("symbol=A&symbols=[]").symbols(), Err(RestError::Combination));
         assert_eq!(parse("symbol=btcusdt").symbols(), Err(RestError::illegal_symbol()));
         assert_eq!(parse("symbol=").symbol(), Err(RestError::Missing("symbol")));
+    }
+
+    #[test]
+    fn time_zones_are_hours_and_minutes() {
+        for (zone, minutes) in [
+            ("0", 0),
+            ("8", 480),
+            ("+08:00", 480),
+            ("-1:00", -60),
+            ("05:45", 345),
+            ("-12:00", -720),
+            ("14", 840),
+        ] {
+            assert_eq!(minutes_ahead(zone), Some(minutes), "{zone}");
+        }
+        for zone in ["", "x", "15", "-12:30", "8:0", "8:60", "+-8", "008", "08:00:00"] {
+            assert_eq!(minutes_ahead(zone), None, "{zone}");
+        }
+        assert_eq!(parse("timeZone=%2B8").ahead_of_utc_ns(), Ok(8 * 3_600_000_000_000));
+        assert_eq!(parse("").ahead_of_utc_ns(), Ok(0));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::parameters::{Parameters, Symbols};
 use super::statistics::{DayOnly, Detail, Statistics};
 use super::text::{milliseconds, price};
 use super::{Answered, Desk};
-use crate::history::Span;
+use crate::history::{Grid, Span};
 
 const MINUTE_NS: u64 = 60_000_000_000;
 const HOUR_NS: u64 = 60 * MINUTE_NS;
@@ -82,13 +82,13 @@ pub(super) fn window(given: &Parameters<'_>, desk: &Desk<'_>) -> Answered {
     windows(given, desk, |instrument| of_window(desk, instrument, length_ns))
 }
 
-/// `ticker/tradingDay`: since midnight, UTC.
+/// `ticker/tradingDay`: since midnight, by the clock that is asked for.
 pub(super) fn trading_day(given: &Parameters<'_>, desk: &Desk<'_>) -> Answered {
-    if given.text("timeZone").is_some_and(|zone| !matches!(zone, "0" | "0:00" | "00:00")) {
-        return Err(RestError::Invalid("timeZone"));
-    }
-    let open_ns = desk.now_ns - desk.now_ns % DAY_NS;
-    windows(given, desk, |instrument| since(desk, instrument, "1h", open_ns))
+    let ahead_ns = given.ahead_of_utc_ns()?;
+    let day = Interval::parse("1d").ok_or(RestError::Interval)?;
+    let (open_ns, _) = Grid { interval: day, ahead_ns }.around(desk.now_ns);
+    let interval = if open_ns.is_multiple_of(HOUR_NS) { "1h" } else { "15m" };
+    windows(given, desk, |instrument| since(desk, instrument, interval, open_ns))
 }
 
 fn windows(
