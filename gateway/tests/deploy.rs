@@ -80,7 +80,71 @@ fn the_dashboard_is_json_whose_panels_do_not_overlap() {
                 assert!(places.insert((x, y)), "{} lies upon another", panel["title"]);
             }
         }
-        assert!(panel["description"].as_str().unwrap().ends_with('.'), "{}", panel["title"]);
+        // Rows have none.
+        let description = panel["description"].as_str();
+        let is_row = panel["type"] == "row";
+        assert!(is_row || description.unwrap().ends_with('.'), "{}", panel["title"]);
+    }
+}
+
+#[test]
+fn the_dashboard_shows_what_operators_must_see() {
+    let text = std::fs::read_to_string(deploy().join("grafana/dashboards/tickcast.json")).unwrap();
+    let shown: BTreeSet<&str> = words(&text, "tickcast_").collect();
+    for metric in [
+        "sessions",
+        "deliveries_total",
+        "visit_wait_seconds_bucket",
+        "ring_delay_seconds_bucket",
+        "sessions_blocked",
+        "kept_bytes",
+        "skipped_lost_total",
+        "skipped_lapped_total",
+        "ring_lapped_total",
+        "bus_connected",
+        "bus_buckets_behind",
+        "handshakes_failed_total",
+        "certificate_failures_total",
+        "process_resident_memory_bytes",
+        "addresses_refused_total",
+        "origins_refused_total",
+        "pressure_refused_total",
+        "accept_paced_total",
+        "closed_overloaded_total",
+        "closed_aged_total",
+    ] {
+        assert!(shown.contains(format!("tickcast_{metric}").as_str()), "{metric} is not shown");
+    }
+}
+
+/// The names by which links find a page's headings.
+fn anchors(page: &str) -> BTreeSet<String> {
+    let headings = page.lines().filter(|line| line.starts_with('#'));
+    let kept = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '-');
+    headings
+        .map(|line| line.trim_start_matches('#').trim().to_lowercase())
+        .map(|heading| heading.chars().filter(kept).collect::<String>().replace(' ', "-"))
+        .collect()
+}
+
+#[test]
+fn every_alert_has_a_reason_and_a_place_that_says_what_to_do() {
+    let text = std::fs::read_to_string(deploy().join("prometheus/alerts.yaml")).unwrap();
+    let operations = deploy().join("../docs/OPERATIONS.md");
+    let anchors = anchors(&std::fs::read_to_string(operations).unwrap());
+    let alerts: Vec<&str> = text.split("- alert: ").skip(1).collect();
+    assert!(alerts.len() > 20, "{}", alerts.len());
+    for alert in alerts {
+        let name = alert.lines().next().unwrap();
+        let field = |field: &str| {
+            let lines = alert.lines().map(str::trim);
+            let mut found = lines.filter_map(|line| line.strip_prefix(field));
+            found.next().unwrap_or_else(|| panic!("{name} has no {field}")).trim()
+        };
+        assert!(["critical", "warning", "info"].contains(&field("severity:")), "{name}");
+        assert_eq!(field("description:"), ">-", "{name}");
+        let anchor = field("runbook:").strip_prefix("docs/OPERATIONS.md#").unwrap();
+        assert!(anchors.contains(anchor), "{name}: docs/OPERATIONS.md has no #{anchor}");
     }
 }
 

@@ -79,6 +79,8 @@ fn every_metric_that_is_declared_is_exported_once_and_nothing_else_is() {
         text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
     let unique: BTreeSet<&&str> = families.iter().collect();
     assert_eq!(families.len(), unique.len(), "a family is exported once");
+    // Without this bucket Prometheus answers no question about the histogram.
+    assert!(text.contains("tickcast_turn_seconds_bucket{le=\"+Inf\"}"), "{text}");
     assert!(text.contains("tickcast_build_info{version=\""), "{text}");
     assert!(text.contains("tickcast_feed_state{state=\"live\"} 1"), "{text}");
     until("a measured visit", || {

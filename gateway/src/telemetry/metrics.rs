@@ -479,7 +479,7 @@ fn merged(scrape: &Scrape, read: fn(&Histograms) -> &Histogram<u64>) -> Histogra
 /// The sum in seconds, and how many values are in each bucket, not cumulated.
 fn buckets(times_ns: &Histogram<u64>) -> (f64, Vec<(f64, u64)>) {
     let mut buckets: Vec<(f64, u64)> = BUCKETS_S.iter().map(|bound| (*bound, 0)).collect();
-    buckets.push((f64::MAX, 0));
+    buckets.push((f64::INFINITY, 0));
     let mut sum_ns = 0.0;
     for value in times_ns.iter_recorded() {
         let value_ns = approximate(value.value_iterated_to());
@@ -553,7 +553,7 @@ mod tests {
         times.record(7_000_000_000).unwrap();
         let (sum_s, buckets) = buckets(&times);
         let count = |bound: f64| buckets.iter().find(|bucket| bucket.0 >= bound).unwrap().1;
-        assert_eq!((count(1e-3), count(2.5e-3), count(f64::MAX)), (1, 1, 1));
+        assert_eq!((count(1e-3), count(2.5e-3), count(f64::INFINITY)), (1, 1, 1));
         assert!((sum_s - 7.002).abs() < 0.1, "{sum_s}");
     }
 }
