@@ -201,7 +201,25 @@ fn check_prints_every_key_with_its_origin_in_the_files_own_format() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("rate = \"7\"  # the flag --rate"), "{text}");
     assert!(text.contains("seed = \"9\"  # the environment variable TICKCAST_SEED"), "{text}");
-    // What it prints is a file that says the same.
+    // What it prints is a file that says the same, but for passwords.
     let again = file(&text);
     assert_eq!(resolved(&["--config", again.path().to_str().unwrap()], &[]).rate, 7);
+}
+
+#[test]
+fn passwords_are_neither_printed_nor_complained_about() {
+    let run = |source: &str| {
+        let command = &mut Command::new(env!("CARGO_BIN_EXE_gateway"));
+        let output = command.args(["--check", "--source", source]).env_clear().output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(text).unwrap())
+    };
+    let (code, text) = run("nats://amy:s3cr@t@127.0.0.1:4222/a;redis://:s3cret@127.0.0.1:6379");
+    assert_eq!(code, Some(0), "{text}");
+    let shown = "source = \"nats://amy:…@127.0.0.1:4222/a;redis://:…@127.0.0.1:6379\"";
+    assert!(text.contains(shown) && !text.contains("s3cr"), "{text}");
+    // At NATS a user alone is a token.
+    let (code, text) = run("nats://s3cret@");
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("nats://:…@") && !text.contains("s3cr"), "{text}");
 }

@@ -115,7 +115,7 @@ fn listing(layers: &Layers) -> String {
     for key in KEYS {
         let written = layers.written(key.name);
         // Writing to a String cannot fail.
-        let _ = writeln!(out, "{} = \"{}\"  # {}", key.name, written.text, written.origin);
+        let _ = writeln!(out, "{} = \"{}\"  # {}", key.name, written.shown(), written.origin);
     }
     out
 }

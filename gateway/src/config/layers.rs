@@ -24,6 +24,23 @@ pub(super) struct Written {
     pub(super) origin: Origin,
 }
 
+impl Written {
+    /// The text for people and logs: without passwords, which stand in URLs before an at sign.
+    pub(super) fn shown(&self) -> String {
+        // Several URLs have a semicolon between.
+        let urls = self.text.split_inclusive(';');
+        urls.map(|url| {
+            let hidden = url.split_once("://").and_then(|(scheme, rest)| {
+                let (credentials, host) = rest.rsplit_once('@')?;
+                let user = credentials.split_once(':').map_or("", |(user, _)| user);
+                Some(format!("{scheme}://{user}:…@{host}"))
+            });
+            hidden.unwrap_or_else(|| url.to_owned())
+        })
+        .collect()
+    }
+}
+
 /// What was written for each key, by the layer that decides it.
 #[derive(Debug, Default)]
 pub(super) struct Layers {
@@ -116,21 +133,17 @@ impl Layers {
 
     /// Reads a key's value.
     pub(super) fn read<S: Setting>(&self, name: &'static str) -> Result<S::Value, ConfigError> {
-        let Written { text, origin } = self.written(name);
-        S::parse(&text).map_err(|refusal| match refusal {
-            Refusal::Malformed => {
-                ConfigError::Value { key: name, value: text, origin, expected: S::expected() }
+        let written = self.written(name);
+        S::parse(&written.text).map_err(|refusal| {
+            let (value, origin) = (written.shown(), written.origin);
+            let expected = S::expected();
+            match refusal {
+                Refusal::Malformed => ConfigError::Value { key: name, value, origin, expected },
+                Refusal::BusUrl(reason) => ConfigError::BusUrl { key: name, value, origin, reason },
+                Refusal::NotBuiltIn(what) => {
+                    ConfigError::NotBuiltIn { key: name, value, origin, what, expected }
+                }
             }
-            Refusal::BusUrl(reason) => {
-                ConfigError::BusUrl { key: name, value: text, origin, reason }
-            }
-            Refusal::NotBuiltIn(what) => ConfigError::NotBuiltIn {
-                key: name,
-                value: text,
-                origin,
-                what,
-                expected: S::expected(),
-            },
         })
     }
 }
