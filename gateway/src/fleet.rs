@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use ring::Ring;
 use rustls::ServerConfig;
-use wire::FeedState;
+use wire::{Channel, FeedState, Symbol};
 
 use crate::history::History;
 use crate::publish::Directory;
+use crate::shard::limits::FOLLOW_MAX;
 use crate::shard::{
-    Control, DescriptorTable, InterestTable, Order, Post, Pressure, ShardHandle, ShardReport,
+    Control, DescriptorTable, InterestTable, Journey, Order, Post, Pressure, ShardHandle,
+    ShardReport, TraceOrder,
 };
 
 /// How long a shard may take to answer: thousands of turns.
@@ -152,7 +154,26 @@ impl Fleet {
         reports
     }
 
-    /// The same for a thread without a runtime, which may wait for as long as it takes.
+    /// Asks every shard for the journey of one tick.
+    pub async fn trace(
+        &self,
+        symbol: Symbol,
+        channel: Channel,
+        patience: Duration,
+    ) -> Vec<Journey> {
+        let order = TraceOrder::new(symbol, channel, patience, self.shards.len());
+        let asked: Vec<_> = self.shards.iter().map(|shard| shard.trace(order.clone())).collect();
+        let deadline = tokio::time::Instant::now() + patience + FOLLOW_MAX + REPORT_PATIENCE;
+        let mut journeys = Vec::with_capacity(asked.len());
+        for journey in asked {
+            if let Ok(Ok(journey)) = tokio::time::timeout_at(deadline, journey).await {
+                journeys.push(journey);
+            }
+        }
+        journeys
+    }
+
+    /// A report for a thread without a runtime, which may wait for as long as it takes.
     #[must_use]
     pub fn report_blocking(&self, top: usize) -> Vec<ShardReport> {
         let asked: Vec<_> = self.shards.iter().map(|shard| shard.report(top)).collect();

@@ -69,6 +69,29 @@ impl Hub {
         self.peers.get(conn.0).is_some_and(|conn| !conn.is_idle())
     }
 
+    /// How far a connection has come in a channel of an instrument: the last number that it was given, or that
+    /// something newer stands for; `None`: it is not subscribed to that.
+    #[must_use]
+    pub fn reached(&self, conn: ConnId, instrument: u32, channel: Channel) -> Option<u64> {
+        let slot = self.market.instruments.by_id(instrument)?;
+        let topic = self.market.instruments.get(slot).topic(channel)?;
+        let state = self.peers.get(conn.0)?;
+        if let Some(at) = state.find(topic) {
+            return Some(state.subscription(at).progress.seq());
+        }
+        let wildcard = &state.wildcards()[state.find_wildcard(channel)?];
+        let is_reached = self.reaches.contains(wildcard.reach, slot);
+        is_reached.then(|| wildcard.progress(slot).seq())
+    }
+
+    /// How many connections are subscribed to a channel of an instrument. Looks at all of them.
+    #[must_use]
+    pub fn subscribers(&self, instrument: u32, channel: Channel) -> usize {
+        let each = self.peers.iter();
+        each.filter(|(index, _)| self.reached(ConnId(*index), instrument, channel).is_some())
+            .count()
+    }
+
     /// The instruments of this epoch, in the order of their definition, with derived channels.
     pub fn instruments(&self) -> impl Iterator<Item = &Instrument> {
         let instruments = &self.market.instruments;

@@ -1,4 +1,5 @@
-//! The operators' port: health, readiness, metrics, stages, slow connections, drain.
+//! The operators' port: health, readiness, metrics, stages, slow connections, one tick's
+//! journey, drain.
 //!
 //! Plain HTTP on an address of its own, served on the main thread's runtime: a shard that is busy
 //! or stuck does not make it mute. It has no credentials; that is why it listens on loopback unless told
@@ -8,6 +9,7 @@ mod connections;
 mod health;
 mod overview;
 mod stages;
+mod trace;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -105,13 +107,14 @@ async fn answer(request: &Request<Incoming>, admin: &Admin) -> Response<Full<Byt
     let response = match path {
         "/drain" if *request.method() == Method::POST => drain(admin),
         "/drain" => method_not_allowed(request.method(), "POST"),
-        "/healthz" | "/readyz" | "/metrics" | "/stages" | "/connections" if !is_read => {
+        "/healthz" | "/readyz" | "/metrics" | "/stages" | "/connections" | "/trace" if !is_read => {
             method_not_allowed(request.method(), "GET, HEAD")
         }
         "/healthz" => health::healthz(admin).await,
         "/readyz" => health::readyz(admin).await,
         "/metrics" => metrics(admin).await,
         "/stages" => stages::stages(admin).await,
+        "/trace" => trace::trace(admin, request.uri().query()).await,
         "/connections" => match top(request.uri().query()) {
             Ok(top) => connections::slowest(admin, top).await,
             Err(msg) => refusal(&Refusal {
@@ -125,7 +128,7 @@ async fn answer(request: &Request<Incoming>, admin: &Admin) -> Response<Full<Byt
             code: "not_found",
             msg: &format!(
                 "no {path} here; there are /healthz, /readyz, /metrics, /stages, \
-                 /connections?top=N and POST /drain"
+                 /connections?top=N, /trace?topic=SYMBOL.channel and POST /drain"
             ),
         }),
     };

@@ -115,6 +115,9 @@ impl Sessions {
             let message = group.sends.message(waiting.message.clone());
             let sent = group.sent(index, message.len());
             self.conclude(waiting.slot, waiting.conn, sent, message, hub, now_ns);
+            if let Some(trace) = self.tally.trace.as_mut() {
+                trace.visited(waiting.conn, send_ns, hub);
+            }
         }
         group.waiting.clear();
         group.sends.arena().clear();

@@ -26,6 +26,7 @@ use super::{Arrival, Face, Fin, Opcode, Opening, Phase, Session, append};
 use crate::admission::Pass;
 use crate::native;
 use crate::proxies::ClientAddress;
+use crate::shard::Trace;
 use crate::shard::counters::{Counter, Counters, Histograms};
 use crate::shard::limits::READ_BYTES_PER_TURN;
 use crate::shard::settings::{SendBackend, ShardSettings};
@@ -82,6 +83,8 @@ pub(super) const NO_SLOT: u32 = u32::MAX;
 pub(crate) struct Tally {
     pub(crate) counters: Counters,
     pub(crate) histograms: Histograms,
+    /// The tick that an operator wants to be followed.
+    pub(crate) trace: Option<Box<Trace>>,
 }
 
 /// The shard's clock as sessions keep it: ms, wrapping after 49 days.

@@ -39,6 +39,7 @@ impl Sessions {
     #[inline]
     pub(super) fn visit(&mut self, conn: ConnId, hub: &mut Hub, now_ns: u64) {
         let is_sample = self.next_is_sample();
+        let is_traced = self.tally.trace.is_some();
         let started_ns = if is_sample { monotonic_ns() } else { 0 };
         let slot = self.slot_of(conn);
         let Some(session) = self.table.get_mut(slot) else {
@@ -52,7 +53,7 @@ impl Sessions {
             hub.commit(conn);
         } else {
             let message = &frame[message];
-            let send_ns = if is_sample { monotonic_ns() } else { 0 };
+            let send_ns = if is_sample || is_traced { monotonic_ns() } else { 0 };
             let sent = session.transport.send(message);
             if is_sample {
                 let ended_ns = monotonic_ns();
@@ -63,6 +64,9 @@ impl Sessions {
                 });
             }
             self.conclude(slot, conn, sent, message, hub, now_ns);
+            if let Some(trace) = self.tally.trace.as_mut() {
+                trace.visited(conn, send_ns, hub);
+            }
         }
         self.frame = frame;
     }

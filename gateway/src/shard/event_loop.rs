@@ -31,6 +31,7 @@ use super::report::{ConnectionReport, ShardReport};
 use super::settings::{ShardSettings, Spin};
 use super::start::{Bound, Control, Order, Pressure, ShardLink, ShardSpec};
 use super::thrift::Thrift;
+use super::trace::Trace;
 use crate::clock::{monotonic_ns, saturating_ns};
 use crate::http::{self, Front};
 use crate::session::{Sessions, Whereabouts};
@@ -165,6 +166,9 @@ impl EventLoop {
         if let Some(draining) = self.draining.as_mut() {
             draining.step(&mut self.sessions, hub, now_ns);
         }
+        if let Some(trace) = self.sessions.tally.trace.take_if(|trace| trace.is_over(now_ns)) {
+            trace.end();
+        }
         self.show_sessions();
         self.front.set_sessions(self.sessions.len());
         self.front.begin_tls_turn();
@@ -269,6 +273,10 @@ impl EventLoop {
                 Control::Report { top, reply } => {
                     // Whoever asked may have given up.
                     let _ = reply.send(self.report(top, hub));
+                }
+                Control::Trace { order, reply } => {
+                    let trace = Trace::begin(self.index, order, reply, hub, now_ns);
+                    self.sessions.tally.trace = Some(Box::new(trace));
                 }
                 Control::Stop => return Turn::Over,
             }

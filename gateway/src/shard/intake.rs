@@ -66,6 +66,9 @@ impl Intake {
                 recover_one(&self.ring, instrument, hub, now_ns);
             }
         }
+        if let Some(trace) = tally.trace.as_mut() {
+            trace.look(&self.records, now_ns);
+        }
         if let Some(oldest) = self.records.first() {
             measure(oldest, &mut tally.histograms);
         }

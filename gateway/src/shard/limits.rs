@@ -99,5 +99,8 @@ pub(crate) const ROOM_TO_REOPEN: usize = 128;
 /// forgotten one would cost.
 pub(crate) const PARK_MAX: Duration = Duration::from_secs(1);
 
+/// How long a traced tick is followed once it was read: clients that have not had it then are counted as such.
+pub(crate) const FOLLOW_MAX: Duration = Duration::from_secs(2);
+
 /// Steps of a drain: sessions are closed in batches so often.
 pub(crate) const DRAIN_STEP: Duration = Duration::from_millis(20);

@@ -16,6 +16,7 @@ mod routes;
 pub mod settings;
 mod start;
 mod thrift;
+mod trace;
 
 pub use interest::InterestTable;
 pub use report::{ConnectionReport, RingPosition, ShardReport};
@@ -24,3 +25,5 @@ pub use settings::{Access, Echo, Origins, SendBackend, ShardSettings, Spin};
 pub use start::{
     Control, DescriptorTable, Order, Post, Pressure, ShardHandle, ShardSpec, StartError, start,
 };
+pub(crate) use trace::Trace;
+pub use trace::{Journey, Read, SentTimes, TraceOrder};

@@ -24,6 +24,7 @@ use super::interest::InterestTable;
 use super::report::ShardReport;
 use super::routes::Routes;
 use super::settings::ShardSettings;
+use super::trace::{Journey, TraceOrder};
 use crate::publish::{Directory, PublishPort, Settlement};
 
 /// What a shard is made of.
@@ -83,6 +84,13 @@ pub enum Control {
         top: usize,
         /// Where to.
         reply: oneshot::Sender<ShardReport>,
+    },
+    /// Follow the next tick of a topic. One that is followed already is left.
+    Trace {
+        /// Which.
+        order: TraceOrder,
+        /// Where to.
+        reply: oneshot::Sender<Journey>,
     },
     /// Close what is still open with code 1001 and end the thread.
     Stop,
@@ -209,6 +217,14 @@ impl ShardHandle {
         let (reply, report) = oneshot::channel();
         self.send(Control::Report { top, reply });
         report
+    }
+
+    /// Asks for the journey of a tick; the receiver errs if the shard has ended, or was asked for another.
+    #[must_use]
+    pub fn trace(&self, order: TraceOrder) -> oneshot::Receiver<Journey> {
+        let (reply, journey) = oneshot::channel();
+        self.send(Control::Trace { order, reply });
+        journey
     }
 
     /// Waits until the shard has ended: after [`Control::Stop`].
