@@ -265,7 +265,7 @@ async fn a_gateway_that_is_behind_is_waited_for_and_gives_nothing_twice() {
         match event {
             Event::Status(status) => told.push(status.origin.seq.to_string()),
             Event::Gap(gap) => {
-                told.push(format!("{:?} {} {}", gap.reason, gap.first_seq, gap.count))
+                told.push(format!("{:?} {} {}", gap.reason, gap.first_seq, gap.count));
             }
             Event::Refused(refused) => panic!("{refused:?}"),
             _ => {}
