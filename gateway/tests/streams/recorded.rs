@@ -80,7 +80,7 @@ fn books_are_the_recordings_at_every_step(file: &str, stream: &str) {
     let (mut built, mut expected) = (recorded.snapshot.clone(), recorded.snapshot.clone());
     let end = recorded.last().id;
     let mut events = recorded.events.iter();
-    let gateway = replaying(file);
+    let gateway = Gateway::replaying(file, "max");
     let mut client = connect(&gateway, &format!("/ws/{stream}"));
     let mut steps = 0;
     while built.id < end {
