@@ -12,7 +12,7 @@ use crate::event::Event;
 use crate::options::Options;
 use crate::position::Position;
 use crate::publish::Draft;
-use crate::subscription::{Listing, Subscribed, Subscription, TopicResult};
+use crate::subscription::{Listing, Subscribed, Subscription, TopicResult, patterns};
 
 /// Commands in flight; a client has one task that gives them.
 const COMMANDS: usize = 4;
@@ -95,8 +95,15 @@ impl Client {
         &mut self,
         subscription: Subscription,
     ) -> Result<Subscribed, CommandError> {
+        let resume = subscription.resume.clone();
         match self.command(Action::Subscribe(subscription)).await? {
-            Answer::Topics(topics) => Ok(topics),
+            Answer::Topics(topics) => {
+                // Who stores the position again before anything has come goes on from where this one did.
+                if let Some(resume) = resume {
+                    self.position.begin_behind(&resume, &patterns(&topics.accepted()));
+                }
+                Ok(topics)
+            }
             _ => Err(CommandError::Ended),
         }
     }

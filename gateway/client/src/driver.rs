@@ -341,8 +341,7 @@ impl Driver {
 
     /// Keeps what the server took of the client's command.
     fn note(&mut self, action: &Action, answer: &Subscribed) {
-        let accepted = answer.results.iter().filter(|result| result.outcome.is_ok());
-        let accepted: Vec<String> = accepted.map(|result| result.topic.clone()).collect();
+        let accepted = answer.accepted();
         match action {
             Action::Subscribe(subscription) => {
                 if let Some(position) = &subscription.resume {

@@ -115,6 +115,19 @@ impl Position {
         }
     }
 
+    /// As [`Self::adopt`], where this one may not have heard of its epoch yet. What it has of those topics is newer.
+    pub(crate) fn begin_behind(&mut self, other: &Self, patterns: &[Pattern]) {
+        if self.epoch == 0 {
+            self.epoch = other.epoch;
+        }
+        let mut behind = Self { epoch: self.epoch, ..Self::default() };
+        behind.adopt(other, patterns);
+        for (topic, seq) in behind.topics {
+            self.topics.entry(topic).or_insert(seq);
+        }
+        self.needs_book.extend(behind.needs_book);
+    }
+
     /// Forgets topics that are not received any more, or begin anew.
     pub(crate) fn forget(&mut self, patterns: &[Pattern]) {
         self.topics.retain(|topic, _| !covers(patterns, topic));
@@ -198,6 +211,27 @@ mod tests {
     use wire::SnapshotPart;
 
     use super::*;
+
+    #[test]
+    fn what_nothing_came_of_since_a_resume_stays_where_it_was() {
+        let topic = |name: &str| match Pattern::parse(name) {
+            Ok(Pattern::One(symbol, channel)) => (symbol, channel),
+            other => panic!("{other:?}"),
+        };
+        let (quiet, busy) = (topic("DOGEUSDT.trade"), topic("BTCUSDT.trade"));
+        let stored = Position::new(7, [(quiet, 2), (busy, 10), (topic("BTCUSDT.quote"), 4)]);
+        let mut position = Position::new(7, [(busy, 12)]);
+        position.begin_behind(&stored, &[Pattern::All(Channel::Trade)]);
+        assert_eq!(position.seq(quiet.0, quiet.1), Some(2));
+        assert_eq!(position.seq(busy.0, busy.1), Some(12), "what has come is newer");
+        assert_eq!(position.len(), 2, "quotes are not resumed");
+        let mut fresh = Position::default();
+        fresh.begin_behind(&stored, &[Pattern::All(Channel::Trade)]);
+        assert_eq!((fresh.epoch(), fresh.len()), (7, 2));
+        let mut other = Position::new(8, []);
+        other.begin_behind(&stored, &[Pattern::All(Channel::Trade)]);
+        assert!(other.is_empty(), "numbers of another epoch mean nothing");
+    }
     use crate::book::tests::{change, snapshot};
     use crate::ledger::tests::gap;
 

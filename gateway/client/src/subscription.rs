@@ -74,6 +74,12 @@ impl Subscribed {
             result.outcome.as_ref().err().map(|refusal| (result.topic.as_str(), refusal))
         })
     }
+
+    /// The topics taken.
+    pub(crate) fn accepted(&self) -> Vec<String> {
+        let accepted = self.results.iter().filter(|result| result.outcome.is_ok());
+        accepted.map(|result| result.topic.clone()).collect()
+    }
 }
 
 /// What became of one topic.
