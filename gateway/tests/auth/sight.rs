@@ -285,7 +285,7 @@ fn native_clients(watch: &mut Watch<'_>, dice: &mut Dice, gateway: &Gateway, key
         listen(&mut client, |message| match message {
             Message::Binary(bytes) => watch.native_sbe(&bytes),
             Message::Text(text) if text.starts_with('[') => {
-                watch.native_json(&text, "JSON messages")
+                watch.native_json(&text, "JSON messages");
             }
             Message::Text(text) if text.starts_with("{\"op\":\"ack\"") => watch.ack(&text),
             Message::Text(text) => watch.bytes(text.as_bytes(), "a reply"),
@@ -304,7 +304,7 @@ fn event_stream(watch: &mut Watch<'_>, gateway: &Gateway, key: &str) {
     while Instant::now() < until {
         match source.next() {
             Heard::Event(event) if event.name.is_empty() => {
-                watch.native_json(&event.data, "event streams")
+                watch.native_json(&event.data, "event streams");
             }
             Heard::Event(event) => watch.bytes(event.data.as_bytes(), "event streams"),
             Heard::Comment(_) => {}
