@@ -57,8 +57,13 @@ impl Dice {
         self.below(count) == 0
     }
 
+    fn one_of<'a>(&mut self, all: &[&'a str]) -> &'a str {
+        let nth = self.below(all.len() as u64);
+        all[usize::try_from(nth).expect("one of a few")]
+    }
+
     fn between(&mut self, min: Duration, max: Duration) -> Duration {
-        min + Duration::from_millis(self.below(1 + (max - min).as_millis() as u64))
+        min + (max - min).mul_f64(self.below(1_001) as f64 / 1_000.0)
     }
 }
 
@@ -172,10 +177,7 @@ fn some_topics(dice: &mut Dice) -> Vec<String> {
     }
     let symbols = ["BTCUSDT", "ETHUSDT"];
     let mut topics: Vec<String> = (0..=dice.below(3))
-        .map(|_| {
-            let symbol = symbols[dice.below(symbols.len() as u64) as usize];
-            format!("{symbol}.{}", SOME[dice.below(SOME.len() as u64) as usize])
-        })
+        .map(|_| format!("{}.{}", dice.one_of(&symbols), dice.one_of(&SOME)))
         .collect();
     topics.sort();
     topics.dedup();

@@ -89,10 +89,11 @@ async fn live(url: String, role: Role, crowd: Arc<Crowd>, mut cut: watch::Receiv
                 }
                 Event::Trade(trade) => {
                     if role == Role::Steady {
-                        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
                         let ring_ns =
                             trade.origin.ts_event_ns + u64::from(trade.origin.ring_delay_ns);
-                        let delay_ns = (now.as_nanos() as u64).saturating_sub(ring_ns);
+                        let in_ring = UNIX_EPOCH + Duration::from_nanos(ring_ns);
+                        let delay = SystemTime::now().duration_since(in_ring).unwrap_or_default();
+                        let delay_ns = u64::try_from(delay.as_nanos()).unwrap();
                         crowd.delays_ns.lock().unwrap().push(delay_ns);
                     }
                     crowd.served.fetch_add(usize::from(!is_served), Ordering::Relaxed);
@@ -124,9 +125,9 @@ fn back(crowd: &Crowd, clients: usize, since: Instant) -> Duration {
     since.elapsed()
 }
 
-fn percentile(delays_ns: &mut Vec<u64>, part: f64) -> f64 {
+fn percentile(delays_ns: &mut [u64], percent: usize) -> f64 {
     delays_ns.sort_unstable();
-    let at = ((delays_ns.len() as f64 - 1.0) * part) as usize;
+    let at = delays_ns.len().saturating_sub(1) * percent / 100;
     delays_ns.get(at).map_or(0.0, |ns| *ns as f64 / 1e6)
 }
 
@@ -188,11 +189,11 @@ fn whoever_comes_back_has_lost_nothing() {
     println!(
         "storm of {}: all back after {storm:?}; the {STEADY} that stayed: p50 {:.1} ms (before {:.1}), p99 {:.1} ms (before {:.1}), longest {:.1} ms",
         clients - STEADY,
-        percentile(&mut stormy, 0.5),
-        percentile(&mut quiet, 0.5),
-        percentile(&mut stormy, 0.99),
-        percentile(&mut quiet, 0.99),
-        percentile(&mut stormy, 1.0),
+        percentile(&mut stormy, 50),
+        percentile(&mut quiet, 50),
+        percentile(&mut stormy, 99),
+        percentile(&mut quiet, 99),
+        percentile(&mut stormy, 100),
     );
     for name in ["handshakes_evicted", "handshakes_timed_out", "accept_paced"] {
         println!("  {name}: {}", gateway.metric(&format!("tickcast_{name}_total")));
