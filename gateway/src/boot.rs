@@ -183,6 +183,9 @@ fn up_and_down(config: &Config) -> Result<(), BootError> {
     });
     let shard_access = access::of_shards(access.as_ref(), config);
     let fleet = start_shards(config, tls.as_ref(), shard_access, publisher.as_ref(), &routes)?;
+    if let Some(access) = &access {
+        access.meet(&fleet);
+    }
     let fleet = Arc::new(fleet.with_history(history.clone()));
 
     // 6. The operators' listener, after the shards' tables were split off: in theirs it would live on.

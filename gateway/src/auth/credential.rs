@@ -34,6 +34,8 @@ pub(crate) fn shown(
 ) -> Result<Option<String>, Rejected> {
     let mut found: Option<String> = None;
     let mut take = |credential: &str| match &found {
+        // What a client sends whose key is not set.
+        _ if credential.is_empty() => Ok(()),
         Some(other) if other != credential => Err(Rejected::Several),
         _ => {
             found = Some(credential.to_owned());
@@ -57,8 +59,7 @@ pub(crate) fn shown(
             take(&value.ok_or(Rejected::Malformed)?)?;
         }
     }
-    // An empty one is what a client sends whose key is not set.
-    Ok(found.filter(|credential| !credential.is_empty()))
+    Ok(found)
 }
 
 /// A request's target without the credential in its query: nothing behind this has to know of it.
@@ -95,6 +96,7 @@ mod tests {
         assert_eq!(find(&[("authorization", "bearer  k ")], ""), key);
         assert_eq!(find(&[("authorization", "Basic eDp5"), ("x-api-key", "k")], ""), key);
         assert_eq!(find(&[("x-mbx-apikey", "k"), ("x-api-key", "k")], "token=k"), key);
+        assert_eq!(find(&[("x-mbx-apikey", ""), ("x-api-key", "k")], "token="), key);
         assert_eq!(find(&[], "topics=A.trade&token=%6B"), key);
         for nothing in [find(&[("authorization", "Bearer")], ""), find(&[("x-api-key", "")], "a=b")]
         {

@@ -51,10 +51,14 @@ pub(super) fn of_shards(opened: Option<&Opened>, config: &Config) -> shard::Acce
 }
 
 impl Opened {
+    /// Tells it the shards, before they have sessions to be replaced.
+    pub(super) fn meet(&self, fleet: &Fleet) {
+        self.authenticator.use_posts(fleet.posts());
+    }
+
     /// Loads the keys of tokens, and keeps everything fresh from now on. To be called in the runtime.
     pub(super) async fn start(self, fleet: &Arc<Fleet>) -> Doorkeeping {
         let Self { authenticator } = self;
-        authenticator.use_posts(fleet.posts());
         let (status, reload) = (Arc::<AuthStatus>::default(), Arc::<Notify>::default());
         let mut loader = KeyLoader::new(Arc::clone(&authenticator), Arc::clone(&status));
         loader.begin().await;
