@@ -168,6 +168,8 @@ impl Scene {
     pub(crate) fn start_within(&mut self, namespace: &str, place: Target) -> &Gateway {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", namespace, env!("CARGO_BIN_EXE_gateway")]);
+        // Its clients are on another machine, as far as it knows.
+        command.args(["--anonymous", "anywhere"]);
         self.add(gateway_by(command, &self.arguments, place))
     }
 
