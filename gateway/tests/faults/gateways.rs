@@ -66,9 +66,13 @@ fn a_gateway_that_stalls_slows_neither_the_feed_nor_the_others() {
         let (here, others) = seat_apart(&mut scene);
         scene.watch();
         scene.gateways[0].process.stall();
-        // Twice, so that the others' worst is far from the stall's length on a slow machine too.
+        let before = Outcome::of(&others, crate::table::Counted::default()).sums.trades;
         scene.endure();
-        scene.endure();
+        // However slow the machine is: the others go on while it stands still.
+        until("the others to get some trades each", || {
+            let now = Outcome::of(&others, crate::table::Counted::default());
+            (now.sums.trades >= before + 20 * now.clients as u64).then_some(())
+        });
         let meanwhile = Outcome::of(&others, crate::table::Counted::default());
         scene.gateways[0].process.go_on();
         let outcome = scene.settle(&here);
@@ -77,7 +81,6 @@ fn a_gateway_that_stalls_slows_neither_the_feed_nor_the_others() {
         outcome.assert_whole();
         meanwhile.assert_whole();
         assert!(outcome.silence_max >= scene.plan.outage, "{outcome:?}");
-        assert!(meanwhile.silence_max < outcome.silence_max, "{meanwhile:?} {outcome:?}");
         assert_eq!(meanwhile.sums.losses, 0, "{meanwhile:?}");
         scene.settle(&others).assert_whole();
     }

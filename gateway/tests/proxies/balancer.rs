@@ -125,7 +125,8 @@ impl Balancer {
         let name = format!("gateways,gateway{},", gateway + 1);
         until("the health checks' verdict", || {
             use std::io::{Read as _, Write as _};
-            let mut socket = UnixStream::connect(self.folder.path().join("admin.sock")).unwrap();
+            // It may not be there yet.
+            let mut socket = UnixStream::connect(self.folder.path().join("admin.sock")).ok()?;
             socket.write_all(b"show stat\n").unwrap();
             let mut text = String::new();
             socket.read_to_string(&mut text).unwrap();
