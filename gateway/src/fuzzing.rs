@@ -13,11 +13,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use hub::Hub;
 use hyper::http::request::Parts;
+use jsonwebtoken::Algorithm;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 use tokio::runtime::Runtime;
 use wire::CloseCode;
 
 use crate::admission::Rates;
+use crate::auth::{Authenticator, KeySet, Revocations};
 use crate::exchange::ExchangeSettings;
 use crate::http::{Front, Missing, ProxyHeaderError, Remote, meaning, missing, serve};
 use crate::session::{Face, Inbound, Units};
@@ -100,6 +102,28 @@ pub fn handshake(bytes: &[u8], cut: usize) {
             assert_eq!(whole, pieces);
         }
     });
+}
+
+/// Who a credential is of, if it is accepted.
+#[must_use]
+pub fn user_of(authenticator: &Authenticator, credential: &str) -> Option<String> {
+    authenticator.authenticate(credential).ok().map(|badge| badge.user().to_string())
+}
+
+/// Reads what the file of `auth` may name: a list of what is revoked, and a set of public keys.
+///
+/// # Panics
+/// If what is wrong is said of no line, or without a word.
+pub fn lists_of_auth(bytes: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(bytes)
+        && let Err(line) = Revocations::parse(text)
+    {
+        assert!(line > 0 && line <= text.lines().count());
+    }
+    let algorithms = [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA];
+    if let Err(reason) = KeySet::parse(bytes, &algorithms) {
+        assert!(!reason.is_empty());
+    }
 }
 
 /// Serves one connection after another.

@@ -4,6 +4,7 @@
 //! Compiled twice: by cargo-fuzz, which looks for bytes that nobody thought of, for hours and by hand, and by
 //! `gateway/tests/fuzzed.rs`, which runs the corpora and mutations of them with every other test.
 
+mod auth_files;
 mod bus_values;
 mod commands;
 mod config;
@@ -18,6 +19,7 @@ mod replay;
 mod ring_file;
 mod streams;
 mod ticks;
+mod tokens;
 
 use std::path::PathBuf;
 
@@ -25,7 +27,8 @@ use std::path::PathBuf;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 14] = [
+pub const TARGETS: [Target; 16] = [
+    ("auth_files", auth_files::run),
     ("bus_values", bus_values::run),
     ("commands", commands::run),
     ("config", config::run),
@@ -40,6 +43,7 @@ pub const TARGETS: [Target; 14] = [
     ("ring_file", ring_file::run),
     ("streams", streams::run),
     ("ticks", ticks::run),
+    ("tokens", tokens::run),
 ];
 
 /// A file of this name with this in it, for what reads files; there is one of each name on a thread.

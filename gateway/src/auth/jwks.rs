@@ -45,7 +45,7 @@ impl KeySource {
 
 /// The keys of a set that can be used.
 #[derive(Debug, Default)]
-pub(super) struct KeySet(Vec<PublicKey>);
+pub(crate) struct KeySet(Vec<PublicKey>);
 
 #[derive(Debug)]
 struct PublicKey {
@@ -62,7 +62,7 @@ struct Document {
 
 impl KeySet {
     /// Reads a set; errors are in words.
-    pub(super) fn parse(text: &[u8], algorithms: &[Algorithm]) -> Result<Self, String> {
+    pub(crate) fn parse(text: &[u8], algorithms: &[Algorithm]) -> Result<Self, String> {
         let document: Document = serde_json::from_slice(text)
             .map_err(|error| format!("not a JSON Web Key Set: {error}"))?;
         let keys = document.keys.into_iter().filter_map(|key| {

@@ -11,7 +11,7 @@ use super::error::{At, AuthError};
 
 /// See the module's header.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Revocations {
+pub(crate) struct Revocations {
     tokens: HashSet<Box<str>>,
     users: HashSet<Box<str>>,
     keys: HashSet<Box<str>>,
@@ -28,7 +28,7 @@ impl Revocations {
     }
 
     /// Reads a file's text; an error is the number of a line.
-    fn parse(text: &str) -> Result<Self, usize> {
+    pub(crate) fn parse(text: &str) -> Result<Self, usize> {
         let mut revoked = Self::default();
         for (index, line) in text.lines().enumerate() {
             let line = line.trim();

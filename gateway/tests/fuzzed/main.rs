@@ -54,7 +54,7 @@ fn runs(name: &str) -> u64 {
     let times = std::env::var("FUZZ_RUNS").map_or(1, |times| times.parse().expect("a number"));
     let runs = match name {
         // Files are written, connections served.
-        "ring_file" | "replay" | "config" | "handshake" => 1_500,
+        "ring_file" | "replay" | "config" | "auth_files" | "handshake" => 1_500,
         "hub" => 1_500,
         _ => 20_000,
     };
