@@ -34,6 +34,8 @@ pub struct Authenticator {
     pub(super) key_wanted: Notify,
     /// The file was read again, and may name other keys.
     pub(super) book_replaced: Notify,
+    /// Keys of tokens are not there any more that were.
+    pub(super) keys_lost: Notify,
 }
 
 /// Everything that was read, at one time.
@@ -41,7 +43,7 @@ pub struct Authenticator {
 pub(super) struct State {
     pub(super) book: Arc<Rulebook>,
     pub(super) keys: Arc<KeySet>,
-    revoked: Arc<Revocations>,
+    pub(super) revoked: Arc<Revocations>,
 }
 
 /// What a badge is worth after something was read again.
@@ -74,6 +76,7 @@ impl Authenticator {
             registry: Registry::default(),
             key_wanted: Notify::new(),
             book_replaced: Notify::new(),
+            keys_lost: Notify::new(),
         })
     }
 
@@ -102,15 +105,15 @@ impl Authenticator {
                 if accepted.as_ref().is_err_and(|rejected| *rejected == Rejected::Unknown) {
                     self.key_wanted.notify_one();
                 }
-                let Accepted { user, id, expires_s, role } = accepted?;
+                let Accepted { user, id, expires_s, role, signer } = accepted?;
                 let (user, expires_s) = (Arc::from(user), Some(expires_s));
                 match role {
                     RoleClaim::Named(name) => {
-                        let origin = Origin::Token { id, user, role: Some(name.clone()) };
+                        let origin = Origin::Token { id, user, role: Some(name.clone()), signer };
                         state.badge(origin, &name, expires_s)?
                     }
                     RoleClaim::Inline(role) => {
-                        let origin = Origin::Token { id, user, role: None };
+                        let origin = Origin::Token { id, user, role: None, signer };
                         Badge { role: Arc::new(role), origin, expires_s }
                     }
                 }
@@ -131,6 +134,7 @@ impl Authenticator {
                 }
                 _ => Err(Rejected::Revoked),
             },
+            Origin::Token { signer, .. } if !state.has_signer(signer) => Err(Rejected::Revoked),
             Origin::Token { role: Some(role), .. } => {
                 state.badge(badge.origin.clone(), role, badge.expires_s)
             }
@@ -144,7 +148,7 @@ impl Authenticator {
     }
 
     /// Reads the file again, and what it names.
-    pub(super) fn read_again(&self) -> Result<(), AuthError> {
+    pub(crate) fn read_again(&self) -> Result<(), AuthError> {
         let book = Rulebook::read(&self.path)?;
         let revoked = revocations(&book)?;
         let before = self.state();
@@ -171,7 +175,12 @@ impl Authenticator {
     pub(super) fn use_keys(&self, keys: KeySet, loaded_by: &State) {
         let state = self.state();
         if Arc::ptr_eq(&state.book, &loaded_by.book) {
+            // Where there were none, nobody could tell whose signatures count.
+            let are_lost = state.keys.is_empty() || !keys.has_all_of(&state.keys);
             self.replace(State { keys: Arc::new(keys), ..(*state).clone() });
+            if are_lost {
+                self.keys_lost.notify_one();
+            }
         }
     }
 
@@ -197,6 +206,12 @@ impl State {
     fn badge(&self, origin: Origin, role: &str, expires_s: Option<u64>) -> Result<Badge, Rejected> {
         let role = self.book.role(role).ok_or(Rejected::Role)?;
         Ok(Badge { role: Arc::clone(role), origin, expires_s })
+    }
+
+    /// Whether this key's signatures count.
+    fn has_signer(&self, signer: &KeyHash) -> bool {
+        let tokens = self.book.tokens.as_ref();
+        tokens.is_some_and(|tokens| tokens.has_signer(signer, &self.keys))
     }
 
     /// Whether a badge is one now, and here.

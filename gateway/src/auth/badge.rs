@@ -32,6 +32,8 @@ pub(super) enum Origin {
         user: Arc<str>,
         /// The name of its role; `None`: it has its own within itself.
         role: Option<Box<str>>,
+        /// The key that it is signed by.
+        signer: KeyHash,
     },
 }
 

@@ -11,6 +11,7 @@ use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Deserialize;
 
 use super::error::AuthError;
+use super::key::KeyHash;
 
 /// Keys of one set. There: the others are passed over.
 const KEYS_MAX: usize = 64;
@@ -47,11 +48,14 @@ impl KeySource {
 #[derive(Debug, Default)]
 pub(crate) struct KeySet(Vec<PublicKey>);
 
+/// One of them.
 #[derive(Debug)]
-struct PublicKey {
+pub(super) struct PublicKey {
     id: Option<String>,
     algorithm: Algorithm,
-    key: DecodingKey,
+    pub(super) key: DecodingKey,
+    /// What it is told by, whatever it is called.
+    pub(super) hash: KeyHash,
 }
 
 /// Each key by itself: one that cannot be read is not to void the others.
@@ -77,13 +81,27 @@ impl KeySet {
     }
 
     /// The key that a token names. One that names none can only mean a key that is alone.
-    pub(super) fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Option<&DecodingKey> {
+    pub(super) fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Option<&PublicKey> {
         let mut fitting = self.0.iter().filter(|key| key.algorithm == algorithm);
-        let found = match id {
+        match id {
             Some(id) => fitting.find(|key| key.id.as_deref() == Some(id)),
             None => fitting.next().filter(|_| fitting.next().is_none()),
-        };
-        found.map(|key| &key.key)
+        }
+    }
+
+    /// Whether this key is one of them.
+    pub(super) fn has(&self, hash: &KeyHash) -> bool {
+        self.0.iter().any(|key| key.hash == *hash)
+    }
+
+    /// Whether all keys of another set are among these.
+    pub(super) fn has_all_of(&self, other: &Self) -> bool {
+        other.0.iter().all(|key| self.has(&key.hash))
+    }
+
+    /// Whether none was loaded yet.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     pub(super) const fn len(&self) -> usize {
@@ -115,7 +133,8 @@ impl PublicKey {
             return None;
         }
         let key = DecodingKey::from_jwk(jwk).ok()?;
-        Some(Self { id: jwk.common.key_id.clone(), algorithm, key })
+        let hash = KeyHash::of(serde_json::to_vec(&jwk.algorithm).ok()?);
+        Some(Self { id: jwk.common.key_id.clone(), algorithm, key, hash })
     }
 }
 

@@ -19,9 +19,9 @@ const KEYS_MAX: usize = 4_096;
 pub(super) struct KeyHash([u8; SHA256_OUTPUT_LEN]);
 
 impl KeyHash {
-    pub(super) fn of(key: &str) -> Self {
+    pub(super) fn of(key: impl AsRef<[u8]>) -> Self {
         let mut hash = [0; SHA256_OUTPUT_LEN];
-        hash.copy_from_slice(digest(&SHA256, key.as_bytes()).as_ref());
+        hash.copy_from_slice(digest(&SHA256, key.as_ref()).as_ref());
         Self(hash)
     }
 

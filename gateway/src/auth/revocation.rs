@@ -4,7 +4,9 @@
 //! something else makes the file a bad one: a slip there would let somebody in.
 
 use std::collections::HashSet;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::time::SystemTime;
 
 use super::badge::{Badge, Origin};
 use super::error::{At, AuthError};
@@ -15,16 +17,33 @@ pub(crate) struct Revocations {
     tokens: HashSet<Box<str>>,
     users: HashSet<Box<str>>,
     keys: HashSet<Box<str>>,
+    /// What the file was when it was read, or just before.
+    pub(super) stamp: Option<Stamp>,
+}
+
+/// Enough of a file's attributes to see that it was written or replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stamp(SystemTime, u64, u64);
+
+impl Stamp {
+    /// `None`: there is no such file.
+    pub(super) fn of(path: &Path) -> Option<Self> {
+        let file = std::fs::metadata(path).ok()?;
+        Some(Self(file.modified().ok()?, file.len(), file.ino()))
+    }
 }
 
 impl Revocations {
     pub(super) fn read(path: &Path) -> Result<Self, AuthError> {
+        // Before the text: what is written between the two is read once more, and not missed.
+        let stamp = Stamp::of(path);
         let text = std::fs::read_to_string(path).map_err(AuthError::unreadable(path))?;
-        Self::parse(&text).map_err(|line| AuthError::Value {
+        let revoked = Self::parse(&text).map_err(|line| AuthError::Value {
             at: At { path: path.to_owned(), line },
             key: "revoked-file".to_owned(),
             expected: "`jti ID`, `sub USER` or `key NAME`".to_owned(),
-        })
+        })?;
+        Ok(Self { stamp, ..revoked })
     }
 
     /// Reads a file's text; an error is the number of a line.

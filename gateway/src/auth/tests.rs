@@ -305,6 +305,49 @@ fn a_key_that_is_rotated_is_known_once_it_is_loaded() {
     assert_eq!(verdict(&authenticator, &second), None, "those that were there stay");
 }
 
+#[test]
+fn a_token_ends_with_the_key_that_signed_it() {
+    let desk = Desk::new();
+    let (old, new) = (key_pairs().remove(1), key_pairs().remove(1));
+    let authenticator = desk.open(PUBLIC);
+    let load = |keys: &[&Jwk]| {
+        let keys = KeySet::parse(key_set(keys).as_bytes(), &[Algorithm::ES256]).unwrap();
+        authenticator.use_keys(keys, &authenticator.state());
+    };
+    load(&[&old.2]);
+    let header = Header { kid: Some("ES256".to_owned()), ..Header::new(Algorithm::ES256) };
+    let token = encode(&header, &claims(&json!({})), &old.1).unwrap();
+    let badge = authenticator.authenticate(&token).unwrap();
+    // What it is called is no matter; whether it is there is.
+    let mut renamed = old.2;
+    renamed.common.key_id = Some("old".to_owned());
+    load(&[&new.2, &renamed]);
+    assert_eq!(review(&authenticator, &badge), "same");
+    load(&[&new.2]);
+    assert_eq!(review(&authenticator, &badge), "revoked");
+    load(&[&new.2, &renamed]);
+    // From another place nothing has come yet: nobody can tell.
+    desk.write("auth.toml", &format!("{FILE}{}", PUBLIC.replace("keys.json", "others.json")));
+    authenticator.read_again().unwrap();
+    assert_eq!(review(&authenticator, &badge), "same");
+    load(&[&new.2]);
+    assert_eq!(review(&authenticator, &badge), "revoked");
+    desk.write("auth.toml", FILE);
+    authenticator.read_again().unwrap();
+    assert_eq!(review(&authenticator, &badge), "revoked", "tokens count no more");
+
+    // The secret of the others, whether it is the same file or not.
+    let authenticator = desk.open(SYMMETRIC);
+    let badge = authenticator.authenticate(&signed(&claims(&json!({})))).unwrap();
+    desk.write("secret", &SECRET.replace("two", "TWO"));
+    authenticator.read_again().unwrap();
+    assert_eq!(review(&authenticator, &badge), "revoked");
+    desk.write("second", SECRET);
+    desk.write("auth.toml", &format!("{FILE}{}", SYMMETRIC.replace("\"secret\"", "\"second\"")));
+    authenticator.read_again().unwrap();
+    assert_eq!(review(&authenticator, &badge), "same");
+}
+
 fn review(authenticator: &Authenticator, badge: &Badge) -> &'static str {
     match authenticator.review(badge) {
         Review::Same => "same",

@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use super::error::{AuthError, SECRET_BYTES_MIN};
 use super::jwks::{KeySet, KeySource};
+use super::key::KeyHash;
 use super::rejected::Rejected;
 use super::role::{Role, Terms, span};
 use super::section::Section;
@@ -40,7 +41,7 @@ const LEEWAY: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct TokenRules {
     algorithms: Vec<Algorithm>,
-    secret: Option<DecodingKey>,
+    secret: Option<Secret>,
     /// Where public keys are.
     pub(super) source: Option<KeySource>,
     pub(super) refresh: Duration,
@@ -48,6 +49,13 @@ pub(super) struct TokenRules {
     leeway_s: u64,
     /// Without algorithms: each token is validated for its own.
     validation: Validation,
+}
+
+/// What symmetric tokens are signed with.
+#[derive(Debug)]
+struct Secret {
+    key: DecodingKey,
+    hash: KeyHash,
 }
 
 /// What a token says, once its signature and its times are found to be right.
@@ -58,6 +66,8 @@ pub(super) struct Accepted {
     /// Leeway included, s since 1970-01-01 UTC.
     pub(super) expires_s: u64,
     pub(super) role: RoleClaim,
+    /// The key that its signature is by.
+    pub(super) signer: KeyHash,
 }
 
 /// What a token says of its user's role.
@@ -129,9 +139,10 @@ impl TokenRules {
         let refresh = span::<1_000, 86_400_000>(&section, "refresh")?.unwrap_or(REFRESH);
         let role_claim = section.text("role-claim")?.unwrap_or_else(|| "role".to_owned());
         section.finish()?;
+        let takes_secret = algorithms.contains(&Algorithm::HS256);
         Ok(Self {
             algorithms,
-            secret,
+            secret: secret.filter(|_| takes_secret),
             source,
             refresh,
             role_claim,
@@ -156,16 +167,25 @@ impl TokenRules {
             return Err(Rejected::Algorithm);
         }
         let key = match header.alg {
-            Algorithm::HS256 => self.secret.as_ref(),
-            public => keys.find(header.kid.as_deref(), public),
+            Algorithm::HS256 => self.secret.as_ref().map(|secret| (&secret.key, secret.hash)),
+            public => {
+                keys.find(header.kid.as_deref(), public).map(|public| (&public.key, public.hash))
+            }
         };
-        let key = key.ok_or(Rejected::Unknown)?;
+        let (key, signer) = key.ok_or(Rejected::Unknown)?;
         let validation = Validation { algorithms: vec![header.alg], ..self.validation.clone() };
         let claims = decode::<Claims>(token, key, &validation).map_err(|error| rejected(&error))?;
-        self.accept(claims.claims)
+        self.accept(claims.claims, signer)
     }
 
-    fn accept(&self, claims: Claims) -> Result<Accepted, Rejected> {
+    /// Whether a key's signatures still count. While public keys are loaded from another place than before, nobody
+    /// can tell, and theirs do.
+    pub(super) fn has_signer(&self, signer: &KeyHash, keys: &KeySet) -> bool {
+        self.secret.as_ref().is_some_and(|secret| secret.hash == *signer)
+            || self.source.is_some() && (keys.is_empty() || keys.has(signer))
+    }
+
+    fn accept(&self, claims: Claims, signer: KeyHash) -> Result<Accepted, Rejected> {
         let Claims { sub, exp, jti, tickcast, others } = claims;
         let exp_s = exp.as_u64().or_else(|| whole(exp.as_f64()?)).ok_or(Rejected::Claim("exp"))?;
         let user = sub.as_str().filter(|sub| !sub.is_empty()).ok_or(Rejected::Claim("sub"))?;
@@ -181,7 +201,7 @@ impl TokenRules {
             (None, _) => return Err(Rejected::Role),
         };
         let expires_s = exp_s.saturating_add(self.leeway_s);
-        Ok(Accepted { user: user.into(), id, expires_s, role })
+        Ok(Accepted { user: user.into(), id, expires_s, role, signer })
     }
 }
 
@@ -215,13 +235,13 @@ fn rejected(error: &Error) -> Rejected {
 }
 
 /// The secret in a file; a line's end behind it does not count.
-fn secret(path: &Path) -> Result<DecodingKey, AuthError> {
+fn secret(path: &Path) -> Result<Secret, AuthError> {
     let bytes = std::fs::read(path).map_err(AuthError::unreadable(path))?;
     let secret = bytes.trim_ascii_end();
     if secret.len() < SECRET_BYTES_MIN {
         return Err(AuthError::ShortSecret { path: path.to_owned() });
     }
-    Ok(DecodingKey::from_secret(secret))
+    Ok(Secret { key: DecodingKey::from_secret(secret), hash: KeyHash::of(secret) })
 }
 
 /// `jwks`, and `jwks-ca` for where it is fetched from.

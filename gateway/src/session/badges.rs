@@ -34,6 +34,8 @@ enum Held {
     Awaited { until_ms: u64 },
     /// A badge.
     Shown(Box<Shown>),
+    /// One that was worth nothing any more when the session began.
+    Void(Rejected),
 }
 
 #[derive(Debug)]
@@ -56,7 +58,7 @@ impl Badges {
     /// What a session may publish and see; `None`: it has shown nothing.
     pub(super) fn grant(&self, slot: u32) -> Option<&Arc<Grant>> {
         match self.by_slot.get(&slot)? {
-            Held::Awaited { .. } => None,
+            Held::Awaited { .. } | Held::Void(_) => None,
             Held::Shown(shown) => Some(&shown.badge.role.grant),
         }
     }
@@ -74,12 +76,22 @@ impl Badges {
                 let at_ms = shown.warn_at_ms.or_else(|| shown.expires_at_ms())?;
                 Some(at_ms.saturating_sub(realtime_ms()))
             }
+            Held::Void(_) => Some(0),
         }
     }
 }
 
 fn realtime_ms() -> u64 {
     realtime_ns() / 1_000_000
+}
+
+/// What clients are told whose credential is worth nothing any more.
+const fn end_of(rejected: Rejected) -> &'static str {
+    match rejected {
+        Rejected::Expired => "credential expired",
+        Rejected::Revoked => "credential revoked",
+        _ => CloseCode::NotEntitled.reason(),
+    }
 }
 
 /// When a client is told that its badge expires.
@@ -108,14 +120,22 @@ impl Sessions {
         hub: &mut Hub,
         now_ns: u64,
     ) {
-        if self.settings.access.authenticator().is_none() {
-            return;
-        }
+        let Some(authenticator) = self.settings.access.authenticator() else { return };
         match badge {
-            Some(badge) => {
-                self.reply.clear();
-                self.accept(slot, badge, hub, now_ns);
-            }
+            // While its handshake was under way, which may take long, nobody looked at it again.
+            Some(badge) => match authenticator.review(&badge) {
+                Review::Same => {
+                    self.reply.clear();
+                    self.accept(slot, badge, hub, now_ns);
+                }
+                Review::Changed(badge) => {
+                    self.reply.clear();
+                    self.accept(slot, badge, hub, now_ns);
+                }
+                Review::Void(rejected) => {
+                    self.badges.by_slot.insert(slot, Held::Void(rejected));
+                }
+            },
             None => {
                 let patience_ns = saturating_ns(self.settings.handshake_timeout);
                 let until_ms = now_ns.saturating_add(patience_ns) / 1_000_000;
@@ -208,6 +228,10 @@ impl Sessions {
                 self.tally.counters.count(Counter::AuthMissing);
                 "no credential in time"
             }
+            Some(Held::Void(rejected)) => {
+                self.tally.counters.count(rejected.counter());
+                end_of(*rejected)
+            }
             Some(Held::Shown(shown)) => {
                 let now_ms = realtime_ms();
                 match shown.expires_at_ms() {
@@ -251,7 +275,7 @@ impl Sessions {
     pub(crate) fn review_badges(&mut self, hub: &mut Hub, now_ns: u64) {
         let Some(authenticator) = self.authenticator() else { return };
         let reviewed = self.badges.by_slot.iter().filter_map(|(slot, held)| match held {
-            Held::Awaited { .. } => None,
+            Held::Awaited { .. } | Held::Void(_) => None,
             Held::Shown(shown) => match authenticator.review(&shown.badge) {
                 Review::Same => None,
                 other => Some((*slot, other)),
@@ -270,13 +294,8 @@ impl Sessions {
                 }
                 Review::Void(rejected) => {
                     self.tally.counters.count(rejected.counter());
-                    let reason = match rejected {
-                        Rejected::Expired => "credential expired",
-                        Rejected::Revoked => "credential revoked",
-                        _ => CloseCode::NotEntitled.reason(),
-                    };
                     let (code, phase) = (CloseCode::NotEntitled, Phase::AwaitingClose);
-                    self.close_because(slot, code, reason, phase, hub, now_ns);
+                    self.close_because(slot, code, end_of(rejected), phase, hub, now_ns);
                 }
             }
         }
@@ -303,6 +322,81 @@ impl Sessions {
     pub(crate) fn close_replaced(&mut self, token: Token, hub: &mut Hub, now_ns: u64) {
         if self.table.is_current(token) {
             self.close(token.slot, CloseCode::Replaced, Phase::AwaitingClose, hub, now_ns);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+    use std::net::{TcpListener, TcpStream};
+
+    use bytes::Bytes;
+    use sys::PollSet;
+    use wire::Encoding;
+
+    use super::*;
+    use crate::auth::QueryToken;
+    use crate::session::Arrival;
+    use crate::shard::Access;
+    use crate::shard::settings::ShardSettings;
+
+    const KEYS: &str = r#"
+        revoked-file = "revoked"
+        [roles.all]
+        see = ["*.*"]
+        [[keys]]
+        name = "desk"
+        sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        role = "all"
+    "#;
+
+    #[test]
+    fn a_credential_that_is_revoked_during_its_handshake_is_worth_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("auth.toml");
+        std::fs::write(&file, KEYS).unwrap();
+        std::fs::write(folder.path().join("revoked"), "").unwrap();
+        let authenticator = Arc::new(Authenticator::open(&file, 0).unwrap());
+        let badge = authenticator.authenticate("abc").unwrap();
+        let access = Access::Credentials {
+            authenticator: Arc::clone(&authenticator),
+            in_query: QueryToken::Ignored,
+        };
+        let settings = ShardSettings { access, ..ShardSettings::default() };
+        let mut hub = Hub::new(settings.hub);
+        hub.use_default_grant(Arc::new(Grant::nothing()));
+        let (poll, now_ns) = (PollSet::new(8).unwrap(), 1_000_000_000);
+        let mut sessions = Sessions::new(0, Arc::new(settings), now_ns);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let begin = |sessions: &mut Sessions, hub: &mut Hub| {
+            let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let (socket, _) = listener.accept().unwrap();
+            socket.set_nonblocking(true).unwrap();
+            let (tls, opening, pass) = (None, None, None);
+            let (face, early, badge) =
+                (Face::Native(Encoding::Json), Bytes::new(), Some(badge.clone()));
+            let client_address = None;
+            let arrival =
+                Arrival { socket, tls, face, opening, early, client: client_address, pass, badge };
+            (client, sessions.open(arrival, &poll, hub, now_ns))
+        };
+        let (_first, before) = begin(&mut sessions, &mut hub);
+        assert!(sessions.badges.grant(before).is_some());
+
+        std::fs::write(folder.path().join("revoked"), "key desk\n").unwrap();
+        authenticator.read_again().unwrap();
+        let (mut client, slot) = begin(&mut sessions, &mut hub);
+        assert!(sessions.badges.grant(slot).is_none());
+        sessions.handle_time(&mut hub, now_ns + 1_000_000_000);
+        client.set_read_timeout(Some(std::time::Duration::from_secs(5))).unwrap();
+        assert_eq!(sessions.tally.counters[Counter::AuthRevoked], 1);
+        let mut heard = Vec::new();
+        let mut part = [0; 4096];
+        while !heard.windows(18).any(|text| text == b"credential revoked") {
+            let bytes = client.read(&mut part).expect("it is told why");
+            assert!(bytes > 0, "it is told why");
+            heard.extend_from_slice(&part[..bytes]);
         }
     }
 }
