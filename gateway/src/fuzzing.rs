@@ -5,6 +5,7 @@
 //! holds that the same becomes of them.
 
 use std::cell::RefCell;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -202,8 +203,21 @@ impl Desk {
             Some((format!("{:?}", taken.face), rest))
         };
         let joined = async { tokio::join!(sending, hearing, serving) };
-        let ((), answers, taken) = self.runtime.block_on(joined);
+        let ((), answers, taken) = self.runtime.block_on(async {
+            tokio::select! {
+                done = joined => done,
+                never = self.turn() => match never {},
+            }
+        });
         Outcome { answers: undated(&answers), taken }
+    }
+
+    /// What a shard's loop does for requests.
+    async fn turn(&self) -> Infallible {
+        loop {
+            self.front.begin_turn();
+            tokio::task::yield_now().await;
+        }
     }
 }
 

@@ -150,9 +150,9 @@ where
 {
     let granted = Granted::default();
     let service = service_fn(|request| {
-        let response = answer(front, request, remote, &granted);
+        let granted = &granted;
         async move {
-            match response {
+            match front.work(|| answer(front, request, remote, granted)).await {
                 Some(response) => Ok::<_, Infallible>(response),
                 // Its session answers it, once the connection is taken from hyper.
                 None => pending().await,

@@ -16,6 +16,7 @@ use rustls::ServerConfig;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::AbortHandle;
 
+use super::budget::{Budget, Waiting};
 use crate::admission::{Pass, Refused};
 use crate::auth::{self, Badge, QueryToken, Rejected};
 use crate::clock::monotonic_ns;
@@ -41,6 +42,8 @@ pub(crate) struct Front {
     /// How many TLS handshakes may begin before the next turn.
     tls_turn: Semaphore,
     tls_waiting: Cell<usize>,
+    /// What requests may cost before the next turn.
+    budget: Budget,
     handshakes: RefCell<BTreeMap<u64, Handshake>>,
     next_handshake: Cell<u64>,
     sessions: Cell<usize>,
@@ -80,6 +83,7 @@ impl Front {
             arrived: Notify::new(),
             tls_turn: Semaphore::new(TLS_HANDSHAKES_PER_TURN),
             tls_waiting: Cell::new(0),
+            budget: Budget::new(),
             handshakes: RefCell::default(),
             next_handshake: Cell::new(0),
             sessions: Cell::new(0),
@@ -176,13 +180,23 @@ impl Front {
         }
     }
 
-    /// Whether TLS handshakes wait for the next turn.
-    pub(crate) fn has_tls_waiting(&self) -> bool {
-        self.tls_waiting.get() > 0
+    /// Does the work of a request, in a later turn if requests have had their time in this one.
+    pub(crate) async fn work<T>(&self, work: impl FnOnce() -> T) -> T {
+        let wait = || {
+            self.count(Counter::RequestsPaced);
+            self.arrived.notify_one();
+        };
+        self.budget.work(wait, work).await
     }
 
-    /// Lets the next TLS handshakes begin. Told by the loop, every turn.
-    pub(crate) fn begin_tls_turn(&self) {
+    /// Whether TLS handshakes or requests wait for the next turn.
+    pub(crate) fn has_waiting(&self) -> bool {
+        self.tls_waiting.get() > 0 || self.budget.has_waiting()
+    }
+
+    /// Lets the next TLS handshakes begin, and requests be worked on. Told by the loop, every turn.
+    pub(crate) fn begin_turn(&self) {
+        self.budget.renew();
         let left = self.tls_turn.available_permits();
         self.tls_turn.add_permits(TLS_HANDSHAKES_PER_TURN.saturating_sub(left));
     }
@@ -327,21 +341,5 @@ impl Drop for Place {
         if self.front.has_room_to_reopen() {
             self.front.has_room.notify_one();
         }
-    }
-}
-
-/// Counts one for as long as it lives, however its task ends.
-struct Waiting<'a>(&'a Cell<usize>);
-
-impl<'a> Waiting<'a> {
-    fn new(count: &'a Cell<usize>) -> Self {
-        count.set(count.get() + 1);
-        Self(count)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
     }
 }

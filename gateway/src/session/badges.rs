@@ -13,25 +13,31 @@ use wire::command::CommandId;
 use wire::reply::{self, AuthState, ErrorCode};
 
 use super::bucket::Allowance;
+use super::reading::After;
 use super::sessions::{Sessions, to_ms};
 use super::{Face, Fin, Opcode, Phase, append};
 use crate::auth::{Authenticator, Badge, Rejected, Review, Seat, User};
-use crate::clock::{realtime_ns, saturating_ns};
+use crate::clock::{monotonic_ns, realtime_ns, saturating_ns};
 use crate::shard::counters::Counter;
-use crate::shard::limits::{EXPIRY_NOTICE_MS, EXPIRY_NOTICE_PART, MALFORMED_COST};
+use crate::shard::limits::{
+    CREDENTIAL_TRIES_MAX, CREDENTIALS_NS_PER_TURN, EXPIRY_NOTICE_MS, EXPIRY_NOTICE_PART,
+    MALFORMED_COST,
+};
 use crate::sse;
 
 /// All of a shard, by slot.
 #[derive(Debug, Default)]
 pub(super) struct Badges {
     by_slot: HashMap<u32, Held>,
+    /// How long credentials of messages were looked at in this turn.
+    spent_ns: u64,
 }
 
 /// What a session has to show.
 #[derive(Debug)]
 enum Held {
-    /// Nothing yet, and not for longer than this, ms of the shard's clock.
-    Awaited { until_ms: u64 },
+    /// Nothing that is worth something yet, and not for longer than this, ms of the shard's clock.
+    Awaited { until_ms: u64, tries: u8 },
     /// A badge.
     Shown(Box<Shown>),
     /// One that was worth nothing any more when the session began.
@@ -71,7 +77,7 @@ impl Badges {
     /// In how many ms a session's credential is to be looked at, by the shard's clock.
     pub(super) fn next_look(&self, slot: u32, now_ms: u64) -> Option<u64> {
         match self.by_slot.get(&slot)? {
-            Held::Awaited { until_ms } => Some(until_ms.saturating_sub(now_ms)),
+            Held::Awaited { until_ms, .. } => Some(until_ms.saturating_sub(now_ms)),
             Held::Shown(shown) => {
                 let at_ms = shown.warn_at_ms.or_else(|| shown.expires_at_ms())?;
                 Some(at_ms.saturating_sub(realtime_ms()))
@@ -139,7 +145,7 @@ impl Sessions {
             None => {
                 let patience_ns = saturating_ns(self.settings.handshake_timeout);
                 let until_ms = now_ns.saturating_add(patience_ns) / 1_000_000;
-                self.badges.by_slot.insert(slot, Held::Awaited { until_ms });
+                self.badges.by_slot.insert(slot, Held::Awaited { until_ms, tries: 0 });
             }
         }
     }
@@ -179,7 +185,23 @@ impl Sessions {
         }
     }
 
-    /// Checks a credential that a session shows, and writes the answer.
+    /// Another turn begins: credentials have their time again.
+    pub(crate) fn begin_turn(&mut self) {
+        self.badges.spent_ns = 0;
+    }
+
+    /// Whether credentials of messages may be looked at in this turn.
+    pub(crate) fn may_look_at_credentials(&self) -> bool {
+        self.badges.spent_ns < CREDENTIALS_NS_PER_TURN
+    }
+
+    /// Whether a session is to be read in a later turn: what it has to say is a credential.
+    pub(super) fn reads_later(&self, slot: u32) -> bool {
+        !self.may_look_at_credentials() && self.badges.is_awaited(slot)
+    }
+
+    /// Checks a credential that a session shows, and writes the answer. Says whether it is the last that it may
+    /// show.
     pub(super) fn authenticate(
         &mut self,
         slot: u32,
@@ -187,12 +209,16 @@ impl Sessions {
         credential: &str,
         hub: &mut Hub,
         now_ns: u64,
-    ) {
+    ) -> After {
         let Some(authenticator) = self.authenticator() else {
             let msg = "auth: this gateway asks for no credentials";
-            return reply::error(&mut self.reply, id, ErrorCode::NotEntitled, msg);
+            reply::error(&mut self.reply, id, ErrorCode::NotEntitled, msg);
+            return After::Next;
         };
-        match authenticator.authenticate(credential) {
+        let begun_ns = monotonic_ns();
+        let authenticated = authenticator.authenticate(credential);
+        self.badges.spent_ns += monotonic_ns() - begun_ns;
+        match authenticated {
             Ok(badge) => {
                 self.tally.counters.count(Counter::AuthAccepted);
                 self.accept(slot, badge, hub, now_ns);
@@ -203,6 +229,7 @@ impl Sessions {
                     self.reply.clear();
                 }
                 reply::ack(&mut self.reply, id);
+                After::Next
             }
             Err(rejected) => {
                 self.tally.counters.count(rejected.counter());
@@ -213,6 +240,14 @@ impl Sessions {
                 }
                 let msg = format_args!("auth: {rejected}");
                 reply::error(&mut self.reply, id, ErrorCode::NotEntitled, msg);
+                let Some(Held::Awaited { tries, .. }) = self.badges.by_slot.get_mut(&slot) else {
+                    return After::Next;
+                };
+                *tries += 1;
+                if *tries < CREDENTIAL_TRIES_MAX {
+                    return After::Next;
+                }
+                After::Close(CloseCode::NotEntitled, Phase::AwaitingClose)
             }
         }
     }
@@ -221,7 +256,7 @@ impl Sessions {
     pub(super) fn look_at_badge(&mut self, slot: u32, hub: &mut Hub, now_ns: u64) -> bool {
         let end = match self.badges.by_slot.get_mut(&slot) {
             None => return false,
-            Some(Held::Awaited { until_ms }) => {
+            Some(Held::Awaited { until_ms, .. }) => {
                 if now_ns / 1_000_000 < *until_ms {
                     return false;
                 }

@@ -45,10 +45,15 @@ impl Sessions {
         let mut buffer = std::mem::take(&mut self.read_buffer);
         let mut budget = buffer.len();
         while budget > 0 {
-            let Some(session) = self.table.get_mut(slot) else { break };
+            let Some(session) = self.table.get(slot) else { break };
             if session.is_unread {
                 break;
             }
+            if self.reads_later(slot) {
+                self.queue_again(slot);
+                break;
+            }
+            let Some(session) = self.table.get_mut(slot) else { break };
             let (bytes, is_more_there) = match session.transport.receive(&mut buffer[..budget]) {
                 Received::Bytes(bytes) => (bytes, true),
                 // No edge will announce an end that was announced already.
@@ -224,6 +229,7 @@ impl Sessions {
             }
             Opcode::Text | Opcode::Binary => {
                 self.reply.clear();
+                let mut after = After::Next;
                 match session.bucket.take(allowance, 1, to_ms(now_ns)) {
                     Verdict::Accepted => {
                         let Some(conn) = session.conn else { return After::Next };
@@ -231,7 +237,7 @@ impl Sessions {
                         let out = &mut self.reply;
                         let handled =
                             native::handle(command, publishers, standing, conn, hub, now_ns, out);
-                        self.finish_command(slot, handled, hub, now_ns);
+                        after = self.finish_command(slot, handled, hub, now_ns);
                     }
                     Verdict::Refused => {
                         self.tally.counters.count(Counter::CommandsRefused);
@@ -247,6 +253,7 @@ impl Sessions {
                 if !self.reply.is_empty() {
                     append(&mut self.replies, Opcode::Text, Fin::Last, &self.reply);
                 }
+                return after;
             }
             Opcode::Continuation => {
                 return After::Close(CloseCode::UnsupportedData, Phase::AwaitingClose);
@@ -256,7 +263,14 @@ impl Sessions {
     }
 
     /// Counts a command, and does what the hub does not do.
-    fn finish_command(&mut self, slot: u32, handled: native::Handled, hub: &mut Hub, now_ns: u64) {
+    fn finish_command(
+        &mut self,
+        slot: u32,
+        handled: native::Handled,
+        hub: &mut Hub,
+        now_ns: u64,
+    ) -> After {
+        let mut after = After::Next;
         let allowance = Allowance::of_rate(self.settings.command_rate);
         match handled {
             native::Handled::Malformed => {
@@ -264,14 +278,15 @@ impl Sessions {
                 if let Some(session) = self.table.get_mut(slot) {
                     session.bucket.take(allowance, MALFORMED_COST, to_ms(now_ns));
                 }
-                return;
+                return after;
             }
             native::Handled::Command => {}
             native::Handled::Auth(id, token) => {
-                self.authenticate(slot, id.as_ref(), &token, hub, now_ns);
+                after = self.authenticate(slot, id.as_ref(), &token, hub, now_ns);
             }
             native::Handled::Publish(publish) => self.publish(slot, &publish, now_ns),
         }
         self.tally.counters.count(Counter::Commands);
+        after
     }
 }

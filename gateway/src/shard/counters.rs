@@ -41,6 +41,7 @@ macro_rules! counters {
 counters! {
     Accepted "accepted" "Connections accepted.";
     AcceptPaused "accept_paused" "Times accepting paused for want of descriptors or memory.";
+    RequestsPaced "requests_paced" "Requests that waited for the next turn, because requests had used up their time of one.";
     AcceptPaced "accept_paced" "Times accepting waited for handshakes under way, of which there were as many as there may be.";
     ListenerClosed "listener_closed" "Times the listener was closed because the shard was full.";
     HandshakesTimedOut "handshakes_timed_out" "Connections closed because their handshake or request did not come in time.";

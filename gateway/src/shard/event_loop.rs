@@ -146,6 +146,7 @@ impl EventLoop {
         let hub = Rc::clone(&self.hub);
         let hub = &mut *hub.borrow_mut();
         self.sessions.tally.counters.count(Counter::Turns);
+        self.sessions.begin_turn();
 
         if self.handle_control(hub, started_ns) == Turn::Over {
             return Turn::Over;
@@ -171,13 +172,13 @@ impl EventLoop {
         }
         self.show_sessions();
         self.front.set_sessions(self.sessions.len());
-        self.front.begin_tls_turn();
+        self.front.begin_turn();
 
         if self.thrift.is_due(self.sessions.len(), self.front.handshakes(), now_ns) {
             sys::give_back();
         }
 
-        let is_waited_for = has_made || self.sessions.has_queue() || self.front.has_tls_waiting();
+        let is_waited_for = has_made || self.sessions.has_queue() || self.front.has_waiting();
         if records + visits + events + arrivals == 0 && !is_waited_for {
             return Turn::Idle;
         }
@@ -214,6 +215,7 @@ impl EventLoop {
     fn take_arrivals(&mut self, hub: &mut Hub, now_ns: u64) -> usize {
         let mut arrivals = 0;
         while arrivals < ARRIVALS_PER_TURN
+            && self.sessions.may_look_at_credentials()
             && let Some(arrival) = self.front.next_arrival()
         {
             arrivals += 1;

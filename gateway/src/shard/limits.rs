@@ -67,6 +67,18 @@ pub(crate) const SHED_PART: usize = 64;
 /// to 1 ms (RSA), which ticks wait for. The others wait for their turn, within their time-out.
 pub(crate) const TLS_HANDSHAKES_PER_TURN: usize = 4;
 
+/// How long requests are worked on between two turns, credentials included, which ticks wait for: a fifth of the
+/// visits of a turn. One that has begun is finished. The others wait for their turn; `requests_paced`.
+pub(crate) const REQUESTS_NS_PER_TURN: u64 = 500_000;
+
+/// How long credentials that clients show in their first messages are looked at in one turn. The other
+/// clients that have yet to show theirs are read in the next. `reads_requeued`.
+pub(crate) const CREDENTIALS_NS_PER_TURN: u64 = 500_000;
+
+/// How many wrong credentials a client may show before its first right one; then it is closed. One that has taken
+/// the wrong of two, and a slip, are forgiven. `closed_not_entitled`.
+pub(crate) const CREDENTIAL_TRIES_MAX: u8 = 3;
+
 /// The most bytes of a request's head, and of a connection's HTTP buffers: the exchange's clients name
 /// up to 1,024 streams in theirs, which is 25 KB. There: 431 or 400, `http_errors`.
 pub(crate) const REQUEST_BYTES_MAX: usize = 64 * 1024;

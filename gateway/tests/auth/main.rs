@@ -1,6 +1,7 @@
 //! Credentials at the real binary, on every way in: where they are shown, what they are worth, and when that ends.
 
 mod doors;
+mod guessing;
 mod lifetime;
 mod seats;
 mod sight;
