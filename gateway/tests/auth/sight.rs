@@ -11,8 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use wire::Channel;
+use wire::position::Reached;
 use wire::sbe::{self, Message as Event};
+use wire::{Channel, Position};
 
 use crate::bearer;
 use crate::support::credentials::{Credentials, SYMMETRIC, token};
@@ -169,6 +170,19 @@ impl<'a> Watch<'a> {
         assert!(refused.len() <= 1, "{refused:?}");
     }
 
+    /// Where an event stream is: not at what must not be seen.
+    fn position(&mut self, id: &str) {
+        let reached = match Position::parse(id).expect("an id is a position").reached {
+            Reached::Topics(topics) => topics,
+            Reached::Entry { last, .. } => vec![last],
+        };
+        for (instrument, channel, _) in reached {
+            let mut symbols = self.symbols.iter();
+            let (symbol, _) = symbols.find(|(_, id)| **id == instrument).expect("there is such");
+            self.event(symbol, channel, "an id");
+        }
+    }
+
     /// An array of events of the native protocol.
     fn native_json(&mut self, text: &str, what: &str) {
         self.bytes(text.as_bytes(), what);
@@ -294,23 +308,65 @@ fn native_clients(watch: &mut Watch<'_>, dice: &mut Dice, gateway: &Gateway, key
     }
 }
 
-fn event_stream(watch: &mut Watch<'_>, gateway: &Gateway, key: &str) {
-    let topics = "topics=*.trade,*.quote,*.depth,*.depth5,*.ticker,*.bar_1m";
-    let mut source = EventSource::open_with(gateway.listen, topics, key);
-    if !source.head.starts_with("HTTP/1.1 200") {
-        return watch.bytes(source.body().as_bytes(), "the refusal of a stream");
+/// Event streams: begun anew, gone on with from where they were, and from where somebody was who sees everything.
+fn event_streams(watch: &mut Watch<'_>, dice: &mut Dice, gateway: &Gateway, key: &str) {
+    let wildcards = "*.trade,*.quote,*.depth,*.depth5,*.ticker,*.bar_1m".to_owned();
+    // Few enough that a position has the number of each.
+    let channels = ["trade", "quote", "depth", "ticker"];
+    let symbols: Vec<&str> = watch.symbols.keys().map(String::as_str).collect();
+    let few: Vec<String> = (0..wire::position::POSITION_TOPICS_MAX)
+        .map(|_| format!("{}.{}", dice.pick(&symbols), dice.pick(&channels)))
+        .collect();
+    for topics in [wildcards, few.join(",")] {
+        let query = format!("topics={topics}");
+        let mut elsewhere = EventSource::open_with(gateway.listen, &query, &bearer("everything"));
+        while elsewhere.last_event_id.is_none() {
+            assert_ne!(elsewhere.next(), Heard::End, "a stream goes on");
+        }
+        let theirs = elsewhere.last_event_id.unwrap();
+        let own = event_stream(watch, gateway, &query, key);
+        for id in own.into_iter().chain([theirs]) {
+            let lines = format!("{key}Last-Event-ID: {id}\r\n");
+            event_stream(watch, gateway, &query, &lines);
+        }
     }
-    let until = Instant::now() + LISTEN;
+}
+
+/// One of them, and where it was in the end.
+fn event_stream(
+    watch: &mut Watch<'_>,
+    gateway: &Gateway,
+    query: &str,
+    headers: &str,
+) -> Option<String> {
+    let mut source = EventSource::open_with(gateway.listen, query, headers);
+    if !source.head.starts_with("HTTP/1.1 200") {
+        // It says names back to who asked for them, as of what does not exist.
+        let refusal: Value = serde_json::from_str(&source.body()).unwrap();
+        assert_eq!(refusal["error"]["code"], "no_topic", "{refusal}");
+        watch.ack(&json!({"op": "ack", "results": refusal["results"]}).to_string());
+        return None;
+    }
+    let until = Instant::now() + LISTEN / 4;
+    let mut own = None;
     while Instant::now() < until {
         match source.next() {
-            Heard::Event(event) if event.name.is_empty() => {
-                watch.native_json(&event.data, "event streams");
+            Heard::Event(event) => {
+                match event.name.as_str() {
+                    "" => watch.native_json(&event.data, "event streams"),
+                    "ack" => watch.ack(&event.data),
+                    _ => watch.bytes(event.data.as_bytes(), "event streams"),
+                }
+                if let Some(id) = event.id {
+                    watch.position(&id);
+                    own = Some(id);
+                }
             }
-            Heard::Event(event) => watch.bytes(event.data.as_bytes(), "event streams"),
             Heard::Comment(_) => {}
             Heard::End => panic!("the stream ended"),
         }
     }
+    own
 }
 
 fn exchange_client(watch: &mut Watch<'_>, gateway: &Gateway, key: &str) {
@@ -469,7 +525,7 @@ fn nobody_sees_what_is_not_granted() {
         let key = bearer(&token("anybody", 600, &json!({"tickcast": inline})));
         let mut watch = Watch::new(&terms, &symbols);
         native_clients(&mut watch, &mut dice, &gateway, &key);
-        event_stream(&mut watch, &gateway, &key);
+        event_streams(&mut watch, &mut dice, &gateway, &key);
         exchange_client(&mut watch, &gateway, &key);
         plain_http(&mut watch, &gateway, &key);
         hidden += watch.hidden.len();
