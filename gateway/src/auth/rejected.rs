@@ -31,6 +31,8 @@ pub(crate) enum Rejected {
     Role,
     #[error("it is revoked")]
     Revoked,
+    #[error("sessions of its user replace each other all the time")]
+    Crowded,
     #[error(
         "it entitles to data delayed by {0} minutes, and this gateway's are not: ask one that has them"
     )]
@@ -47,6 +49,7 @@ impl Rejected {
             Self::Expired | Self::NotYet => Counter::AuthOutOfTime,
             Self::Claim(_) | Self::Role | Self::Delay(_) => Counter::AuthUnfit,
             Self::Revoked => Counter::AuthRevoked,
+            Self::Crowded => Counter::AuthCrowded,
         }
     }
 

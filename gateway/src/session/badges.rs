@@ -40,7 +40,7 @@ enum Held {
     Awaited { until_ms: u64, tries: u8 },
     /// A badge.
     Shown(Box<Shown>),
-    /// One that was worth nothing any more when the session began.
+    /// One that is worth nothing: any more, when the session began, or for want of a place.
     Void(Rejected),
 }
 
@@ -96,6 +96,7 @@ const fn end_of(rejected: Rejected) -> &'static str {
     match rejected {
         Rejected::Expired => "credential expired",
         Rejected::Revoked => "credential revoked",
+        Rejected::Crowded => "sessions of this user replace each other",
         _ => CloseCode::NotEntitled.reason(),
     }
 }
@@ -157,24 +158,33 @@ impl Sessions {
         else {
             return;
         };
-        if let Some(conn) = self.table.get(slot).and_then(|session| session.conn) {
-            let grant = Arc::clone(&badge.role.grant);
-            hub.entitle(conn, grant, now_ns, &mut self.reply);
-        }
         let seat = Seat { shard: self.shard, token };
         let user = badge.user();
-        let sessions_max = badge.role.sessions_max;
-        let warn_at_ms = warn_at_ms(&badge, realtime_ms());
-        let shown = Box::new(Shown { badge, user: user.clone(), seat, warn_at_ms });
-        let before = self.badges.by_slot.insert(slot, Held::Shown(shown));
+        let before = match self.badges.by_slot.remove(&slot) {
+            Some(Held::Shown(before)) => Some(before.user),
+            _ => None,
+        };
         // Who shows another credential of the same user keeps its place.
-        if let Some(Held::Shown(before)) = before {
-            if before.user == user {
-                return;
+        let has_seat = before.as_ref() == Some(&user) || {
+            if let Some(before) = before {
+                authenticator.registry.leave(&before, seat);
             }
-            authenticator.registry.leave(&before.user, seat);
+            let sessions_max = badge.role.sessions_max;
+            authenticator.registry.enter(user.clone(), sessions_max, seat, now_ns).is_ok()
+        };
+        let grant = match has_seat {
+            true => Arc::clone(&badge.role.grant),
+            false => Arc::new(Grant::nothing()),
+        };
+        if let Some(conn) = self.table.get(slot).and_then(|session| session.conn) {
+            hub.entitle(conn, grant, now_ns, &mut self.reply);
         }
-        authenticator.registry.enter(user, sessions_max, seat);
+        let warn_at_ms = warn_at_ms(&badge, realtime_ms());
+        let held = match has_seat {
+            true => Held::Shown(Box::new(Shown { badge, user, seat, warn_at_ms })),
+            false => Held::Void(Rejected::Crowded),
+        };
+        self.badges.by_slot.insert(slot, held);
     }
 
     /// A session has ended.
@@ -254,6 +264,7 @@ impl Sessions {
 
     /// Warns, or closes, where the time of a session's credential has come. Says whether it is over.
     pub(super) fn look_at_badge(&mut self, slot: u32, hub: &mut Hub, now_ns: u64) -> bool {
+        let mut code = CloseCode::NotEntitled;
         let end = match self.badges.by_slot.get_mut(&slot) {
             None => return false,
             Some(Held::Awaited { until_ms, .. }) => {
@@ -265,6 +276,9 @@ impl Sessions {
             }
             Some(Held::Void(rejected)) => {
                 self.tally.counters.count(rejected.counter());
+                if *rejected == Rejected::Crowded {
+                    code = CloseCode::Replaced;
+                }
                 end_of(*rejected)
             }
             Some(Held::Shown(shown)) => {
@@ -285,7 +299,7 @@ impl Sessions {
                 }
             }
         };
-        self.close_because(slot, CloseCode::NotEntitled, end, Phase::AwaitingClose, hub, now_ns);
+        self.close_because(slot, code, end, Phase::AwaitingClose, hub, now_ns);
         true
     }
 

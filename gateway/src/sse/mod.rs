@@ -29,6 +29,9 @@ use crate::session::SERVER_HEADER_MAX;
 /// longer than a drained gateway's successor needs.
 const RETRY_MS: u32 = 1_000;
 
+/// The same for one that is not to come back. Browsers do all the same, and would have another one's place.
+const STAY_AWAY_MS: u32 = 3_600_000;
+
 /// What a request for a stream asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Opening {
@@ -175,9 +178,11 @@ pub(crate) fn write_revoked(out: &mut Vec<u8>, said: &[u8]) {
 /// Writes why the stream ends.
 pub(crate) fn write_close(out: &mut Vec<u8>, code: CloseCode, reason: &str) {
     let number = code.code();
-    if code.advice() == Advice::Reconnect {
-        out.extend_from_slice(format!("retry: {RETRY_MS}\n").as_bytes());
-    }
+    let retry_ms = match code.advice() {
+        Advice::Reconnect => RETRY_MS,
+        Advice::Stop => STAY_AWAY_MS,
+    };
+    out.extend_from_slice(format!("retry: {retry_ms}\n").as_bytes());
     let data = format!("{{\"code\":{number},\"reason\":\"{reason}\"}}");
     write_event(out, "close", data.as_bytes());
 }

@@ -29,7 +29,10 @@ fn the_oldest_session_makes_room_for_the_newest() {
     assert_eq!(auth(&mut fourth, "open-sesame")["op"], "ack");
     let close = loop {
         match source.next() {
-            Heard::Event(event) if event.name == "close" => break event.data,
+            Heard::Event(event) if event.name == "close" => {
+                assert_eq!(event.retry_ms, Some(3_600_000), "browsers come back of themselves");
+                break event.data;
+            }
             Heard::Event(_) | Heard::Comment(_) => {}
             Heard::End => panic!("a stream ends with a word"),
         }
@@ -56,4 +59,36 @@ fn the_oldest_session_makes_room_for_the_newest() {
         assert_eq!(ask(client, &ping), json!({"op": "pong"}));
     }
     assert_eq!(gateway.metric("tickcast_closed_replaced_total"), 2.0);
+}
+
+#[test]
+fn clients_that_come_back_regardless_do_not_put_each_other_out_for_ever() {
+    let text = "[roles.one]\nsee = [\"*.*\"]\nsessions = 1\n";
+    let credentials = Credentials::new(text, &[("desk", "open-sesame", "one")]);
+    let gateway = Gateway::start(&["--symbols", "2", "--auth", credentials.path()]);
+    until("the feed", || (gateway.metric("tickcast_feed_published_total") > 100.0).then_some(()));
+    let key = bearer("open-sesame");
+    let connect = || Subscriber::try_upgrade(gateway.listen, "/ws/btcusdt@trade", &key).unwrap();
+    let mut holder = connect();
+    let mut times = 0;
+    let reason = loop {
+        let closed = || gateway.metric("tickcast_closed_replaced_total");
+        let before = closed();
+        let mut next = connect();
+        // One of the two is closed: the older, until that has happened often enough.
+        until("one of them to go", || (closed() > before).then_some(()));
+        if gateway.metric("tickcast_auth_refused_crowded_total") > 0.0 {
+            break end(&mut next);
+        }
+        assert_eq!(end(&mut holder), (1008, "replaced by a newer session".to_owned()));
+        holder = next;
+        times += 1;
+        assert!(times < 100, "for ever");
+    };
+    assert_eq!(reason, (1008, "sessions of this user replace each other".to_owned()));
+    assert!(times >= 12, "{times}");
+    assert!(holder.next(PATIENCE).is_some(), "who is there stays");
+    let (mut native, _) = native(gateway.listen, "").unwrap();
+    assert_eq!(auth(&mut native, "open-sesame")["op"], "ack");
+    assert_eq!(end(&mut native), (4503, "sessions of this user replace each other".to_owned()));
 }
