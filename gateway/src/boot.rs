@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use crate::admin::{self, Admin};
 use crate::auth::AuthError;
+use crate::clock::saturating_ns;
 use crate::config::{self, Config, LogFormat, Switch};
 use crate::fleet::Fleet;
 use crate::history::{Bounds, History};
@@ -180,6 +181,7 @@ fn up_and_down(config: &Config) -> Result<(), BootError> {
         status: board.clone(),
         weights: Weights::new(config.exchange_weight),
         info: InfoCache::default(),
+        age_ns: saturating_ns(access::age(config)),
     });
     let shard_access = access::of_shards(access.as_ref(), config);
     let fleet = start_shards(config, tls.as_ref(), shard_access, publisher.as_ref(), &routes)?;

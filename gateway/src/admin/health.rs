@@ -40,6 +40,11 @@ pub(super) async fn readyz(admin: &Admin) -> Response<Bytes> {
             (None, Some(trouble)) => format!("no feed yet: {trouble}"),
             (None, None) => "no feed yet".to_owned(),
         });
+        reasons.extend(
+            feed.delay
+                .first_in_ns
+                .map(|left_ns| format!("the delay line fills: first data in {}", minutes(left_ns))),
+        );
     }
     let reports = admin.fleet.report(0).await;
     // Before that a client would be told that its topics do not exist.
@@ -59,6 +64,15 @@ pub(super) async fn readyz(admin: &Admin) -> Response<Bytes> {
         "lines": lines,
     });
     json(status, format!("{body}\n").into_bytes())
+}
+
+/// A time for people, to the second.
+fn minutes(ns: u64) -> String {
+    let seconds = ns.div_ceil(1_000_000_000);
+    match (seconds / 60, seconds % 60) {
+        (0, seconds) => format!("{seconds} s"),
+        (minutes, seconds) => format!("{minutes} m {seconds} s"),
+    }
 }
 
 /// One of two sources. A dead one is no reason not to be ready: that is what the other is for.

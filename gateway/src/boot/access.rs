@@ -1,6 +1,7 @@
 //! Who may connect: what the configuration says of it, opened, handed to the shards, and kept fresh.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -27,9 +28,14 @@ pub(super) struct Doorkeeping {
 /// Reads the file of `auth`; `None`: there is none.
 pub(super) fn open(config: &Config) -> Result<Option<Opened>, AuthError> {
     // What is not quite so old is not so old.
-    let delay_min = u32::try_from(config.delay.as_secs() / 60).unwrap_or(u32::MAX);
+    let delay_min = u32::try_from(age(config).as_secs() / 60).unwrap_or(u32::MAX);
     let authenticator = config.auth.as_deref().map(|file| Authenticator::open(file, delay_min));
     Ok(authenticator.transpose()?.map(|it| Opened { authenticator: Arc::new(it) }))
+}
+
+/// How old data is by the time it gets out of the gateway.
+pub(super) const fn age(config: &Config) -> Duration {
+    config.delay.saturating_add(config.source_age)
 }
 
 /// What shards are told of it.

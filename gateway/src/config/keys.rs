@@ -125,8 +125,14 @@ keys! {
         anonymous "anonymous": Anonymous = "loopback";
         /// Whether a credential in the query, `?token=…`, counts. Proxies and browsers write queries into their logs.
         auth_query "auth-query": Switch = "false";
-        /// How old this gateway's data is when it gets here. Who is granted only data that is delayed by more is refused.
+        /// How long every record of the source is held before anything here sees it: a gateway for those who are granted only delayed data. Who is granted only data that is older than this and `source-age` together is refused.
         delay "delay": Span<0, 86_400_000> = "0s";
+        /// How old the source's data is already when it gets here, as from a gateway that has a `delay`.
+        source_age "source-age": Span<0, 86_400_000> = "0s";
+        /// The folder for what `delay` holds beyond two MiB, in files without names; where there is none, the system's for temporary files.
+        delay_spool "delay-spool": OptionalPath = "";
+        /// The most that `delay` may hold, in memory and in that folder. A record takes 120 bytes. Beyond it nothing is taken in until a sixteenth is free, and clients are told of the gap.
+        delay_spool_max "delay-spool-max": Bytes<{ 1 << 20 }, { 1 << 44 }> = "8GiB";
     }
     "Shards" {
         /// How many event loops share the connections.

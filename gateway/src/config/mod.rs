@@ -72,6 +72,24 @@ impl Config {
             }
             _ => {}
         }
+        if !config.delay.is_zero() {
+            if config.publish != Publish::Off {
+                return contradiction(
+                    "publish",
+                    "off with a delay: whoever publishes here would see it that much later; publish at a gateway without",
+                );
+            }
+            let is_replay = matches!(config.source.first, Source::Replay(_));
+            if is_replay && config.speed == Speed::Max {
+                return contradiction("speed", "a number with a delay: nobody could be waited for");
+            }
+            if is_replay && config.replay_start == ReplayStart::FirstSubscriber {
+                return contradiction(
+                    "replay-start",
+                    "now with a delay: subscribers are behind it",
+                );
+            }
+        }
         if config.auth_query == Switch::On && config.auth.is_none() {
             return needs("auth-query", "auth");
         }

@@ -25,6 +25,8 @@ pub struct PublicRoutes {
     pub weights: Weights,
     /// The list of symbols of `/api/v3`.
     pub info: InfoCache,
+    /// How old data is by configuration when it gets here, ns.
+    pub age_ns: u64,
 }
 
 impl Routes for PublicRoutes {
@@ -36,7 +38,9 @@ impl Routes for PublicRoutes {
             return answer(request, market, self.status.as_deref());
         }
         let (weights, info) = (&self.weights, &self.info);
-        exchange::answer(request, &Desk { market, weights, info, now_ns: realtime_ns() })
+        let now_ns = realtime_ns();
+        let market_ns = now_ns.saturating_sub(self.age_ns);
+        exchange::answer(request, &Desk { market, weights, info, now_ns, market_ns })
     }
 }
 

@@ -1,4 +1,4 @@
-//! Where ticks come from: an embedded feed, a ring that another process writes, or a bus.
+//! Where ticks come from: an embedded feed, a ring that another process writes, or a bus; now, or some time ago.
 //!
 //! A source gives every shard a ring to read and says what becomes of the feed. It runs on a thread
 //! of its own and never touches a tick on its way to a client. Opening comes before starting, so
@@ -6,16 +6,19 @@
 
 mod arbitration;
 mod bus;
+mod delay;
 mod embedded;
 mod exchange;
 mod outlet;
 mod readers;
+mod roll;
 mod shm;
 mod status;
 mod upstream;
 mod watch;
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -26,7 +29,7 @@ use crate::config::{Config, Source};
 use crate::fleet::Fleet;
 
 pub(crate) use exchange::{Incoming, Line, Request};
-pub use status::{BusView, FeedStatus, FeedView, LineView, LinesView};
+pub use status::{BusView, DelayView, FeedStatus, FeedView, LineView, LinesView};
 
 /// Why there is no source.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +47,14 @@ pub enum SourceError {
     /// The root certificates for an upstream cannot be used.
     #[error("source-ca: {0}")]
     Roots(#[from] client::ConnectError),
+    /// What is delayed cannot be kept.
+    #[error("delay-spool: no file can be made in {}: {error}", folder.display())]
+    Spool {
+        /// The folder.
+        folder: PathBuf,
+        /// The system's reason.
+        error: io::Error,
+    },
     /// No thread for it.
     #[error("cannot start the source's thread: {0}")]
     Thread(io::Error),
@@ -64,13 +75,20 @@ pub struct Opened {
 /// If the source cannot be what the configuration says. A shared ring that is not there is no
 /// error: it is waited for, and so is a bus.
 pub fn open(config: &Config, status: &Arc<FeedStatus>) -> Result<Opened, SourceError> {
-    let run = match &config.source.second {
-        Some(second) => {
-            arbitration::open(config, &config.source.first, second, Arc::clone(status))?
-        }
-        None => open_one(config, status)?,
+    let run = if config.delay.is_zero() {
+        open_undelayed(config, status)?
+    } else {
+        delay::open(config, status)?
     };
     Ok(Opened { run, status: Arc::clone(status) })
+}
+
+/// Opens what is configured as it is now.
+fn open_undelayed(config: &Config, status: &Arc<FeedStatus>) -> Result<Run, SourceError> {
+    match &config.source.second {
+        Some(second) => arbitration::open(config, &config.source.first, second, Arc::clone(status)),
+        None => open_one(config, status),
+    }
 }
 
 /// Opens the first source that is configured.

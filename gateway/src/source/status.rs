@@ -31,6 +31,26 @@ struct Seen {
     trouble: Option<String>,
     bus: BusView,
     lines: LinesView,
+    delay: DelayView,
+}
+
+/// The line that delays a source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DelayView {
+    /// How long it holds what comes; 0: there is none.
+    pub delay_ns: u64,
+    /// When the first that came is due, as long as nothing has left it.
+    pub first_in_ns: Option<u64>,
+    /// Records that it holds.
+    pub records: u64,
+    /// Bytes that it holds, in memory and in files.
+    pub bytes: u64,
+    /// How long it holds the oldest.
+    pub oldest_age_ns: u64,
+    /// Records that it had no room for, or could not read again.
+    pub dropped: u64,
+    /// How often it could take nothing in, because it was full or the disk failed.
+    pub refused: u64,
 }
 
 /// Two sources that are merged into one.
@@ -93,6 +113,8 @@ pub struct FeedView {
     pub bus: BusView,
     /// The sources, if there are two.
     pub lines: LinesView,
+    /// What delays it; all zeros if nothing does.
+    pub delay: DelayView,
 }
 
 /// A source's bus.
@@ -134,6 +156,7 @@ impl FeedStatus {
             trouble: seen.trouble.clone(),
             bus: seen.bus,
             lines: seen.lines.clone(),
+            delay: seen.delay,
         }
     }
 
@@ -185,6 +208,18 @@ impl FeedStatus {
     /// How it stands with the bus.
     pub(super) fn bus(&self, view: BusView) {
         self.seen().bus = view;
+    }
+
+    /// How it stands with the line that delays it.
+    pub(super) fn delay(&self, view: DelayView) {
+        self.seen().delay = view;
+    }
+
+    /// Of a source that is delayed: what operators should know of it now, and clients see a delay later.
+    pub(super) fn mirror(&self, source: &FeedView) {
+        let mut seen = self.seen();
+        (seen.bus, seen.lines) = (source.bus, source.lines.clone());
+        (seen.open_failures, seen.trouble) = (source.open_failures, source.trouble.clone());
     }
 
     fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {

@@ -21,6 +21,7 @@ use crate::shard::counters::{Counter, Histograms};
 use crate::source::FeedView;
 use crate::telemetry::auth::AUTH;
 use crate::telemetry::bus::BUS;
+use crate::telemetry::delay::DELAY;
 use crate::telemetry::process::ProcessView;
 
 /// What every name begins with.
@@ -321,9 +322,10 @@ const OWN: [Own; 39] = [
 /// Every metric that is exported, in the order of export.
 #[must_use]
 pub fn definitions() -> Vec<Definition> {
-    let own = OWN.into_iter().chain(BUS).chain(AUTH).map(|(name, unit, help, reading)| {
-        Definition { name: format!("{PREFIX}{name}"), help, unit, reading }
-    });
+    let own =
+        OWN.into_iter().chain(BUS).chain(DELAY).chain(AUTH).map(|(name, unit, help, reading)| {
+            Definition { name: format!("{PREFIX}{name}"), help, unit, reading }
+        });
     let shard = Counter::ALL.iter().map(|counter| Definition {
         name: format!("{PREFIX}{}", counter.name()),
         help: counter.doc(),
@@ -500,7 +502,7 @@ pub(super) fn count(count: usize) -> f64 {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "gauges are floats; exact up to 2^53")]
-fn approximate(value: u64) -> f64 {
+pub(super) fn approximate(value: u64) -> f64 {
     value as f64
 }
 

@@ -2,6 +2,7 @@
 
 mod auth;
 mod bus;
+mod delay;
 mod log;
 mod metrics;
 mod process;

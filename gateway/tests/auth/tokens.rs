@@ -118,9 +118,12 @@ fn a_token_is_worth_its_role_or_the_one_it_has_within() {
         "[roles.all]\nsee = [\"*.*\"]\n[roles.late]\nsee = [\"*.*\"]\ndelay = \"15m\"\n{SYMMETRIC}"
     );
     credentials.write(&text, &[]);
-    let delayed =
-        Gateway::start(&["--shards", "1", "--delay", "15m", "--auth", credentials.path()]);
-    assert!(native(delayed.listen, &late).is_ok());
+    // What counts is how old data is by the time it gets out.
+    for (age, is_enough) in [("899s", true), ("898s", false)] {
+        let arguments = ["--shards", "1", "--delay", "1s", "--source-age", age];
+        let delayed = Gateway::start(&[&arguments[..], &["--auth", credentials.path()]].concat());
+        assert_eq!(native(delayed.listen, &late).is_ok(), is_enough, "{age}");
+    }
 }
 
 #[test]

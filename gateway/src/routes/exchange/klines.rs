@@ -49,7 +49,7 @@ fn bars(
     let newest = desk.market.newest(instrument, Channel::Trade).map(|tick| tick.trade());
     // The newest trade may be in no bar yet.
     let quiet_until_ns = newest.map_or(0, |trade| match known.last() {
-        Some(last) if last.last_trade_id() == trade.trade_id => desk.now_ns,
+        Some(last) if last.last_trade_id() == trade.trade_id => desk.market_ns,
         _ => 0,
     });
     let known = Known { bars: &known, grid, quiet_until_ns };

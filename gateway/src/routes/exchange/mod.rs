@@ -43,6 +43,8 @@ pub(super) struct Desk<'a> {
     pub(super) weights: &'a Weights,
     pub(super) info: &'a InfoCache,
     pub(super) now_ns: u64,
+    /// The time up to which the market is known here: earlier, where data is delayed.
+    pub(super) market_ns: u64,
 }
 
 /// A body, or why there is none.

@@ -67,7 +67,7 @@ pub(super) fn average(given: &Parameters<'_>, desk: &Desk<'_>) -> Answered {
         return Ok(body.into_bytes());
     }
     let statistics = of_window(desk, &instrument, AVERAGE_MINUTES * MINUTE_NS)?;
-    let (price, close) = (statistics.average(&instrument), milliseconds(desk.now_ns));
+    let (price, close) = (statistics.average(&instrument), milliseconds(desk.market_ns));
     let body =
         format!("{{\"mins\":{AVERAGE_MINUTES},\"price\":\"{price}\",\"closeTime\":{close}}}");
     Ok(body.into_bytes())
@@ -86,7 +86,7 @@ pub(super) fn window(given: &Parameters<'_>, desk: &Desk<'_>) -> Answered {
 pub(super) fn trading_day(given: &Parameters<'_>, desk: &Desk<'_>) -> Answered {
     let ahead_ns = given.ahead_of_utc_ns()?;
     let day = Interval::parse("1d").ok_or(RestError::Interval)?;
-    let (open_ns, _) = Grid { interval: day, ahead_ns }.around(desk.now_ns);
+    let (open_ns, _) = Grid { interval: day, ahead_ns }.around(desk.market_ns);
     let interval = if open_ns.is_multiple_of(HOUR_NS) { "1h" } else { "15m" };
     windows(given, desk, |instrument| since(desk, instrument, interval, open_ns))
 }
@@ -119,7 +119,7 @@ fn of_window(
     instrument: &Instrument,
     length_ns: u64,
 ) -> Result<Statistics, RestError> {
-    let open_ns = (desk.now_ns - length_ns).next_multiple_of(MINUTE_NS);
+    let open_ns = (desk.market_ns - length_ns).next_multiple_of(MINUTE_NS);
     let interval = if length_ns <= MINUTES_UP_TO_NS { "1m" } else { "1h" };
     since(desk, instrument, interval, open_ns)
 }
@@ -136,7 +136,7 @@ fn since(
     }
     let span = Span { from_ns: Some(open_ns), to_ns: None, limit: usize::MAX };
     let bars = desk.history()?.bars(desk.market.epoch(), instrument.id, interval, span);
-    let statistics = Statistics::of_bars(&bars, desk.now_ns).ok_or(RestError::Fetching)?;
+    let statistics = Statistics::of_bars(&bars, desk.market_ns).ok_or(RestError::Fetching)?;
     Ok(statistics.from(open_ns))
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use ring::{ParkSlot, Parked, Reader, Ring, Start, Wake};
 use wire::{Book, Channel, Instrument, InstrumentImage, Kind, Level, Presence, Side, Tick, flags};
 
+use crate::source::roll::{Roll, images};
 use crate::source::status::FeedStatus;
 
 /// Records read of one line before the other's turn.
@@ -25,10 +26,8 @@ pub(super) struct Line {
     pub(super) was_live: bool,
     /// What is read; `None` before there is anything.
     pub(super) tape: Option<Tape>,
-    /// How many rings its source had attached when it was looked at.
-    attaches: u64,
-    /// How many images a ring had that may not have all yet.
-    images_seen: usize,
+    /// Its source's rings.
+    roll: Roll,
 }
 
 /// A line's ring, and how far it is read.
@@ -58,15 +57,7 @@ pub(super) enum Item<'a> {
 
 impl Line {
     pub(super) fn new(name: String, status: Arc<FeedStatus>) -> Self {
-        Self {
-            name,
-            status,
-            refused: None,
-            was_live: false,
-            tape: None,
-            attaches: 0,
-            images_seen: 0,
-        }
+        Self { name, status, refused: None, was_live: false, tape: None, roll: Roll::default() }
     }
 
     pub(super) fn is_live(&self) -> bool {
@@ -80,17 +71,8 @@ impl Line {
 
     /// Looks whether there is a new ring, or a new epoch in it. Whether there is, and its images are.
     pub(super) fn look(&mut self, waker: &Arc<dyn Wake>) -> bool {
-        let (attaches, ring) = self.status.attached_ring();
-        if attaches != self.attaches
-            && let Some(ring) = ring
-        {
-            let Some(images) = images(&ring, None) else { return false };
-            // A feed that has just begun may not have written all of them.
-            if images.len() < ring.images() && images.len() != self.images_seen {
-                self.images_seen = images.len();
-                return false;
-            }
-            (self.attaches, self.images_seen, self.refused) = (attaches, 0, None);
+        if let Some((ring, images)) = self.roll.newer(&self.status) {
+            self.refused = None;
             self.tape = Some(Tape {
                 reader: ring.reader(Start::Oldest),
                 slot: ring.register(Arc::clone(waker)),
@@ -106,12 +88,8 @@ impl Line {
         }
         let Some(tape) = &mut self.tape else { return false };
         let Some(epoch) = tape.next_epoch else { return false };
-        let Some(images) = images(&tape.ring, Some(epoch)) else { return false };
-        if images.len() != self.images_seen {
-            self.images_seen = images.len();
-            return false;
-        }
-        (tape.epoch, tape.next_epoch, self.images_seen) = (epoch, None, 0);
+        let Some(images) = self.roll.images(&tape.ring, Some(epoch)) else { return false };
+        (tape.epoch, tape.next_epoch) = (epoch, None);
         tape.instruments = images.iter().map(|image| image.definition).collect();
         (tape.is_admitted, self.refused) = (false, None);
         true
@@ -214,20 +192,4 @@ impl Tape {
         image.asks = book.levels(Side::Ask).collect();
         Some(image)
     }
-}
-
-/// The images of a ring that are of one epoch: this one, or that of the first. None: there is none.
-fn images(ring: &Ring, epoch: Option<u64>) -> Option<Vec<InstrumentImage>> {
-    let mut words = Vec::new();
-    let mut images = Vec::<InstrumentImage>::new();
-    for slot in 0..ring.images() {
-        let Some(_) = ring.read_image(slot, &mut words) else { break };
-        let Ok(image) = InstrumentImage::decode(&words) else { break };
-        let wanted = epoch.or(images.first().map(|first| first.epoch)).unwrap_or(image.epoch);
-        if image.epoch != wanted || image.definition.id as usize != slot {
-            break;
-        }
-        images.push(image);
-    }
-    if images.is_empty() { None } else { Some(images) }
 }
