@@ -3,6 +3,7 @@
 mod access;
 mod certificate;
 mod memory;
+mod reload;
 mod settings;
 mod supervisor;
 
@@ -11,7 +12,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::net::{SocketAddr, TcpListener as StdTcpListener};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rustls::ServerConfig;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -26,14 +27,17 @@ use crate::fleet::Fleet;
 use crate::history::{Bounds, History};
 use crate::publish::{self, PublishStatus};
 use crate::routes::{InfoCache, PublicRoutes, StatusBoard, Weights};
-use crate::shard::{self, Access, DescriptorTable, ShardSettings, ShardSpec, StartError};
+use crate::shard::{self, DescriptorTable, ShardSettings, ShardSpec, StartError};
 use crate::source::{self, FeedStatus, SourceError};
 use crate::telemetry::{self, Process};
 
 use access::Doorkeeping;
+use certificate::Certificate;
+use reload::Reins;
 use supervisor::Supervisor;
 
 pub use certificate::CertificateError;
+pub use reload::{ReadConfig, ReloadError, Reloader, Running};
 
 /// How long after the drain window shards may take for the last close frames.
 const DRAIN_MARGIN: Duration = Duration::from_secs(1);
@@ -107,15 +111,15 @@ fn explain(error: &io::Error) -> String {
     }
 }
 
-/// Runs a gateway until it is told to end. The exit code says how it ended.
+/// Runs a gateway until it is told to end; `read` reads its configuration again. The exit code says how it ended.
 #[must_use]
-pub fn run(config: &Config, strangers: &[String]) -> ExitCode {
+pub fn run(config: &Config, strangers: &[String], read: ReadConfig) -> ExitCode {
     // 1. Logs, so that everything after this can say something.
     telemetry::start_logging(config.log_format, &config.log_level);
     for variable in strangers {
         tracing::warn!(variable, "an environment variable with our prefix is no configuration key");
     }
-    let ended = up_and_down(config);
+    let ended = up_and_down(config, read);
     if let Err(error) = &ended {
         tracing::debug!(?error, "boot failed");
     }
@@ -130,7 +134,7 @@ pub fn run(config: &Config, strangers: &[String]) -> ExitCode {
     }
 }
 
-fn up_and_down(config: &Config) -> Result<(), BootError> {
+fn up_and_down(config: &Config, read: ReadConfig) -> Result<(), BootError> {
     // 2. The limit on open files, before anybody counts on it, and the size of pages, before most of
     //    them are touched.
     if let Err(error) = sys::raise_open_files_limit() {
@@ -145,7 +149,11 @@ fn up_and_down(config: &Config) -> Result<(), BootError> {
     //    Shards listen with SO_REUSEPORT, which a second gateway would quietly join: hence the probe.
     let process = Process::new();
     let feed = Arc::new(FeedStatus::default());
-    let tls = certificate(config)?;
+    let certificate = certificate(config)?;
+    if let Some(certificate) = &certificate {
+        process.note_expiry(certificate.expires_at_s);
+        certificate.warn_of_expiry(SystemTime::now());
+    }
     let access = access::open(config)?;
     let source = source::open(config, &feed)?;
     let published = Arc::new(PublishStatus::default());
@@ -183,8 +191,12 @@ fn up_and_down(config: &Config) -> Result<(), BootError> {
         info: InfoCache::default(),
         age_ns: saturating_ns(access::age(config)),
     });
-    let shard_access = access::of_shards(access.as_ref(), config);
-    let fleet = start_shards(config, tls.as_ref(), shard_access, publisher.as_ref(), &routes)?;
+    let settings = Arc::new(ShardSettings {
+        access: access::of_shards(access.as_ref(), config),
+        ..settings::settings(config)?
+    });
+    let tls = certificate.map(|certificate| certificate.tls);
+    let fleet = start_shards(config, &settings, tls.as_ref(), publisher.as_ref(), &routes)?;
     if let Some(access) = &access {
         access.meet(&fleet);
     }
@@ -211,6 +223,16 @@ fn up_and_down(config: &Config) -> Result<(), BootError> {
 
     // 8. Serve until a signal or an operator asks for a drain.
     let (draining, drain_asked) = watch::channel(false);
+    let (running, goes_by) = watch::channel(Arc::new(Running::of(config)));
+    let reins = Reins {
+        fleet: Arc::clone(&fleet),
+        process: Arc::clone(&process),
+        routes,
+        running,
+        credentials: Arc::clone(&doorkeeping.reload),
+        supervisor: Arc::clone(&supervisor),
+    };
+    let reloader = Arc::new(Reloader::new(read, config.clone(), settings, reins));
     let admin = Arc::new(Admin {
         fleet: Arc::clone(&fleet),
         feed,
@@ -218,30 +240,27 @@ fn up_and_down(config: &Config) -> Result<(), BootError> {
         publish: published,
         auth: doorkeeping.status.clone(),
         draining,
-        drain_window: config.drain_window,
+        running: goes_by.clone(),
+        reloader: Arc::clone(&reloader),
     });
     runtime.block_on(async {
         let operators = tokio::spawn(admin::serve(listener, Arc::clone(&admin)));
         let alive = tokio::spawn(Arc::clone(&supervisor).keep_alive(Arc::clone(&fleet)));
         let overview =
             board.map(|board| tokio::spawn(admin::keep_overview(board, Arc::clone(&admin))));
-        let memory = (config.memory_max > 0)
-            .then(|| tokio::spawn(memory::keep_below(config.memory_max, Arc::clone(&fleet))));
-        let reload = || {
-            reload(config, &fleet, &process);
-            doorkeeping.reload.notify_one();
-        };
-        let asked_by = signals.serve(reload, &supervisor, drain_asked).await;
+        let memory = tokio::spawn(memory::keep_below(goes_by.clone(), Arc::clone(&fleet)));
+        let asked_by = signals.serve(&reloader, drain_asked).await;
 
         // 9. Drain: `/readyz` says no, listeners close, clients are told and closed one by one.
         admin.draining.send_replace(true);
-        supervisor.stopping(config.drain_window + DRAIN_MARGIN);
-        drain(&fleet, config.drain_window, asked_by, &mut signals).await;
+        let window = goes_by.borrow().drain_window;
+        supervisor.stopping(window + DRAIN_MARGIN);
+        drain(&fleet, window, asked_by, &mut signals).await;
         operators.abort();
         alive.abort();
         doorkeeping.stop();
         let _ = tokio::join!(operators, alive);
-        for task in [overview, memory].into_iter().flatten() {
+        for task in [overview, Some(memory)].into_iter().flatten() {
             task.abort();
             let _ = task.await;
         }
@@ -256,7 +275,7 @@ fn up_and_down(config: &Config) -> Result<(), BootError> {
     if let Some(history) = history {
         history.stop();
     }
-    drop(admin);
+    drop((admin, reloader));
     runtime.shutdown_timeout(Duration::from_millis(100));
     if let Some(fleet) = Arc::into_inner(fleet) {
         for shard in fleet.stop() {
@@ -268,7 +287,7 @@ fn up_and_down(config: &Config) -> Result<(), BootError> {
 }
 
 /// The configured certificate, if there is one.
-fn certificate(config: &Config) -> Result<Option<Arc<ServerConfig>>, CertificateError> {
+fn certificate(config: &Config) -> Result<Option<Certificate>, CertificateError> {
     match (&config.tls_cert, &config.tls_key) {
         (Some(cert), Some(key)) => certificate::load(cert, key).map(Some),
         _ => Ok(None),
@@ -290,13 +309,11 @@ fn probe(key: &'static str, address: SocketAddr) -> Result<(), BootError> {
 
 fn start_shards(
     config: &Config,
+    settings: &Arc<ShardSettings>,
     tls: Option<&Arc<ServerConfig>>,
-    access: Access,
     publisher: Option<&publish::Opened>,
     routes: &Arc<PublicRoutes>,
 ) -> Result<Fleet, BootError> {
-    let publish = publisher.map(publish::Opened::settings).cloned().unwrap_or_default();
-    let settings = Arc::new(ShardSettings { access, publish, ..settings::settings(config)? });
     let cores = match config.pin {
         Switch::On => sys::allowed_cores().unwrap_or_default(),
         Switch::Off => Vec::new(),
@@ -305,7 +322,7 @@ fn start_shards(
         .map(|index| ShardSpec {
             index,
             core: if cores.is_empty() { None } else { Some(cores[index % cores.len()]) },
-            settings: Arc::clone(&settings),
+            settings: Arc::clone(settings),
             listen: config.listen,
             tls: tls.cloned(),
             routes: Arc::clone(routes) as Arc<dyn shard::Routes>,
@@ -447,8 +464,7 @@ impl Signals {
     /// Has files read again on SIGHUP until the gateway is asked to end, by signal or operator.
     async fn serve(
         &mut self,
-        reload: impl Fn(),
-        supervisor: &Supervisor,
+        reloader: &Reloader,
         mut drain_asked: watch::Receiver<bool>,
     ) -> Asker {
         loop {
@@ -457,31 +473,10 @@ impl Signals {
                 _ = self.interrupt.recv() => return Asker::Signal,
                 _ = drain_asked.wait_for(|asked| *asked) => return Asker::Operator,
                 _ = self.hangup.recv() => {
-                    supervisor.reloading();
-                    reload();
-                    supervisor.ready(SERVING);
+                    // It has said what became of it.
+                    let _ = reloader.reload();
                 }
             }
         }
     }
-}
-
-/// Reads the certificate again; a bad one leaves the old one in use.
-fn reload(config: &Config, fleet: &Fleet, process: &Process) {
-    let result = match certificate(config) {
-        Ok(Some(tls)) => {
-            fleet.use_certificate(&tls);
-            tracing::info!("certificate read again");
-            Ok(())
-        }
-        Ok(None) => {
-            tracing::info!("SIGHUP: there is no certificate to read again");
-            return;
-        }
-        Err(error) => {
-            tracing::error!(%error, "the certificate stays as it was");
-            Err(error)
-        }
-    };
-    process.count_reload(&result);
 }

@@ -16,7 +16,7 @@ use crate::publish::Directory;
 use crate::shard::limits::FOLLOW_MAX;
 use crate::shard::{
     Control, DescriptorTable, InterestTable, Journey, Order, Post, Pressure, ShardHandle,
-    ShardReport, TraceOrder,
+    ShardReport, ShardSettings, TraceOrder,
 };
 
 /// How long a shard may take to answer: thousands of turns.
@@ -121,6 +121,11 @@ impl Fleet {
     /// Has every new connection get this certificate.
     pub fn use_certificate(&self, tls: &Arc<ServerConfig>) {
         self.tell(|| Control::Tls(Arc::clone(tls)));
+    }
+
+    /// Has every shard go by these settings.
+    pub fn use_settings(&self, settings: &Arc<ShardSettings>) {
+        self.shards.iter().for_each(|shard| shard.use_settings(settings));
     }
 
     /// Tells every shard how short memory is.

@@ -9,7 +9,6 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use hub::Hub;
@@ -19,7 +18,6 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 use tokio::runtime::Runtime;
 use wire::CloseCode;
 
-use crate::admission::Rates;
 use crate::auth::{Authenticator, KeySet, Revocations};
 use crate::exchange::ExchangeSettings;
 use crate::http::{Front, Missing, ProxyHeaderError, Remote, meaning, missing, serve};
@@ -144,10 +142,7 @@ struct Outcome {
 
 impl Desk {
     fn new() -> Self {
-        let exchange = ExchangeSettings {
-            rates: Arc::new(Rates::new(0, Duration::from_secs(1))),
-            ..Default::default()
-        };
+        let exchange = ExchangeSettings { connection_rate: 0, ..Default::default() };
         let limits = hub::Limits {
             log_entries: 64,
             log_ticks: 256,

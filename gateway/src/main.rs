@@ -20,7 +20,10 @@ fn main() -> ExitCode {
         return ExitCode::from(code);
     }
     match config::load(std::env::args_os(), std::env::vars_os()) {
-        Ok(Asked::Run { config, strangers }) => boot::run(&config, &strangers),
+        Ok(Asked::Run { config, strangers }) => {
+            let again = || config::load_again(std::env::args_os(), std::env::vars_os());
+            boot::run(&config, &strangers, Box::new(again))
+        }
         Ok(Asked::Print(text)) => {
             print!("{text}");
             ExitCode::SUCCESS

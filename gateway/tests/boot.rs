@@ -238,6 +238,28 @@ fn a_hangup_reads_the_certificate_again_and_a_bad_one_changes_nothing() {
     assert!(is_trusted(&gateway, &second), "it goes on with the one it has");
 }
 
+#[test]
+fn a_certificate_that_has_expired_is_served_warned_of_and_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let (chain, key) = (folder.path().join("chain.pem"), folder.path().join("key.pem"));
+    let mut parameters = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+    parameters.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    let pair = rcgen::KeyPair::generate().unwrap();
+    std::fs::write(&chain, parameters.self_signed(&pair).unwrap().pem()).unwrap();
+    std::fs::write(&key, pair.serialize_pem()).unwrap();
+    let paths = [chain.to_str().unwrap(), key.to_str().unwrap()];
+    let tls = ["--source", "pulse", "--shards", "1", "--tls-cert", paths[0], "--tls-key", paths[1]];
+    let gateway = Gateway::start(&tls);
+    until("the warning", || gateway.process.log().contains("has expired").then_some(()));
+    assert_eq!(gateway.metric("tickcast_certificate_expires_seconds"), 1_577_836_800.0);
+
+    let trusted = write_certificate(&chain, &key);
+    signal(&gateway, "-HUP");
+    until("the new certificate", || is_trusted(&gateway, &trusted).then_some(()));
+    assert_eq!(gateway.metric("tickcast_certificate_expires_seconds"), 67_090_118_400.0);
+    assert_eq!(gateway.process.log().matches("expire").count(), 1);
+}
+
 /// A pulse in a shared ring that the test publishes by hand.
 struct Publisher {
     feeder: Feeder,

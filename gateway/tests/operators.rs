@@ -54,6 +54,43 @@ fn a_gateway_with_a_live_feed_is_healthy_and_ready() {
 }
 
 #[test]
+fn an_operator_has_the_configuration_read_again_and_is_told_what_came_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("gateway.toml");
+    std::fs::write(&file, "").unwrap();
+    let gateway = pulse(&["--config", file.to_str().unwrap()]);
+    let reload = || {
+        let (status, _, body) = request(gateway.admin, "POST", "/reload");
+        (status, serde_json::from_str::<serde_json::Value>(&body).unwrap())
+    };
+    assert_eq!(reload(), (200, serde_json::json!({ "changed": [], "needs_restart": [] })));
+
+    // A flag goes before the file, as at the start.
+    let text = "drain-window = \"3s\"\nsymbols = 5\nlog-entries = 65536\nconnections-max = 12\n";
+    std::fs::write(&file, text).unwrap();
+    let told = serde_json::json!({
+        "changed": ["connections-max", "drain-window"],
+        "needs_restart": ["log-entries"],
+    });
+    assert_eq!(reload(), (200, told));
+    let again = serde_json::json!({ "changed": [], "needs_restart": ["log-entries"] });
+    assert_eq!(reload(), (200, again), "what needs a restart is named until there was one");
+
+    std::fs::write(&file, "command-rate = 5\ndrain-window = \"9 parsecs\"\n").unwrap();
+    let (status, refused) = reload();
+    assert_eq!((status, &refused["error"]["code"]), (422, &"bad_configuration".into()));
+    let msg = refused["error"]["msg"].as_str().unwrap();
+    let place = format!("drain-window = \"9 parsecs\" from {} line 2", file.display());
+    assert!(msg.starts_with(&place), "{msg}");
+    assert_eq!(gateway.metric("tickcast_config_reloads_total"), 3.0);
+    assert_eq!(gateway.metric("tickcast_config_failures_total"), 1.0);
+
+    assert_eq!(request(gateway.admin, "GET", "/reload").0, 405);
+    let (status, _, body) = request(gateway.admin, "POST", "/drain");
+    assert!(status == 202 && body.contains("\"window_ms\":3000"), "{body}");
+}
+
+#[test]
 fn every_metric_that_is_declared_is_exported_once_and_nothing_else_is() {
     let gateway = pulse(&[]);
     let _subscriber = subscribe(&gateway, &["*.quote"]);

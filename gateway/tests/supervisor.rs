@@ -1,5 +1,5 @@
 //! The real binary under a service manager, whose part is played by a real datagram socket: what it is
-//! told at the start, while it lives, when certificates are read again, when a shard hangs, and at the end.
+//! told at the start, while it lives, when files are read again, when a shard hangs, and at the end.
 
 mod support;
 
@@ -69,7 +69,7 @@ fn the_manager_hears_when_clients_are_served_and_when_the_end_begins() {
     // Clients are accepted from then on.
     std::net::TcpStream::connect(gateway.listen).unwrap();
     signal(&gateway, "-HUP");
-    assert_eq!(manager.hear(), "RELOADING=1\nSTATUS=reading certificates again");
+    assert_eq!(manager.hear(), "RELOADING=1\nSTATUS=reading the configuration again");
     assert_eq!(manager.hear(), "READY=1\nSTATUS=serving");
     signal(&gateway, "-TERM");
     let end = manager.hear();

@@ -83,6 +83,12 @@ impl Hub {
         }
     }
 
+    /// Goes by other limits from now on, as far as a hub [can](Limits::followed). A connection that is blocked already keeps
+    /// its time.
+    pub fn use_limits(&mut self, newer: &Limits) {
+        self.limits = self.limits.followed(newer);
+    }
+
     /// A connection is open. What it is subscribed to, commands will say.
     ///
     /// # Errors

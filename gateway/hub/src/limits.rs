@@ -178,6 +178,20 @@ impl Limits {
         }
     }
 
+    /// These limits with what a hub that is at work can take of newer ones: not what its log and other memory are made
+    /// to, nor how it visits.
+    #[must_use]
+    pub const fn followed(self, newer: &Self) -> Self {
+        Self {
+            connections_max: newer.connections_max,
+            lag_entries_max: newer.lag_entries_max,
+            lag_age_max_ns: newer.lag_age_max_ns,
+            slow_age_max_ns: newer.slow_age_max_ns,
+            slow_entries_max: newer.slow_entries_max,
+            ..self
+        }
+    }
+
     /// The memory of the log and its arenas once they are full and every format is in use, bytes.
     #[must_use]
     pub fn log_bytes(&self) -> usize {

@@ -1,5 +1,5 @@
 //! The operators' port: health, readiness, metrics, stages, slow connections, one tick's
-//! journey, drain.
+//! journey, reload, drain.
 //!
 //! Plain HTTP on an address of its own, served on the main thread's runtime: a shard that is busy
 //! or stuck does not make it mute. It has no credentials; that is why it listens on loopback unless told
@@ -25,6 +25,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
 use crate::auth::AuthStatus;
+use crate::boot::{Reloader, Running};
 use crate::fleet::Fleet;
 use crate::publish::PublishStatus;
 use crate::routes::{Refusal, json, method_not_allowed, refusal};
@@ -57,8 +58,10 @@ pub struct Admin {
     pub auth: Arc<AuthStatus>,
     /// Whether the gateway drains; setting it begins that.
     pub draining: watch::Sender<bool>,
-    /// How long a drain takes at most.
-    pub drain_window: Duration,
+    /// How long a drain takes at most, and the like, at the moment.
+    pub running: watch::Receiver<Arc<Running>>,
+    /// What reads the configuration again.
+    pub reloader: Arc<Reloader>,
 }
 
 /// Opens the operators' port.
@@ -106,7 +109,8 @@ async fn answer(request: &Request<Incoming>, admin: &Admin) -> Response<Full<Byt
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     let response = match path {
         "/drain" if *request.method() == Method::POST => drain(admin),
-        "/drain" => method_not_allowed(request.method(), "POST"),
+        "/reload" if *request.method() == Method::POST => reload(admin),
+        "/drain" | "/reload" => method_not_allowed(request.method(), "POST"),
         "/healthz" | "/readyz" | "/metrics" | "/stages" | "/connections" | "/trace" if !is_read => {
             method_not_allowed(request.method(), "GET, HEAD")
         }
@@ -128,7 +132,7 @@ async fn answer(request: &Request<Incoming>, admin: &Admin) -> Response<Full<Byt
             code: "not_found",
             msg: &format!(
                 "no {path} here; there are /healthz, /readyz, /metrics, /stages, \
-                 /connections?top=N, /trace?topic=SYMBOL.channel and POST /drain"
+                 /connections?top=N, /trace?topic=SYMBOL.channel, POST /reload and POST /drain"
             ),
         }),
     };
@@ -167,13 +171,33 @@ async fn metrics(admin: &Admin) -> Response<Bytes> {
     response
 }
 
+/// Reads the configuration again, and says what came of it. The files of `auth` are told of in the log.
+fn reload(admin: &Admin) -> Response<Bytes> {
+    let refused = |status, code, msg: &str| refusal(&Refusal { status, code, msg });
+    if *admin.draining.borrow() {
+        return refused(StatusCode::CONFLICT, "draining", "the gateway drains");
+    }
+    match admin.reloader.reload() {
+        Ok(changes) => {
+            let body = serde_json::json!({
+                "changed": changes.live,
+                "needs_restart": changes.restart,
+            });
+            json(StatusCode::OK, format!("{body}\n").into_bytes())
+        }
+        Err(error) => {
+            refused(StatusCode::UNPROCESSABLE_ENTITY, "bad_configuration", &error.to_string())
+        }
+    }
+}
+
 /// Begins a drain, or says that one is under way.
 fn drain(admin: &Admin) -> Response<Bytes> {
     let begins = !admin.draining.send_replace(true);
     let body = serde_json::json!({
         "draining": true,
         "begins": begins,
-        "window_ms": u64::try_from(admin.drain_window.as_millis()).unwrap_or(u64::MAX),
+        "window_ms": u64::try_from(admin.running.borrow().drain_window.as_millis()).unwrap_or(u64::MAX),
         "sessions": admin.fleet.sessions(),
     });
     json(StatusCode::ACCEPTED, format!("{body}\n").into_bytes())

@@ -17,9 +17,13 @@ pub use rates::Rates;
 /// The time that `address-rate` is about.
 const RATE_WINDOW: Duration = Duration::from_secs(60);
 
-/// What is allowed to one client address.
+/// What is allowed to one client address, and what each has: the counts are shared by all shards, and go on when
+/// what is allowed changes.
 #[derive(Clone, Debug)]
 pub struct Admission {
+    /// Connections at once, and new ones in a minute; 0: any number.
+    connections: u32,
+    rate: u32,
     places: Arc<Places>,
     rates: Arc<Rates>,
 }
@@ -37,18 +41,23 @@ impl Admission {
     /// So many connections at once, and so many new ones in a minute; 0: any number.
     #[must_use]
     pub fn new(connections: u32, rate: u32) -> Self {
-        Self {
-            places: Arc::new(Places::new(connections)),
-            rates: Arc::new(Rates::new(rate, RATE_WINDOW)),
-        }
+        let (places, rates) = (Arc::default(), Arc::new(Rates::new(RATE_WINDOW)));
+        Self { connections, rate, places, rates }
+    }
+
+    /// The same limits, with what another one has counted.
+    #[must_use]
+    pub(crate) fn with_counts_of(self, other: &Self) -> Self {
+        let (places, rates) = (Arc::clone(&other.places), Arc::clone(&other.rates));
+        Self { places, rates, ..self }
     }
 
     /// Lets a connection of this address begin. It counts for as long as the pass lives.
     pub(crate) fn admit(&self, address: IpAddr, now_ns: u64) -> Result<Pass, Refused> {
         let network = network(address);
         // A client that has its places used up must not use up its rate as well by asking.
-        let pass = Places::take(&self.places, network).ok_or(Refused::TooMany)?;
-        if self.rates.admit(network, now_ns) { Ok(pass) } else { Err(Refused::TooOften) }
+        let pass = Places::take(&self.places, self.connections, network).ok_or(Refused::TooMany)?;
+        if self.rates.admit(self.rate, network, now_ns) { Ok(pass) } else { Err(Refused::TooOften) }
     }
 }
 
@@ -91,5 +100,23 @@ mod tests {
         assert_eq!(admission.admit(address, 0).err(), Some(Refused::TooOften));
         // A third of a minute is one more.
         assert!(admission.admit(address, 20_000_000_000).is_ok());
+    }
+
+    #[test]
+    fn other_limits_go_on_with_what_was_counted() {
+        let address = "192.0.2.1".parse().unwrap();
+        let narrow = Admission::new(2, 100);
+        let passes = [(); 2].map(|()| narrow.admit(address, 0).unwrap());
+        let wide = Admission::new(3, 100).with_counts_of(&narrow);
+        let third = wide.admit(address, 0).unwrap();
+        assert_eq!(wide.admit(address, 0).err(), Some(Refused::TooMany));
+        drop(passes);
+        let narrow = Admission::new(1, 100).with_counts_of(&wide);
+        assert_eq!(narrow.admit(address, 0).err(), Some(Refused::TooMany));
+        drop(third);
+        assert!(narrow.admit(address, 0).is_ok());
+        // The four that came took a twenty-fifth of the bucket, and each takes a quarter of it now.
+        let slow = Admission::new(0, 4).with_counts_of(&narrow);
+        assert_eq!((0..10).filter(|_| slow.admit(address, 0).is_ok()).count(), 3);
     }
 }

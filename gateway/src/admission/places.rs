@@ -5,10 +5,8 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Connections by address. Memory: 32 B for each address that has one, nothing where there is no limit.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Places {
-    /// 0: any number.
-    most: u32,
     taken: Mutex<HashMap<IpAddr, u32>>,
 }
 
@@ -18,20 +16,15 @@ pub struct Places {
 pub struct Pass(Option<(Arc<Places>, IpAddr)>);
 
 impl Places {
-    /// So many for each address; 0: any number.
-    #[must_use]
-    pub fn new(most: u32) -> Self {
-        Self { most, taken: Mutex::default() }
-    }
-
-    /// A place for a connection of this address; `None`: it has as many as it may.
-    pub(super) fn take(places: &Arc<Self>, address: IpAddr) -> Option<Pass> {
-        if places.most == 0 {
+    /// A place for a connection of this address, of which there may be so many, or any number if that is 0;
+    /// `None`: it has as many as it may.
+    pub(super) fn take(places: &Arc<Self>, most: u32, address: IpAddr) -> Option<Pass> {
+        if most == 0 {
             return Some(Pass(None));
         }
         let mut taken = places.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let count = taken.entry(address).or_insert(0);
-        if *count >= places.most {
+        if *count >= most {
             return None;
         }
         *count += 1;

@@ -14,8 +14,6 @@ const ADDRESSES_MAX: usize = 65_536;
 /// See the module's header.
 #[derive(Debug)]
 pub struct Rates {
-    /// 0: any number.
-    most: u32,
     /// The time in which an address may connect so often.
     window_ns: u64,
     /// By address, when its bucket was empty, ns of the shards' clock: a bucket fills from that time on,
@@ -24,15 +22,16 @@ pub struct Rates {
 }
 
 impl Rates {
-    /// So many connections of an address in this time; 0: any number.
+    /// Nobody has connected; how often anybody may is about this time.
     #[must_use]
-    pub fn new(most: u32, window: Duration) -> Self {
-        Self { most, window_ns: saturating_ns(window), empty_ns: Mutex::default() }
+    pub fn new(window: Duration) -> Self {
+        Self { window_ns: saturating_ns(window), empty_ns: Mutex::default() }
     }
 
-    /// Whether the address may connect now, and takes it for done if so.
-    pub(crate) fn admit(&self, address: IpAddr, now_ns: u64) -> bool {
-        let Some(cost_ns) = self.window_ns.checked_div(u64::from(self.most)) else { return true };
+    /// Whether the address, which may connect so often in the window, may now, and takes it for done if so; 0: as
+    /// often as it likes.
+    pub(crate) fn admit(&self, most: u32, address: IpAddr, now_ns: u64) -> bool {
+        let Some(cost_ns) = self.window_ns.checked_div(u64::from(most)) else { return true };
         // The clock starts with the machine; a bucket must be able to have been empty before.
         let now_ns = now_ns.saturating_add(self.window_ns);
         let full_ns = now_ns - self.window_ns;
@@ -62,14 +61,14 @@ mod tests {
     #[test]
     fn an_address_connects_so_often_and_again_when_its_bucket_fills() {
         let (one, other) = (IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), IpAddr::from([10, 0, 0, 2]));
-        let rates = Rates::new(300, Duration::from_secs(300));
-        let admitted = (0..400).filter(|_| rates.admit(one, 7)).count();
+        let rates = Rates::new(Duration::from_secs(300));
+        let admitted = (0..400).filter(|_| rates.admit(300, one, 7)).count();
         assert_eq!(admitted, 300);
-        assert!(rates.admit(other, 7));
+        assert!(rates.admit(300, other, 7));
         let second_ns = 1_000_000_000;
-        assert!(!rates.admit(one, 7 + second_ns / 2));
-        assert!(rates.admit(one, 7 + second_ns));
-        assert!(!rates.admit(one, 7 + second_ns));
-        assert!((0..1000).all(|_| Rates::new(0, Duration::from_secs(300)).admit(one, 7)));
+        assert!(!rates.admit(300, one, 7 + second_ns / 2));
+        assert!(rates.admit(300, one, 7 + second_ns));
+        assert!(!rates.admit(300, one, 7 + second_ns));
+        assert!((0..1000).all(|_| rates.admit(0, one, 7)));
     }
 }

@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
+
+use super::reload::Running;
 use crate::fleet::Fleet;
 use crate::shard::Pressure;
 use crate::telemetry::resident_bytes;
@@ -21,13 +24,21 @@ const fn pressure_of(used: u64, most: u64) -> Pressure {
     }
 }
 
-/// Keeps the process below `most` bytes for as long as the task is let run.
-pub(super) async fn keep_below(most: u64, fleet: Arc<Fleet>) {
+/// Keeps the process below the ceiling, if there is one, for as long as the task is let run.
+pub(super) async fn keep_below(mut running: watch::Receiver<Arc<Running>>, fleet: Arc<Fleet>) {
     let mut last = Pressure::None;
     loop {
+        let most = running.borrow_and_update().memory_max;
+        if most == 0 && last == Pressure::None {
+            // There is nothing to look at until there is a ceiling.
+            if running.changed().await.is_err() {
+                return;
+            }
+            continue;
+        }
         tokio::time::sleep(LOOK_EVERY).await;
         let Some(used) = resident_bytes() else { continue };
-        let pressure = pressure_of(used, most);
+        let pressure = pressure_of(used, if most == 0 { u64::MAX } else { most });
         if pressure != last {
             tracing::warn!(?pressure, used, most, "memory (memory-max)");
         }

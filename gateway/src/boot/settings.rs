@@ -69,8 +69,19 @@ pub(super) fn settings(config: &Config) -> Result<ShardSettings, LimitsError> {
             Switch::On => Echo::Served,
             Switch::Off => Echo::Absent,
         },
-        publish: PublishSettings::default(),
+        publish: PublishSettings::of(config),
         exchange: exchange(config),
+    })
+}
+
+/// The settings of shards that had others so far: with their access, and going on with what they have counted.
+pub(super) fn renewed(config: &Config, old: &ShardSettings) -> Result<ShardSettings, LimitsError> {
+    let new = settings(config)?;
+    Ok(ShardSettings {
+        access: old.access.clone(),
+        admission: new.admission.with_counts_of(&old.admission),
+        exchange: ExchangeSettings { rates: Arc::clone(&old.exchange.rates), ..new.exchange },
+        ..new
     })
 }
 
@@ -82,10 +93,8 @@ fn exchange(config: &Config) -> ExchangeSettings {
         },
         streams_max: size(config.exchange_streams),
         message_rate: u32::try_from(config.exchange_message_rate).unwrap_or(u32::MAX),
-        rates: Arc::new(Rates::new(
-            u32::try_from(config.exchange_connections).unwrap_or(u32::MAX),
-            ExchangeSettings::RATE_WINDOW,
-        )),
+        connection_rate: u32::try_from(config.exchange_connections).unwrap_or(u32::MAX),
+        rates: Arc::new(Rates::new(ExchangeSettings::RATE_WINDOW)),
         age_max: Some(config.exchange_age).filter(|age| !age.is_zero()),
         shutdown_event: match config.exchange_shutdown_event {
             Switch::On => ShutdownEvent::Sent,

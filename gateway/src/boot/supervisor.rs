@@ -45,9 +45,9 @@ impl Supervisor {
         self.say(&format!("READY=1\nSTATUS={status}"));
     }
 
-    /// Certificates are being read again; [`ready`](Self::ready) ends it.
+    /// Files are being read again; [`ready`](Self::ready) ends it.
     pub(super) fn reloading(&self) {
-        self.say("RELOADING=1\nSTATUS=reading certificates again");
+        self.say("RELOADING=1\nSTATUS=reading the configuration again");
     }
 
     /// The end has begun, and may take so long: the manager's own patience need not be known here.

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use clap::{Arg, ArgAction, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use crate::config::error::ConfigError;
 use crate::config::keys::{Config, KEYS};
@@ -37,6 +37,33 @@ pub fn load(
         Err(error) if !error.use_stderr() => return Ok(Asked::Print(error.to_string())),
         Err(error) => return Err(ConfigError::CommandLine(plain(&error))),
     };
+    let (layers, strangers) = layers(&matches, env)?;
+    let config = Config::resolve(&layers)?;
+    if matches.get_flag("check") {
+        return Ok(Asked::Print(listing(&layers)));
+    }
+    Ok(Asked::Run { config: Box::new(config), strangers })
+}
+
+/// Reads the same once more, for a gateway that runs: the file may say something else.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_again(
+    args: impl IntoIterator<Item = OsString>,
+    env: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Config, ConfigError> {
+    let matches = command().try_get_matches_from(args);
+    let matches = matches.map_err(|error| ConfigError::CommandLine(plain(&error)))?;
+    let (layers, _) = layers(&matches, env)?;
+    Config::resolve(&layers)
+}
+
+/// What flags, environment and file say, and environment variables with our prefix that are no keys.
+fn layers(
+    matches: &ArgMatches,
+    env: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<(Layers, Vec<String>), ConfigError> {
     let env: Vec<(OsString, OsString)> = env.into_iter().collect();
     let from_env = || {
         let variable = env.iter().find(|(name, _)| name == CONFIG_VARIABLE);
@@ -56,11 +83,7 @@ pub fn load(
             layers.add_flag(key, texts.join(&separator));
         }
     }
-    let config = Config::resolve(&layers)?;
-    if matches.get_flag("check") {
-        return Ok(Asked::Print(listing(&layers)));
-    }
-    Ok(Asked::Run { config: Box::new(config), strangers })
+    Ok((layers, strangers))
 }
 
 /// The parser, derived from the table of keys.
@@ -96,7 +119,7 @@ fn command() -> Command {
             "`gateway tail --help` prints a stream readably, `gateway ask --help` asks a running gateway,\n\
              `gateway record --help` records an upstream for a replay.\n\
              Flags go before environment variables, these before the file, the file before defaults.\n\
-             Signals: SIGTERM and SIGINT drain, a second one ends at once; SIGHUP reads certificates and credentials again.",
+             Signals: SIGTERM and SIGINT drain, a second one ends at once; SIGHUP reads configuration, certificates and credentials again.",
         )
         .arg(config)
         .arg(check)

@@ -9,17 +9,20 @@ mod error;
 mod keys;
 mod layers;
 mod nearest;
+mod paths;
 mod proxy;
 mod reference;
+mod reload;
 mod setting;
 mod source;
 mod sources;
 
-pub use command_line::{Asked, load};
+pub use command_line::{Asked, load, load_again};
 pub use error::{ConfigError, Origin};
 pub use keys::{Config, ENV_PREFIX, KEYS, Key};
 pub(crate) use nearest::nearest;
 pub use reference::reference;
+pub use reload::{Changes, Reload};
 pub use setting::{
     Anonymous, Bus, BusInterest, Derivations, DescriptorTables, LogFormat, PublicStatus, Publish,
     Refusal, ReplayStart, SendBackend, Setting, Span, Speed, Spin, Switch,

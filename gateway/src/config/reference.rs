@@ -20,22 +20,28 @@ pub fn reference() -> String {
          ```\n\n\
          `gateway --check` prints every key with its value and where that came from, and ends. Wrong \
          configuration is refused before anything starts, with the key, the value, its origin and \
-         what was expected; the exit code is then 2.\n",
+         what was expected; the exit code is then 2.\n\n\
+         SIGHUP, or `POST /reload` on the operators' port, reads all three again. Keys that are *live* are taken over \
+         then; those that take a *restart* stay as they are, and are named in a warning. If anything is wrong with it, \
+         nothing changes ([OPERATIONS.md](OPERATIONS.md#change-the-configuration)).\n",
     );
     let mut group = "";
     for key in KEYS {
         if key.group != group {
             group = key.group;
             // Writing to a String cannot fail.
-            let _ =
-                write!(out, "\n## {group}\n\n| key | variable | default | |\n|---|---|---|---|\n");
+            let _ = write!(
+                out,
+                "\n## {group}\n\n| key | variable | default | changes | |\n|---|---|---|---|---|\n"
+            );
         }
         let default = if key.default.is_empty() { "none" } else { key.default };
         let _ = writeln!(
             out,
-            "| `{}` | `{}` | `{default}` | {} Expects {}. |",
+            "| `{}` | `{}` | `{default}` | {} | {} Expects {}. |",
             key.name,
             key.variable(),
+            key.reload.word(),
             key.doc.trim(),
             (key.expected)()
         );

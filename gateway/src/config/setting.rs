@@ -4,7 +4,6 @@
 //! Bounds are part of the type: a value that exists is within them.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::shard::Origins;
@@ -12,7 +11,7 @@ use crate::shard::Origins;
 /// A kind of configuration value.
 pub trait Setting {
     /// What it is once read.
-    type Value;
+    type Value: Clone + PartialEq;
 
     /// What stands for the value in help and documentation, such as `ADDRESS`.
     const PLACEHOLDER: &'static str;
@@ -28,6 +27,11 @@ pub trait Setting {
 
     /// What a text must be; completes the sentence "expected …".
     fn expected() -> String;
+
+    /// Whether a running gateway can go on with another value of a key that is live.
+    fn can_follow(_now: &Self::Value, _next: &Self::Value) -> bool {
+        true
+    }
 }
 
 /// Why a text is not a value of its kind.
@@ -188,42 +192,6 @@ fn number(digits: &str) -> Option<u64> {
     // `u64::from_str` would take a leading plus sign.
     let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
     if plain { digits.parse().ok() } else { None }
-}
-
-/// The path of a file; an empty text stands for none.
-pub struct OptionalPath;
-
-impl Setting for OptionalPath {
-    type Value = Option<PathBuf>;
-    const PLACEHOLDER: &'static str = "FILE";
-
-    fn parse(text: &str) -> Result<Option<PathBuf>, Refusal> {
-        Ok(if text.is_empty() { None } else { Some(PathBuf::from(text)) })
-    }
-
-    fn expected() -> String {
-        "the path of a file".to_owned()
-    }
-}
-
-/// The path of a file, or `none`.
-pub struct FileOrNone;
-
-impl Setting for FileOrNone {
-    type Value = Option<PathBuf>;
-    const PLACEHOLDER: &'static str = "none|FILE";
-
-    fn parse(text: &str) -> Result<Option<PathBuf>, Refusal> {
-        match text {
-            "" => Err(Refusal::Malformed),
-            "none" => Ok(None),
-            path => Ok(Some(PathBuf::from(path))),
-        }
-    }
-
-    fn expected() -> String {
-        "none or the path of a file".to_owned()
-    }
 }
 
 /// Origins of pages, with commas between; `*` for all.

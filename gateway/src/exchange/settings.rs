@@ -18,7 +18,9 @@ pub struct ExchangeSettings {
     /// Messages, pings and unasked pongs a second that a client may send, in bursts of as many; 0: any
     /// number.
     pub message_rate: u32,
-    /// How often an address may connect; shared by all shards.
+    /// How often an address may connect in five minutes; 0: as often as it likes.
+    pub connection_rate: u32,
+    /// How often each has connected; shared by all shards.
     pub rates: Arc<Rates>,
     /// How old a connection may become, less up to a twenty-fourth, so that those opened together do not
     /// all come back together; `None`: as old as it likes.
@@ -62,7 +64,8 @@ impl Default for ExchangeSettings {
             served: Served::Yes,
             streams_max: 1_024,
             message_rate: 5,
-            rates: Arc::new(Rates::new(300, Self::RATE_WINDOW)),
+            connection_rate: 300,
+            rates: Arc::new(Rates::new(Self::RATE_WINDOW)),
             age_max: Some(Duration::from_hours(24)),
             shutdown_event: ShutdownEvent::Sent,
             symbol_case: SymbolCase::Lower,

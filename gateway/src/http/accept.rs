@@ -39,7 +39,15 @@ pub(crate) async fn accept(front: Rc<Front>, listener: std::net::TcpListener, ad
             },
         };
         front.pace().await;
-        match open.accept().await {
+        let accepted = tokio::select! {
+            accepted = open.accept() => accepted,
+            // Who waits in the kernel is looked at again if the shard is not full now.
+            () = front.relimited() => {
+                listener = Some(open);
+                continue;
+            }
+        };
+        match accepted {
             Ok((socket, peer)) => begin(&front, socket, peer),
             Err(error) if is_exhaustion(&error) => {
                 tracing::warn!(shard = front.index, %error, "accepting pauses");
@@ -65,12 +73,13 @@ fn is_exhaustion(error: &io::Error) -> bool {
 
 fn begin(front: &Rc<Front>, socket: TcpStream, peer: SocketAddr) {
     front.count(Counter::Accepted);
-    let proxies = &front.settings.proxies;
+    let settings = front.settings();
+    let proxies = &settings.proxies;
     if proxies.protocol == ProxyProtocol::On && !proxies.trusted.contains(peer.ip()) {
         tracing::debug!(shard = front.index, %peer, "refused: only listed proxies may connect");
         return front.count(Counter::ProxiesRefused);
     }
-    if sys::configure(&socket, &front.settings.sockets).is_err() {
+    if sys::configure(&socket, &settings.sockets).is_err() {
         // It was reset before we looked.
         return;
     }

@@ -80,9 +80,10 @@ pub(crate) struct Taken<S> {
 
 /// Serves a new connection.
 pub(super) async fn converse(front: &Rc<Front>, mut socket: TcpStream, peer: SocketAddr) {
-    let handshake_timeout = front.settings.handshake_timeout;
+    let settings = front.settings();
+    let handshake_timeout = settings.handshake_timeout;
     let mut via = None;
-    if front.settings.proxies.protocol == ProxyProtocol::On {
+    if settings.proxies.protocol == ProxyProtocol::On {
         match timeout(handshake_timeout, proxy_header::take(&mut socket)).await {
             Ok(Ok(client)) => via = client,
             Ok(Err(error)) => {
@@ -94,7 +95,7 @@ pub(super) async fn converse(front: &Rc<Front>, mut socket: TcpStream, peer: Soc
     }
     let remote = Remote { peer, told: via.map(ClientAddress::from) };
     // It counts from here on, unless only its request will say whose it is.
-    let pass = match remote.address(&front.settings.proxies).map(|address| front.admit(address)) {
+    let pass = match remote.address(&settings.proxies).map(|address| front.admit(address)) {
         Some(Ok(pass)) => Some(pass).filter(Pass::is_counted),
         Some(Err(_)) => return,
         None => None,
@@ -161,7 +162,7 @@ where
     });
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(front.settings.handshake_timeout)
+        .header_read_timeout(front.settings().handshake_timeout)
         .max_buf_size(REQUEST_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
@@ -212,11 +213,12 @@ fn answer(
     remote: Remote,
     granted: &Granted,
 ) -> Option<Response<Full<Bytes>>> {
-    let service = upgrade::service_at(request.uri().path(), &front.settings);
+    let settings = front.settings();
+    let service = upgrade::service_at(request.uri().path(), &settings);
     if fastwebsockets::upgrade::is_upgrade_request(&request) {
         return Some(grant_upgrade(front, request, service, remote, granted));
     }
-    let cors = Cors::of(request.headers(), &front.settings.origins);
+    let cors = Cors::of(request.headers(), &settings.origins);
     let mut response = match service {
         Some(_) => refuse(front, Refusal::NotAnUpgrade),
         None if request.uri().path() == "/v1/sse"
@@ -277,7 +279,7 @@ fn grant_upgrade(
     };
     let (headers, uri) = (request.headers(), request.uri());
     let accepted = accepted.and_then(|accepted| {
-        if !upgrade::is_origin_allowed(headers, &front.settings.stream_origins) {
+        if !upgrade::is_origin_allowed(headers, &front.settings().stream_origins) {
             front.count(Counter::OriginsRefused);
             return Err(Refusal::Origin);
         }
@@ -318,7 +320,8 @@ fn admit(
         front.count(Counter::PressureRefused);
         return Err(Refusal::Pressure);
     }
-    let proxies = &front.settings.proxies;
+    let settings = front.settings();
+    let proxies = &settings.proxies;
     let address = remote.client(headers, proxies);
     let pass = match remote.address(proxies) {
         // It has had its place since it connected.
@@ -339,12 +342,13 @@ fn open_streams(
     remote: Remote,
     client: Option<ClientAddress>,
 ) -> Result<(Format, exchange::Opening), Refusal> {
-    let settings = &front.settings.exchange;
+    let settings = front.settings();
+    let settings = &settings.exchange;
     let (uri, headers) = (request.uri(), request.headers());
     let query = uri.query().unwrap_or_default();
     let opening = exchange::parse(uri.path(), query, headers, settings)?;
     let address = client.map_or(remote.peer.ip(), |client| client.ip);
-    if settings.rates.admit(address, monotonic_ns()) {
+    if settings.rates.admit(settings.connection_rate, address, monotonic_ns()) {
         Ok(opening)
     } else {
         Err(Refusal::TooManyConnections)
@@ -355,7 +359,7 @@ fn open_streams(
 fn plain(front: &Front, request: Request<Incoming>, remote: Remote) -> Response<Full<Bytes>> {
     front.count(Counter::HttpRequests);
     let (mut parts, _body) = request.into_parts();
-    let client = remote.client(&parts.headers, &front.settings.proxies);
+    let client = remote.client(&parts.headers, &front.settings().proxies);
     parts.extensions.insert(client.unwrap_or_else(|| remote.peer.into()));
     if !routes::is_file(parts.uri.path()) {
         match front.take_badge(&mut parts) {

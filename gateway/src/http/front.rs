@@ -31,7 +31,7 @@ use crate::shard::{Access, Answer, Pressure, Routes, ShardQuery};
 /// See the module's header.
 pub(crate) struct Front {
     pub(crate) index: usize,
-    pub(crate) settings: Arc<ShardSettings>,
+    settings: RefCell<Arc<ShardSettings>>,
     routes: Arc<dyn Routes>,
     hub: Rc<RefCell<Hub>>,
     tls: RefCell<Option<Arc<ServerConfig>>>,
@@ -47,9 +47,12 @@ pub(crate) struct Front {
     handshakes: RefCell<BTreeMap<u64, Handshake>>,
     next_handshake: Cell<u64>,
     sessions: Cell<usize>,
-    connections_max: Cell<usize>,
+    /// How many connections there are descriptors for.
+    room: Cell<usize>,
     /// Wakes a full shard's accepting task.
     has_room: Notify,
+    /// Wakes the accepting task when there may be more connections than before, or fewer.
+    relimited: Notify,
     /// Wakes the accepting task that waits for a handshake to end.
     handshake_ended: Notify,
     is_draining: Cell<bool>,
@@ -71,10 +74,9 @@ impl Front {
         hub: Rc<RefCell<Hub>>,
         tls: Option<Arc<ServerConfig>>,
     ) -> Rc<Self> {
-        let connections_max = Cell::new(settings.connections_max);
         Rc::new(Self {
             index,
-            settings,
+            settings: RefCell::new(settings),
             routes,
             hub,
             tls: RefCell::new(tls),
@@ -87,8 +89,9 @@ impl Front {
             handshakes: RefCell::default(),
             next_handshake: Cell::new(0),
             sessions: Cell::new(0),
-            connections_max,
+            room: Cell::new(usize::MAX),
             has_room: Notify::new(),
+            relimited: Notify::new(),
             handshake_ended: Notify::new(),
             is_draining: Cell::new(false),
             is_pressed: Cell::new(false),
@@ -105,7 +108,8 @@ impl Front {
 
     /// What the credential of a request allows; `None`: it shows none, or none is asked for.
     pub(crate) fn badge(&self, headers: &HeaderMap, uri: &Uri) -> Result<Option<Badge>, Rejected> {
-        let Access::Credentials { authenticator, in_query } = &self.settings.access else {
+        let settings = self.settings();
+        let Access::Credentials { authenticator, in_query } = &settings.access else {
             return Ok(None);
         };
         let shown = auth::shown(headers, uri.query().unwrap_or_default(), *in_query);
@@ -127,7 +131,7 @@ impl Front {
         uri: &Uri,
     ) -> Result<Option<Badge>, Rejected> {
         match self.badge(headers, uri)? {
-            None if self.settings.access.authenticator().is_some() => {
+            None if self.settings().access.authenticator().is_some() => {
                 self.count(Rejected::Missing.counter());
                 Err(Rejected::Missing)
             }
@@ -138,7 +142,7 @@ impl Front {
     /// The badge of a plain request, from which a credential in its query is taken out.
     pub(crate) fn take_badge(&self, request: &mut Parts) -> Result<Option<Badge>, Rejected> {
         let badge = self.needed_badge(&request.headers, &request.uri);
-        if let Access::Credentials { in_query: QueryToken::Accepted, .. } = self.settings.access {
+        if let Access::Credentials { in_query: QueryToken::Accepted, .. } = self.settings().access {
             request.uri = auth::without_credential(&request.uri);
         }
         badge
@@ -220,9 +224,31 @@ impl Front {
         self.handshakes.borrow().len()
     }
 
-    /// Sets how many connections there may be, where fewer descriptors are left than were configured.
-    pub(crate) fn limit_connections(&self, connections_max: usize) {
-        self.connections_max.set(connections_max.min(self.connections_max.get()).max(1));
+    /// What this shard goes by, at the moment.
+    pub(crate) fn settings(&self) -> Arc<ShardSettings> {
+        Arc::clone(&self.settings.borrow())
+    }
+
+    /// Goes by other settings from now on.
+    pub(crate) fn use_settings(&self, settings: Arc<ShardSettings>) {
+        *self.settings.borrow_mut() = settings;
+        // Room for more, or for fewer than there are.
+        self.has_room.notify_one();
+        self.relimited.notify_one();
+    }
+
+    /// Waits until there may be more connections than before, or fewer.
+    pub(crate) async fn relimited(&self) {
+        self.relimited.notified().await;
+    }
+
+    /// Sets how many connections there are descriptors for.
+    pub(crate) fn limit_connections(&self, room: usize) {
+        self.room.set(room);
+    }
+
+    fn connections_max(&self) -> usize {
+        self.settings.borrow().connections_max.min(self.room.get()).max(1)
     }
 
     /// Told by the loop, every turn.
@@ -237,11 +263,11 @@ impl Front {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.connections() >= self.connections_max.get()
+        self.connections() >= self.connections_max()
     }
 
     fn has_room_to_reopen(&self) -> bool {
-        let max = self.connections_max.get();
+        let max = self.connections_max();
         self.connections() + (max / ROOM_TO_REOPEN).max(1) <= max
     }
 
@@ -277,7 +303,7 @@ impl Front {
 
     /// Lets a client's connection begin, if its address may have one more.
     pub(crate) fn admit(&self, address: IpAddr) -> Result<Pass, Refused> {
-        let pass = self.settings.admission.admit(address, monotonic_ns());
+        let pass = self.settings().admission.admit(address, monotonic_ns());
         if let Err(refused) = &pass {
             tracing::debug!(shard = self.index, %address, ?refused, "an address is refused");
             self.count(Counter::AddressesRefused);

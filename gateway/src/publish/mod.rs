@@ -22,6 +22,8 @@ use sys::Token;
 use tokio::sync::mpsc;
 use wire::Tick;
 
+use crate::config::{self, Config};
+
 pub use directory::Directory;
 pub(crate) use directory::Right;
 pub use status::{PublishStatus, PublishView};
@@ -55,6 +57,20 @@ pub struct PublishSettings {
 }
 
 impl PublishSettings {
+    /// As configured.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        Self {
+            entitlement: match config.publish {
+                config::Publish::Off => Entitlement::Nobody,
+                config::Publish::Local => Entitlement::Anyone,
+                config::Publish::Granted => Entitlement::Granted,
+            },
+            ticks_per_second: u32::try_from(config.publish_rate).unwrap_or(u32::MAX),
+            in_flight_max: usize::try_from(config.publish_in_flight).unwrap_or(usize::MAX),
+        }
+    }
+
     /// Whether anybody may publish at all.
     #[must_use]
     pub const fn is_on(&self) -> bool {

@@ -14,8 +14,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use super::{
-    Directory, Entitlement, PublishDesk, PublishPort, PublishSettings, PublishStatus, PublishView,
-    Settlement, Submission, port,
+    Directory, PublishDesk, PublishPort, PublishStatus, PublishView, Settlement, Submission, port,
 };
 use crate::config::{self, Config};
 use crate::fleet::Fleet;
@@ -33,7 +32,6 @@ pub enum OpenError {
 
 /// A publishing thread that has not begun.
 pub struct Opened {
-    settings: PublishSettings,
     port: PublishPort,
     runtime: Runtime,
     url: BusUrl,
@@ -54,18 +52,11 @@ pub struct Running {
 /// # Errors
 /// If there is no runtime.
 pub fn open(config: &Config, status: &Arc<PublishStatus>) -> Result<Option<Opened>, OpenError> {
-    let entitlement = match config.publish {
-        config::Publish::Off => return Ok(None),
-        config::Publish::Local => Entitlement::Anyone,
-        config::Publish::Granted => Entitlement::Granted,
-    };
+    if config.publish == config::Publish::Off {
+        return Ok(None);
+    }
     // Without a bus the configuration is refused before it comes here.
     let config::Bus::At(url) = &config.bus else { return Ok(None) };
-    let settings = PublishSettings {
-        entitlement,
-        ticks_per_second: u32::try_from(config.publish_rate).unwrap_or(u32::MAX),
-        in_flight_max: usize::try_from(config.publish_in_flight).unwrap_or(usize::MAX),
-    };
     let (port, desk) = port();
     let options = PublisherOptions {
         name: format!("tickcast publisher {}", std::process::id()),
@@ -73,16 +64,10 @@ pub fn open(config: &Config, status: &Arc<PublishStatus>) -> Result<Option<Opene
     };
     let runtime = woken_by_shards().map_err(OpenError::Thread)?;
     let (url, status) = (url.clone(), Arc::clone(status));
-    Ok(Some(Opened { settings, port, runtime, url, options, desk, status }))
+    Ok(Some(Opened { port, runtime, url, options, desk, status }))
 }
 
 impl Opened {
-    /// What holds for those who publish.
-    #[must_use]
-    pub const fn settings(&self) -> &PublishSettings {
-        &self.settings
-    }
-
     /// A shard's way to it.
     #[must_use]
     pub fn port(&self) -> PublishPort {

@@ -127,6 +127,13 @@ impl Sessions {
         }
     }
 
+    /// Goes by other settings from now on. Sessions find them when they are looked at next: within half a minute, the
+    /// wheel's horizon.
+    pub(crate) fn use_settings(&mut self, settings: Arc<ShardSettings>, now_ns: u64) {
+        let old = std::mem::replace(&mut self.settings, settings);
+        self.begin_to_age(&old, now_ns);
+    }
+
     /// How many there are, those that are closing included.
     pub(crate) const fn len(&self) -> usize {
         self.table.len()

@@ -109,6 +109,27 @@ impl Sessions {
         self.wheel.schedule(slot, now_ms + next);
     }
 
+    /// Gives an age to sessions that had none so far, counted from now, if there is one now. Those that have one keep
+    /// it.
+    pub(super) fn begin_to_age(&mut self, old: &ShardSettings, now_ns: u64) {
+        let begins = |old: Option<Duration>, new: Option<Duration>| new.filter(|_| old.is_none());
+        let native = begins(old.age_max, self.settings.age_max);
+        let exchange = begins(old.exchange.age_max, self.settings.exchange.age_max);
+        if native.is_none() && exchange.is_none() {
+            return;
+        }
+        let mut from = 0;
+        while let Some(slot) = self.table.next_used(from) {
+            from = slot + 1;
+            let Some(session) = self.table.get_mut(slot) else { continue };
+            let is_exchange = matches!(session.face, Face::Exchange(_));
+            if let Some(age_max) = if is_exchange { exchange } else { native } {
+                // A ns apart, they end apart.
+                session.ends_ms = end_ms(age_max, now_ns + u64::from(slot));
+            }
+        }
+    }
+
     /// When the next session is to be looked at, ms of the shard's clock.
     pub(crate) fn next_look_ms(&self) -> Option<u64> {
         self.wheel.next_ms()

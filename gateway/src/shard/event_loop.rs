@@ -122,7 +122,7 @@ impl EventLoop {
         self.front.limit_connections(room);
         let accepting = http::accept(Rc::clone(&self.front), listener, address);
         self.accepting = Some(spawn_local(accepting));
-        Ok(Bound { address, connections_max: room.min(self.settings.connections_max).max(1) })
+        Ok(Bound { address, room })
     }
 
     /// Turns until told to stop.
@@ -263,6 +263,7 @@ impl EventLoop {
                 Control::Review => self.sessions.review_badges(hub, now_ns),
                 Control::Replaced(token) => self.sessions.close_replaced(token, hub, now_ns),
                 Control::Tls(config) => self.front.use_tls(config),
+                Control::Settings(settings) => self.use_settings(settings, hub, now_ns),
                 Control::Directory(directory) => self.sessions.use_directory(directory),
                 Control::Published(settlement) => self.sessions.settle(&settlement, hub, now_ns),
                 Control::Pressure(pressure) => {
@@ -284,6 +285,14 @@ impl EventLoop {
             }
         }
         Turn::Busy
+    }
+
+    /// Goes by other settings from now on: those who come, and those who are here, whatever these go by.
+    fn use_settings(&mut self, settings: Arc<ShardSettings>, hub: &mut Hub, now_ns: u64) {
+        hub.use_limits(&settings.hub);
+        self.sessions.use_settings(Arc::clone(&settings), now_ns);
+        self.front.use_settings(Arc::clone(&settings));
+        self.settings = settings;
     }
 
     fn drain(&mut self, window: Duration, hub: &mut Hub, now_ns: u64) {

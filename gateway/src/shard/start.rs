@@ -74,6 +74,8 @@ pub enum Control {
     Replaced(Token),
     /// Use this certificate for connections from now on.
     Tls(Arc<ServerConfig>),
+    /// Go by these settings from now on. What is memory in them is what it was.
+    Settings(Arc<ShardSettings>),
     /// Accept nobody any more, tell everybody, and close sessions one after another over this time.
     Drain(Duration),
     /// How short memory is.
@@ -161,6 +163,8 @@ impl Post {
 pub struct ShardHandle {
     index: usize,
     bound: Bound,
+    /// How many connections the settings allow, as they were told last.
+    allowed: AtomicUsize,
     table: DescriptorTable,
     post: Post,
     sessions: Arc<AtomicUsize>,
@@ -183,8 +187,15 @@ impl ShardHandle {
     /// How many connections it takes: what is configured, or what its table of open files has room
     /// for.
     #[must_use]
-    pub const fn connections_max(&self) -> usize {
-        self.bound.connections_max
+    pub fn connections_max(&self) -> usize {
+        self.allowed.load(Ordering::Relaxed).min(self.bound.room).max(1)
+    }
+
+    /// Has it go by these settings from now on.
+    pub fn use_settings(&self, settings: &Arc<ShardSettings>) {
+        // Relaxed: a number to look at. The shard is told by the message.
+        self.allowed.store(settings.connections_max, Ordering::Relaxed);
+        self.send(Control::Settings(Arc::clone(settings)));
     }
 
     /// Whose table of open files it got.
@@ -292,12 +303,13 @@ enum Done {
 pub(super) struct Bound {
     /// Where it listens: the port may have been the kernel's choice.
     pub(super) address: SocketAddr,
-    /// How many connections it takes.
-    pub(super) connections_max: usize,
+    /// How many connections its table of open files has room for.
+    pub(super) room: usize,
 }
 
 struct Starting {
     index: usize,
+    allowed: usize,
     listen: SocketAddr,
     steps: Sender<Step>,
     done: Receiver<Done>,
@@ -310,6 +322,7 @@ struct Starting {
 impl Starting {
     fn spawn(spec: ShardSpec) -> Result<Self, StartError> {
         let (index, listen) = (spec.index, spec.listen);
+        let allowed = spec.settings.connections_max;
         let failed = |source| StartError::Resources { shard: index, source };
         let waker = Arc::new(EventFd::new().map_err(failed)?);
         let (control, orders) = unbounded();
@@ -325,7 +338,7 @@ impl Starting {
             .name(format!("shard-{index}"))
             .spawn(move || run(spec, link, &next_step, &report))
             .map_err(failed)?;
-        Ok(Self { index, listen, steps, done, control, waker, sessions, thread })
+        Ok(Self { index, allowed, listen, steps, done, control, waker, sessions, thread })
     }
 
     fn step(&self, step: Step) -> Result<(), StartError> {
@@ -365,6 +378,7 @@ impl Starting {
         ShardHandle {
             index: self.index,
             bound,
+            allowed: AtomicUsize::new(self.allowed),
             table,
             post: Post { control: self.control, waker: self.waker },
             sessions: self.sessions,

@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::reload::Handle;
 
 use crate::config::LogFormat;
 
@@ -30,6 +31,9 @@ static LOST: AtomicU64 = AtomicU64::new(0);
 /// The way to the thread that writes.
 static QUEUE: OnceLock<SyncSender<Line>> = OnceLock::new();
 
+/// The way to the filter.
+static FILTER: OnceLock<Box<dyn Fn(EnvFilter) -> bool + Send + Sync>> = OnceLock::new();
+
 /// What the writing thread is told.
 enum Line {
     Text(Vec<u8>),
@@ -42,16 +46,42 @@ enum Line {
 /// The filter is known to be good: [`crate::config`] read it.
 pub fn start(format: LogFormat, filter: &str) {
     let lines = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(format!("{QUIET},{filter}")))
+        .with_env_filter(filter_of(filter))
         .with_writer(|| Queue)
         // It would write of failed writes to the very place that takes none, and panic over that.
         .log_internal_errors(false)
         .with_ansi(io::stderr().is_terminal());
     // An error means that somebody else started logging: a test with two gateways in one process.
     let _ = match format {
-        LogFormat::Text => lines.with_target(false).try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).try_init(),
+        LogFormat::Text => {
+            let lines = lines.with_target(false).with_filter_reloading();
+            keep(lines.reload_handle());
+            lines.try_init()
+        }
+        LogFormat::Json => {
+            let lines = lines.json().flatten_event(true).with_current_span(false);
+            let lines = lines.with_filter_reloading();
+            keep(lines.reload_handle());
+            lines.try_init()
+        }
     };
+}
+
+fn filter_of(filter: &str) -> EnvFilter {
+    EnvFilter::new(format!("{QUIET},{filter}"))
+}
+
+/// Keeps the way to the filter, whoever the lines are written for.
+fn keep<S: 'static>(handle: Handle<EnvFilter, S>) {
+    // What was started first is in use.
+    let _ = FILTER.set(Box::new(move |filter| handle.reload(filter).is_ok()));
+}
+
+/// Goes by this filter from now on; whether that could be.
+///
+/// The filter is known to be good: [`crate::config`] read it.
+pub fn change_level(filter: &str) -> bool {
+    FILTER.get().is_some_and(|change| change(filter_of(filter)))
 }
 
 /// Waits until what was logged so far has been written, but not for long.

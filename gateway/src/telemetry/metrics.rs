@@ -90,7 +90,7 @@ pub(super) enum Reading {
 }
 
 /// Metrics that are not counted by a shard or a hub.
-const OWN: [Own; 39] = [
+const OWN: [Own; 42] = [
     ("build", None, "The running version, as a label.", Reading::Build),
     (
         "process_start_time",
@@ -127,6 +127,24 @@ const OWN: [Own; 39] = [
         None,
         "Times the certificate could not be read again; the old one stays in use.",
         Reading::Counter(|scrape| scrape.process.certificate_failures),
+    ),
+    (
+        "certificate_expires",
+        Some(Unit::Seconds),
+        "When the certificate in use expires, since the Unix epoch; 0 where there is none.",
+        Reading::Gauge(|scrape| seconds(scrape.process.certificate_expires_at_s)),
+    ),
+    (
+        "config_reloads",
+        None,
+        "Times the configuration was read again.",
+        Reading::Counter(|scrape| scrape.process.config_reloads),
+    ),
+    (
+        "config_failures",
+        None,
+        "Times the configuration, or the certificate it names, was bad when it was read again; nothing has changed then.",
+        Reading::Counter(|scrape| scrape.process.config_failures),
     ),
     (
         "log_lines_lost",
@@ -504,6 +522,11 @@ pub(super) fn count(count: usize) -> f64 {
 #[expect(clippy::cast_precision_loss, reason = "gauges are floats; exact up to 2^53")]
 pub(super) fn approximate(value: u64) -> f64 {
     value as f64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "seconds of our times are exact")]
+fn seconds(since_epoch_s: i64) -> f64 {
+    since_epoch_s as f64
 }
 
 /// `docs/METRICS.md`, written from the definitions. A test compares the file with this.

@@ -1,7 +1,7 @@
 //! The process as the system sees it: age, memory, open files.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::log;
@@ -14,6 +14,20 @@ pub struct Process {
     /// Certificates read again, and attempts that failed.
     certificate_reloads: AtomicU64,
     certificate_failures: AtomicU64,
+    /// When the certificate in use expires, seconds since the Unix epoch; 0: there is none.
+    certificate_expires_at_s: AtomicI64,
+    /// Configurations read again, and attempts that failed.
+    config_reloads: AtomicU64,
+    config_failures: AtomicU64,
+}
+
+/// What is read again while the process runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadAgain {
+    /// The configuration.
+    Config,
+    /// The certificate.
+    Certificate,
 }
 
 /// A copy of it.
@@ -31,6 +45,12 @@ pub struct ProcessView {
     pub certificate_reloads: u64,
     /// Certificates that could not be read again.
     pub certificate_failures: u64,
+    /// When the certificate in use expires, seconds since the Unix epoch; 0: there is none.
+    pub certificate_expires_at_s: i64,
+    /// Configurations read again.
+    pub config_reloads: u64,
+    /// Configurations that were refused, or could not be read again.
+    pub config_failures: u64,
     /// Log lines that were not written.
     pub log_lines_lost: u64,
 }
@@ -44,6 +64,9 @@ impl Process {
             started_at: SystemTime::now(),
             certificate_reloads: AtomicU64::new(0),
             certificate_failures: AtomicU64::new(0),
+            certificate_expires_at_s: AtomicI64::new(0),
+            config_reloads: AtomicU64::new(0),
+            config_failures: AtomicU64::new(0),
         })
     }
 
@@ -53,11 +76,20 @@ impl Process {
         self.started.elapsed()
     }
 
-    /// Counts an attempt to read certificates again.
-    pub fn count_reload<E>(&self, result: &Result<(), E>) {
-        let counter =
-            if result.is_ok() { &self.certificate_reloads } else { &self.certificate_failures };
+    /// Counts an attempt to read something again.
+    pub fn count_reload<T, E>(&self, what: ReadAgain, result: &Result<T, E>) {
+        let counter = match (what, result) {
+            (ReadAgain::Config, Ok(_)) => &self.config_reloads,
+            (ReadAgain::Config, Err(_)) => &self.config_failures,
+            (ReadAgain::Certificate, Ok(_)) => &self.certificate_reloads,
+            (ReadAgain::Certificate, Err(_)) => &self.certificate_failures,
+        };
         counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes when the certificate in use expires, seconds since the Unix epoch.
+    pub fn note_expiry(&self, at_s: i64) {
+        self.certificate_expires_at_s.store(at_s, Ordering::Relaxed);
     }
 
     /// Looks at the system.
@@ -77,6 +109,9 @@ impl Process {
             open_files_limit: count(sys::open_files_limit()),
             certificate_reloads: self.certificate_reloads.load(Ordering::Relaxed),
             certificate_failures: self.certificate_failures.load(Ordering::Relaxed),
+            certificate_expires_at_s: self.certificate_expires_at_s.load(Ordering::Relaxed),
+            config_reloads: self.config_reloads.load(Ordering::Relaxed),
+            config_failures: self.config_failures.load(Ordering::Relaxed),
             log_lines_lost: log::lines_lost(),
         }
     }

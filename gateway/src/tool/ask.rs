@@ -50,6 +50,8 @@ enum Question {
     Metrics,
     /// The slowest connections
     Connections,
+    /// To read the configuration again
+    Reload,
     /// To take nobody any more, close everybody at a pace, and end
     Drain,
 }
@@ -61,6 +63,7 @@ impl Question {
             Self::Readyz => ("GET", "/readyz"),
             Self::Metrics => ("GET", "/metrics"),
             Self::Connections => ("GET", "/connections"),
+            Self::Reload => ("POST", "/reload"),
             Self::Drain => ("POST", "/drain"),
         }
     }

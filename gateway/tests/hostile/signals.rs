@@ -1,12 +1,16 @@
 //! Signals under load: ending, and reading files again.
 
+use std::net::TcpStream;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
 
 use crate::bystanders::Bystanders;
 use crate::crowd::{Crowd, knock};
 use crate::gateway;
 use crate::support::certificate::Certificate;
-use crate::support::process::until;
+use crate::support::process::{Gateway, until};
 use crate::support::subscriber::Message;
 
 #[test]
@@ -73,4 +77,117 @@ fn certificates_are_replaced_under_load_and_nobody_loses_a_connection_or_a_tick(
     }
     assert_eq!(gateway.metric("tickcast_certificate_failures_total"), 0.0);
     assert_eq!(crowd.losses(), 0);
+}
+
+/// A gateway with a configuration file that is rewritten.
+struct Rewritten {
+    gateway: Gateway,
+    file: PathBuf,
+    _folder: TempDir,
+    signals: u32,
+}
+
+impl Rewritten {
+    fn with(text: &str) -> Self {
+        let folder = TempDir::new().unwrap();
+        let file = folder.path().join("gateway.toml");
+        std::fs::write(&file, text).unwrap();
+        // So much that ticks flow all the time, and that hundreds of clients in one thread of a busy machine keep up.
+        let feed = ["--source", "sim", "--derive", "none", "--rate", "200", "--heartbeat", "1m"];
+        let more = [&["--config", file.to_str().unwrap()], &feed[..]].concat();
+        Self { gateway: gateway(&more), file, _folder: folder, signals: 0 }
+    }
+
+    /// Says this from now on, and waits until it was read.
+    fn say(&mut self, text: &str) {
+        std::fs::write(&self.file, text).unwrap();
+        self.gateway.process.signal("-HUP");
+        self.signals += 1;
+        until("the configuration to be read again", || {
+            let both = ["tickcast_config_reloads_total", "tickcast_config_failures_total"];
+            let count: f64 = both.map(|name| self.gateway.metric(name)).iter().sum();
+            (count >= f64::from(self.signals)).then_some(())
+        });
+    }
+}
+
+#[test]
+fn the_configuration_is_replaced_under_load_and_nobody_loses_a_connection_or_a_tick() {
+    const HEALTHY: usize = 200;
+    let certificates = [Certificate::new(), Certificate::new()];
+    // Room for one more, or for nobody.
+    let text = |more: bool, certificate: &Certificate| {
+        let most = if more { HEALTHY + 20 } else { HEALTHY };
+        let (chain, key) = (certificate.file("chain.pem"), certificate.file("key.pem"));
+        format!("tls-cert = \"{chain}\"\ntls-key = \"{key}\"\naddress-connections = {most}\n")
+    };
+    let mut world = Rewritten::with(&text(true, &certificates[0]));
+    let url = format!("wss://localhost:{}/v1/stream", world.gateway.listen.port());
+    let mut crowd = Crowd::new();
+    crowd.add(HEALTHY, &url, "*.trade", &certificates[0]);
+    crowd.catch_up(20);
+    crowd.watch();
+    let (mut broken, mut admits) = (0, true);
+    for round in 1..=20 {
+        let certificate = &certificates[round % 2];
+        if round % 5 == 0 {
+            broken += 1;
+            let slip = format!("# Line 1.\n{}", text(!admits, certificate));
+            world.say(&slip.replace("address-connections", "address-conections"));
+            let log = world.gateway.process.log();
+            let place = format!("`address-conections` from {} line 4", world.file.display());
+            assert!(
+                log.contains(&place) && log.contains("did you mean `address-connections`?"),
+                "{log}"
+            );
+            assert_eq!(world.gateway.metric("tickcast_config_failures_total"), f64::from(broken));
+            // Neither the limit nor the certificate of the round before has given way.
+            let before = &certificates[(round - 1) % 2];
+            assert_eq!(knock(&url, before), admits, "round {round}");
+            assert!(!knock(&url, certificate), "round {round}");
+            continue;
+        }
+        crowd.catch_up(5);
+        admits = !admits;
+        let fixed = "log-entries = 65536\nsend-backend = \"epoll\"\nshards = 2\n";
+        world.say(&(text(admits, certificate) + fixed));
+        // A shard is told, and does it with its next turn.
+        until("the limit in force", || (knock(&url, certificate) == admits).then_some(()));
+        assert_eq!(knock(&url, certificate), admits, "round {round}");
+    }
+    // The number of shards is a flag's, which goes before the file.
+    let log = world.gateway.process.log();
+    assert!(log.contains("needs a restart: send-backend, log-entries"), "{log}");
+    std::thread::sleep(Duration::from_millis(500));
+    crowd.catch_up(40);
+    for life in crowd.lives() {
+        life.tape().assert_whole();
+    }
+    assert_eq!(crowd.losses(), 0);
+    assert_eq!(world.gateway.metric("tickcast_config_reloads_total"), 16.0);
+    assert_eq!(world.gateway.metric("tickcast_certificate_failures_total"), 0.0);
+    assert!(world.gateway.metric("tickcast_addresses_refused_total") > 7.0);
+}
+
+#[test]
+fn a_new_age_and_a_new_level_of_the_log_reach_those_who_are_there() {
+    let mut world = Rewritten::with("");
+    let bystanders = Bystanders::at(world.gateway.listen, 3);
+    assert!(!world.gateway.process.log().contains("DEBUG"));
+    // No age was said before: theirs begins now. Who was there before there was a limit is not counted.
+    world.say("session-age = \"1h\"\nlog-level = \"debug\"\naddress-connections = 1\n");
+    let first = TcpStream::connect(world.gateway.listen).unwrap();
+    until("a line that only debug has", || {
+        let _second = TcpStream::connect(world.gateway.listen).unwrap();
+        let log = world.gateway.process.log();
+        (log.contains("DEBUG") && log.contains("an address is refused")).then_some(())
+    });
+    drop(first);
+    bystanders.noticed_nothing();
+    let mut world = Rewritten::with("session-age = \"1h\"\n");
+    let bystanders = Bystanders::at(world.gateway.listen, 3);
+    world.say("");
+    world.say("session-age = \"2s\"\nping-interval = \"1s\"\n");
+    let ends: Vec<_> = bystanders.lives().into_iter().map(|life| life.end).collect();
+    assert!(ends.iter().all(|end| matches!(end, Some(Message::Close(4006)))), "{ends:?}");
 }

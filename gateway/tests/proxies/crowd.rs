@@ -107,6 +107,11 @@ impl Crowd {
         life
     }
 
+    /// Everybody's lives.
+    pub(crate) fn lives(&self) -> &[Arc<Life>] {
+        &self.lives
+    }
+
     /// What was sent to any of them.
     pub(crate) fn truth(&self) -> MutexGuard<'_, Truth> {
         self.truth.lock().unwrap()

@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use hyper::http::request::Parts;
@@ -19,8 +20,8 @@ const MINUTE_NS: u64 = 60_000_000_000;
 /// What a client may use, and what each has used in this minute.
 #[derive(Debug)]
 pub struct Weights {
-    /// A minute; 0: as much as anybody likes.
-    limit: u64,
+    /// A minute; 0: as much as anybody likes. Read by every shard, and changed when the configuration is.
+    limit: AtomicU64,
     minute: Mutex<Minute>,
 }
 
@@ -49,11 +50,17 @@ impl Weights {
     /// So much for each address a minute; 0 is no limit.
     #[must_use]
     pub fn new(limit: u64) -> Self {
-        Self { limit, minute: Mutex::default() }
+        Self { limit: AtomicU64::new(limit), minute: Mutex::default() }
     }
 
-    pub(super) const fn limit(&self) -> u64 {
-        self.limit
+    /// From now on so much; what has been used in this minute counts.
+    pub fn set_limit(&self, limit: u64) {
+        // Relaxed, here and below: a number by which nothing else is published.
+        self.limit.store(limit, Ordering::Relaxed);
+    }
+
+    pub(super) fn limit(&self) -> u64 {
+        self.limit.load(Ordering::Relaxed)
     }
 
     pub(super) fn take(&self, client: Option<IpAddr>, weight: u64, now_ns: u64) -> Used {
@@ -67,7 +74,8 @@ impl Weights {
         }
         let used = minute.used.entry(client).or_default();
         *used += weight;
-        if self.limit == 0 || *used <= self.limit {
+        let limit = self.limit();
+        if limit == 0 || *used <= limit {
             return Used::Within(*used);
         }
         let left_ns = MINUTE_NS - now_ns % MINUTE_NS;
@@ -129,6 +137,8 @@ mod tests {
         assert_eq!(over, Used::Over { sum: 11, retry_after_s: 30 });
         assert_eq!(weights.take(other, 1, 5 * MINUTE_NS), Used::Within(1));
         assert_eq!(weights.take(one, 1, 6 * MINUTE_NS), Used::Within(1));
+        weights.set_limit(20);
+        assert_eq!(weights.take(one, 10, 6 * MINUTE_NS), Used::Within(11));
         let free = Weights::new(0);
         assert_eq!(free.take(one, 1_000_000, 0), Used::Within(1_000_000));
     }
