@@ -12,6 +12,7 @@ use wire::reply::{self, AckWriter, ErrorCode, ListWriter};
 use wire::{Channel, Pattern, Symbol};
 
 use crate::connection::{ConnId, Connection};
+use crate::grants::Asked;
 use crate::hub::Hub;
 use crate::resume::Base;
 use crate::subscription::{Mark, Subscription, WILDCARDS_MAX, Wildcard};
@@ -24,6 +25,8 @@ const SECOND_NS: u32 = 1_000_000_000;
 pub(crate) enum Refusal {
     #[error("the connection's credentials do not allow it")]
     NotEntitled,
+    #[error("the connection's credentials do not allow it so often")]
+    TooOften,
     #[error("instruments are not known yet: try again when a feed event says live, or later")]
     NotDefinedYet,
     #[error("there is no such instrument")]
@@ -61,6 +64,7 @@ impl Refusal {
     const fn code(self) -> ErrorCode {
         match self {
             Self::NotEntitled => ErrorCode::NotEntitled,
+            Self::TooOften => ErrorCode::TooManyCommands,
             Self::NotDefinedYet | Self::TooManyWildcards => ErrorCode::Unavailable,
             Self::UnknownInstrument => ErrorCode::UnknownInstrument,
             Self::UnknownChannel(_) => ErrorCode::UnknownChannel,
@@ -115,7 +119,10 @@ impl Hub {
             };
             let taken = match pattern {
                 Pattern::One(symbol, channel) => {
-                    self.subscribe_one(conn, symbol, *channel, subscribe).map(Some)
+                    self.subscribe_one(conn, symbol, *channel, subscribe, now_ns).map(Some)
+                }
+                Pattern::All(channel) if !self.may_ask_all(conn, *channel, now_ns) => {
+                    Err(Refusal::TooOften)
                 }
                 Pattern::All(channel) => {
                     self.subscribe_all(conn, *channel, subscribe).map(|()| None)
@@ -150,6 +157,7 @@ impl Hub {
         symbol: &Symbol,
         channel: Channel,
         subscribe: &Subscribe,
+        now_ns: u64,
     ) -> Result<u64, Refusal> {
         // Before anything else: the answer does not depend on what there is.
         if !self.grants.allows(conn.0, symbol, channel) {
@@ -158,6 +166,9 @@ impl Hub {
         let slot = self.market.instruments.by_symbol(symbol).ok_or(Refusal::UnknownInstrument)?;
         let topic = self.market.topic(symbol, channel);
         let topic = topic.ok_or_else(|| Refusal::UnknownChannel(self.others(conn, slot)))?;
+        if !self.grants.may_ask(conn.0, Asked::Topic(topic), now_ns) {
+            return Err(Refusal::TooOften);
+        }
         let base = self.base(slot, topic, subscribe)?;
         let topics_max = self.limits.topics_per_connection_max;
         let head = self.market.log.head();
@@ -182,6 +193,12 @@ impl Hub {
         }
         self.counters.resumes += u64::from(progress.has(Mark::Resumed));
         Ok(seq)
+    }
+
+    /// Whether a connection that may have a wildcard may ask for it now.
+    fn may_ask_all(&mut self, conn: ConnId, channel: Channel, now_ns: u64) -> bool {
+        !self.grants.allows_some(conn.0, channel)
+            || self.grants.may_ask(conn.0, Asked::Channel(channel), now_ns)
     }
 
     pub(crate) fn subscribe_all(

@@ -264,8 +264,11 @@ impl Connection {
         if let Some(found) = (0..count).find(|&at| same(self.class(at)) && is_used(at)) {
             return Some(found);
         }
-        let unused = (0..count).find(|&at| !is_used(at));
-        let class = Class { cursor: head, round_to: 0, due_ns: 0, interval_ns, mode };
+        // Its own of before, if it is there: who asks anew does not get more in a second than who does not.
+        let left = (0..count).find(|&at| !is_used(at) && same(self.class(at)));
+        let due_ns = left.map_or(0, |left| self.class(left).due_ns);
+        let unused = left.or_else(|| (0..count).find(|&at| !is_used(at)));
+        let class = Class { cursor: head, round_to: 0, due_ns, interval_ns, mode };
         if class.is_throttled() || unused.is_none() && usize::from(count) < classes_max {
             self.expand();
         }

@@ -3,7 +3,11 @@
 //! Grants lie beside the connections: commands ask for them, ticks and visits never do. What of a grant
 //! matters in a visit is what its wildcards reach, and that is in `reach.rs`. While nobody is restricted there
 //! is nothing here.
+//!
+//! A subscription begins with the present state, whatever its rate. Who may have only so many updates a second
+//! may therefore ask for a topic only so often, too.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use wire::command::Mode;
@@ -13,6 +17,16 @@ use crate::grant::Grant;
 use crate::pages::Pages;
 
 const SECOND_NS: u32 = 1_000_000_000;
+
+/// How many topics of a connection are remembered before those are forgotten that may be asked for again.
+const ASKED_MAX: usize = 1024;
+
+/// What a connection asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Asked {
+    Topic(u32),
+    Channel(Channel),
+}
 
 /// What a new grant is to who holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +44,8 @@ pub(crate) struct Grants {
     default: Option<Arc<Grant>>,
     /// By connection's slot; `None`: everything, as where there is no place yet.
     held: Pages<Option<Arc<Grant>>>,
+    /// By connection's slot, when it asked for what, ns: of those who may have only so much a second.
+    asked: HashMap<u32, HashMap<Asked, u64>>,
 }
 
 impl Grants {
@@ -47,6 +63,7 @@ impl Grants {
 
     /// A connection is gone.
     pub(crate) fn end(&mut self, conn: u32) {
+        self.asked.remove(&conn);
         if let Some(held) = self.held.get_mut(conn) {
             *held = None;
         }
@@ -79,6 +96,23 @@ impl Grants {
 
     pub(crate) fn allows_some(&self, conn: u32, channel: Channel) -> bool {
         self.of(conn).is_none_or(|grant| grant.allows_some(channel))
+    }
+
+    /// Whether a connection may ask for this now, and takes it for done if so.
+    pub(crate) fn may_ask(&mut self, conn: u32, what: Asked, now_ns: u64) -> bool {
+        let rate = self.of(conn).and_then(|grant| grant.max_rate);
+        let Some(rate) = rate else { return true };
+        let interval_ns = u64::from(SECOND_NS / rate.get());
+        let is_recent = |asked_ns: u64| now_ns.saturating_sub(asked_ns) < interval_ns;
+        let asked = self.asked.entry(conn).or_default();
+        if asked.get(&what).is_some_and(|asked_ns| is_recent(*asked_ns)) {
+            return false;
+        }
+        if asked.len() >= ASKED_MAX {
+            asked.retain(|_, asked_ns| is_recent(*asked_ns));
+        }
+        asked.insert(what, now_ns);
+        true
     }
 
     /// What of a mode and an interval between updates a connection gets that asks for them.

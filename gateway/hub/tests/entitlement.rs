@@ -157,6 +157,45 @@ fn a_grant_holds_back_modes_and_rates() {
 }
 
 #[test]
+fn who_asks_again_and_again_gets_no_more_than_the_rate() {
+    const SECOND_NS: u64 = 1_000_000_000;
+    let mut bench = bench();
+    let conn = bench.connect(Encoding::Sbe);
+    let slow = Grant { max_rate: NonZeroU32::new(1), ..Grant::everything() };
+    entitle(&mut bench, conn, slow);
+    for topic in ["S0.quote", "*.quote"] {
+        let subscribe = format!(r#"{{"op":"subscribe","topics":["{topic}"]}}"#);
+        let unsubscribe = subscribe.replace("subscribe", "unsubscribe");
+        bench.quote(0);
+        assert!(bench.command(conn, &subscribe).contains(r#""ok":true"#));
+        assert!(
+            !quotes(&mut bench, conn).is_empty(),
+            "a subscription begins with the present state"
+        );
+        let until_ns = bench.now_ns + SECOND_NS;
+        while bench.now_ns + SECOND_NS / 20 < until_ns {
+            bench.now_ns += SECOND_NS / 50;
+            bench.quote(0);
+            let again = bench.command(conn, &subscribe);
+            assert!(again.contains(r#""name":"too_many_commands""#), "{again}");
+            bench.command(conn, &unsubscribe);
+            let again = bench.command(conn, &subscribe);
+            assert!(again.contains(r#""name":"too_many_commands""#), "{again}");
+            assert!(quotes(&mut bench, conn).is_empty(), "{topic}");
+        }
+        bench.now_ns = until_ns + SECOND_NS;
+        assert!(bench.command(conn, &subscribe).contains(r#""ok":true"#));
+        assert!(!quotes(&mut bench, conn).is_empty());
+        bench.command(conn, &unsubscribe);
+        bench.now_ns += SECOND_NS;
+    }
+    // Whose rate is not bounded asks as often as commands may come.
+    let conn = bench.client(Encoding::Sbe, &["S0.quote"], "");
+    let again = bench.command(conn, r#"{"op":"subscribe","topics":["S0.quote"]}"#);
+    assert!(again.contains(r#""ok":true"#), "{again}");
+}
+
+#[test]
 fn streams_that_are_not_allowed_end_by_name() {
     for envelope in [Envelope::Raw, Envelope::Combined] {
         let mut bench = bench();

@@ -164,7 +164,9 @@ impl<'a> Watch<'a> {
                 refused.insert(format!("{} {} {}", result["code"], result["name"], result["msg"]));
             }
             if is_allowed && symbol != NOBODY && symbol != "*" {
-                assert_eq!(result["ok"], true, "{result}");
+                // Where the rate is bounded it may be asked for only so often.
+                let is_too_often = result["name"] == "too_many_commands";
+                assert!(result["ok"] == true || is_too_often, "{result}");
             }
         }
         assert!(refused.len() <= 1, "{refused:?}");
