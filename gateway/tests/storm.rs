@@ -163,7 +163,6 @@ fn whoever_comes_back_has_lost_nothing() {
     let crowd = Arc::new(Crowd::default());
     let (cut, told) = watch::channel(0);
     let url = format!("ws://{listen}/v1/stream");
-    let all = Arc::clone(&crowd);
     // On threads of their own: those who stay are not to wait for those who come back.
     let living = [(Role::Steady, STEADY), (Role::Moving, clients - STEADY)].map(|(role, count)| {
         let (url, crowd, told) = (url.clone(), Arc::clone(&crowd), told.clone());

@@ -39,6 +39,7 @@ pub(crate) async fn accept(front: Rc<Front>, listener: std::net::TcpListener, ad
             },
         };
         front.pace().await;
+        front.accept_turn().await;
         let accepted = tokio::select! {
             accepted = open.accept() => accepted,
             // Who waits in the kernel is looked at again if the shard is not full now.

@@ -13,17 +13,18 @@ use hyper::Uri;
 use hyper::header::HeaderMap;
 use hyper::http::request::Parts;
 use rustls::ServerConfig;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-use super::budget::{Budget, Waiting};
+use super::budget::Budget;
+use super::ration::Ration;
 use crate::admission::{Pass, Refused};
 use crate::auth::{self, Badge, QueryToken, Rejected};
 use crate::clock::monotonic_ns;
 use crate::session::Arrival;
 use crate::shard::counters::{Counter, Counters};
 use crate::shard::limits::{
-    HANDSHAKE_PATIENCE, HANDSHAKES_MAX, ROOM_TO_REOPEN, TLS_HANDSHAKES_PER_TURN,
+    ACCEPTS_PER_TURN, HANDSHAKE_PATIENCE, HANDSHAKES_MAX, ROOM_TO_REOPEN, TLS_HANDSHAKES_PER_TURN,
 };
 use crate::shard::settings::ShardSettings;
 use crate::shard::{Access, Answer, Pressure, Routes, ShardQuery};
@@ -39,9 +40,10 @@ pub(crate) struct Front {
     arrivals: RefCell<VecDeque<Arrival>>,
     /// Wakes the loop for arrivals.
     arrived: Notify,
-    /// How many TLS handshakes may begin before the next turn.
-    tls_turn: Semaphore,
-    tls_waiting: Cell<usize>,
+    /// Connections that are accepted before the next turn.
+    accept_ration: Ration,
+    /// TLS handshakes that begin before the next turn.
+    tls_ration: Ration,
     /// What requests may cost before the next turn.
     budget: Budget,
     handshakes: RefCell<BTreeMap<u64, Handshake>>,
@@ -83,8 +85,8 @@ impl Front {
             counters: RefCell::new(Counters::default()),
             arrivals: RefCell::default(),
             arrived: Notify::new(),
-            tls_turn: Semaphore::new(TLS_HANDSHAKES_PER_TURN),
-            tls_waiting: Cell::new(0),
+            accept_ration: Ration::new(ACCEPTS_PER_TURN),
+            tls_ration: Ration::new(TLS_HANDSHAKES_PER_TURN),
             budget: Budget::new(),
             handshakes: RefCell::default(),
             next_handshake: Cell::new(0),
@@ -173,14 +175,21 @@ impl Front {
         self.is_draining.get()
     }
 
-    /// Waits until a TLS handshake may begin: some between two turns, so that ticks do not wait for a
-    /// crowd of new connections.
+    /// Waits until a TLS handshake may begin.
     pub(crate) async fn tls_turn(&self) {
-        let _waiting = Waiting::new(&self.tls_waiting);
-        // A loop that sleeps has to turn to let more begin.
-        self.arrived.notify_one();
-        if let Ok(permit) = self.tls_turn.acquire().await {
-            permit.forget();
+        self.take(&self.tls_ration).await;
+    }
+
+    /// Waits until a connection may be accepted.
+    pub(crate) async fn accept_turn(&self) {
+        self.take(&self.accept_ration).await;
+    }
+
+    async fn take(&self, ration: &Ration) {
+        if ration.try_take().is_none() {
+            // A loop that sleeps has to turn to let more begin.
+            self.arrived.notify_one();
+            ration.take().await;
         }
     }
 
@@ -193,16 +202,17 @@ impl Front {
         self.budget.work(wait, work).await
     }
 
-    /// Whether TLS handshakes or requests wait for the next turn.
+    /// Whether the next turn is waited for.
     pub(crate) fn has_waiting(&self) -> bool {
-        self.tls_waiting.get() > 0 || self.budget.has_waiting()
+        let rations = [&self.accept_ration, &self.tls_ration];
+        rations.iter().any(|ration| ration.is_waited_for()) || self.budget.has_waiting()
     }
 
-    /// Lets the next TLS handshakes begin, and requests be worked on. Told by the loop, every turn.
+    /// Lets the next connections, TLS handshakes and requests begin. Told by the loop, every turn.
     pub(crate) fn begin_turn(&self) {
+        self.accept_ration.renew();
+        self.tls_ration.renew();
         self.budget.renew();
-        let left = self.tls_turn.available_permits();
-        self.tls_turn.add_permits(TLS_HANDSHAKES_PER_TURN.saturating_sub(left));
     }
 
     /// Hands a connection to the loop.

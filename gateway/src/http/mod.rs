@@ -13,6 +13,7 @@ mod forwarded;
 mod front;
 mod proxy_header;
 pub(crate) mod query;
+mod ration;
 mod upgrade;
 
 pub(crate) use accept::accept;

@@ -16,7 +16,7 @@ pub(crate) const GROUPS_PER_TURN: usize = 8;
 pub(crate) const EVENTS_PER_TURN: usize = 1024;
 
 /// Handshakes taken over in one turn: each costs a subscription's work soon after.
-pub(crate) const ARRIVALS_PER_TURN: usize = 128;
+pub(crate) const ARRIVALS_PER_TURN: usize = 32;
 
 /// Bytes read from one connection in one turn: a flooding client is requeued, not drained. Also the
 /// size of the shard's one read buffer. `reads_requeued`.
@@ -62,6 +62,10 @@ pub(crate) const SHED_SLOWEST: usize = 256;
 
 /// Where none of them is slow, one in so many of all is.
 pub(crate) const SHED_PART: usize = 64;
+
+/// Connections accepted between two turns. Accepting one, reading its request and answering it takes some 100 µs of the
+/// core: ticks wait for two milliseconds of it. The others wait in the kernel.
+pub(crate) const ACCEPTS_PER_TURN: usize = 16;
 
 /// TLS handshakes begun between two turns. The signature in one takes from 0.1 ms of the core (ECDSA)
 /// to 1 ms (RSA), which ticks wait for. The others wait for their turn, within their time-out.
