@@ -103,6 +103,17 @@ impl Process {
     /// Has it do nothing until [`Process::go_on`].
     pub fn stall(&self) {
         self.signal("-STOP");
+        // A thread that runs goes on until the kernel looks at it again.
+        let tasks = format!("/proc/{}/task", self.pid());
+        until("all threads to stop", || {
+            let tasks = std::fs::read_dir(&tasks).ok()?;
+            let is_stopped = |task: std::fs::DirEntry| {
+                let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+                // The name, which may have anything in it, is in parentheses.
+                stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'))
+            };
+            tasks.flatten().all(is_stopped).then_some(())
+        });
     }
 
     /// Lets it go on.
