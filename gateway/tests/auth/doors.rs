@@ -26,6 +26,50 @@ fn start(more: &[&str]) -> (Credentials, Gateway) {
     (credentials, gateway)
 }
 
+/// The description of all routes, and an address of each that has its required parameters.
+fn described(gateway: &Gateway) -> Vec<(String, Value)> {
+    let (_, body) = get(gateway.listen, "/v1/openapi.json").unwrap();
+    let described: Value = serde_json::from_str(&body).unwrap();
+    let routes = described["paths"].as_object().unwrap().iter();
+    let routes = routes.map(|(path, operations)| {
+        let (mut path, mut query) = (path.clone(), Vec::new());
+        for parameter in operations["get"]["parameters"].as_array().into_iter().flatten() {
+            let name = parameter["name"].as_str().unwrap();
+            let Some(example) = parameter["example"].as_str() else { continue };
+            if parameter["in"] == "path" {
+                path = path.replace(&format!("{{{name}}}"), example);
+            } else if parameter["required"] == true || name == "symbol" {
+                query.push(format!("{name}={example}"));
+            }
+        }
+        (format!("{path}?{}", query.join("&")), operations["get"].clone())
+    });
+    routes.collect()
+}
+
+#[test]
+fn routes_are_described_as_refusing_what_they_refuse() {
+    let (_credentials, gateway) = start(&[]);
+    let (mut unauthorized, mut forbidden) = (0, 0);
+    for (path, operation) in described(&gateway) {
+        let (status, _, _) = get_with(gateway.listen, &path, "").unwrap();
+        // No security at all: a file of the page.
+        let is_open = operation["security"].as_array().is_some_and(Vec::is_empty);
+        assert_eq!(status, if is_open { 200 } else { 401 }, "{path}");
+        assert_eq!(operation["responses"]["401"].is_null(), is_open, "{path}");
+        unauthorized += usize::from(status == 401);
+        // It is known, and may see some of this instrument. A stream would have no end.
+        if path.starts_with("/v1/sse") {
+            continue;
+        }
+        let (status, _, _) = get_with(gateway.listen, &path, &bearer("half-open")).unwrap();
+        let status = status.to_string();
+        assert!(!operation["responses"][&status].is_null(), "{path}: {status}");
+        forbidden += usize::from(status == "403");
+    }
+    assert!(unauthorized > 15 && forbidden > 1, "{unauthorized}, {forbidden}");
+}
+
 #[test]
 fn plain_http_asks_for_a_credential_but_for_the_files_of_the_page() {
     let (_credentials, gateway) = start(&["--log-level", "trace"]);
