@@ -2,7 +2,6 @@
 
 mod support;
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,7 +9,9 @@ use client::{
     Book, Channel, Client, CommandError, ConnectError, Ended, ErrorCode, Event, Ledger, Options,
     Reconnect, Side, Subscription, Symbol,
 };
+use support::credentials::Credentials;
 use support::process::{Gateway, feed_sim, free_address, get, until};
+use support::ring_file::RingFile;
 use support::scripted_gateway::{Say, scripted_gateway};
 use tokio::time::timeout;
 use wire::{Encoding, Instrument, Tick, TradingStatus};
@@ -160,23 +161,13 @@ async fn a_wss_server_is_verified_by_the_roots_given() {
     assert!(!refused.is_retriable(), "it will not verify in a second either: {refused:?}");
 }
 
-/// A ring's file that goes with the test.
-struct RingFile(PathBuf);
-
-impl Drop for RingFile {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
 #[tokio::test]
 async fn trades_go_on_without_loss_or_doubling_when_the_gateway_is_killed() {
-    let ring =
-        RingFile(PathBuf::from(format!("/dev/shm/tickcast-test-{}-client", std::process::id())));
-    let shm = format!("shm:{}", ring.0.display());
+    let ring = RingFile::new("client");
+    let shm = ring.url();
     let market = ["--symbols", "4", "--seed", "21", "--rate", "2000", "--ring-capacity", "65536"];
     let _feed = feed_sim(&[&["--out", shm.as_str()], market.as_slice()].concat());
-    until("the ring's file", || ring.0.exists().then_some(()));
+    until("the ring's file", || ring.path().exists().then_some(()));
     let address = free_address();
     let arguments = ["--source", shm.as_str(), "--shards", "1"];
     let mut gateway = Gateway::spawn(address, &arguments);
@@ -282,4 +273,66 @@ async fn a_gateway_that_is_behind_is_waited_for_and_gives_nothing_twice() {
     let resumes = resumes.lock().unwrap().clone();
     let expected = [None, Some(5), Some(5), Some(5), Some(5), Some(5), Some(5), None];
     assert_eq!(resumes, expected.map(|seq: Option<u64>| seq.map(|seq| seq.to_string())));
+}
+
+#[tokio::test]
+async fn what_a_credential_does_not_allow_any_more_is_an_event() {
+    let keys = [("desk", "open-sesame", "desk")];
+    let credentials = Credentials::new("[roles.desk]\nsee = [\"*.*\"]\n", &keys);
+    let gateway = Gateway::start(&["--symbols", "4", "--auth", credentials.path()]);
+    let mut client = Client::connect(&url(&gateway), Options::new()).await.unwrap();
+    client.auth("open-sesame").await.unwrap();
+    let topics = ["BTCUSDT.trade", "ETHUSDT.trade", "*.quote"];
+    let subscribed = client.subscribe(Subscription::new(topics)).await.unwrap();
+    assert_eq!(subscribed.refused().count(), 0, "{subscribed:?}");
+    credentials.write("[roles.desk]\nsee = [\"BTC*.*\"]\n", &keys);
+    gateway.process.signal("-HUP");
+    let revoked = loop {
+        if let Event::Revoked(revoked) = next(&mut client).await {
+            break revoked;
+        }
+    };
+    assert_eq!((revoked.topics, revoked.more), (vec!["ETHUSDT.trade".to_owned()], 0));
+    assert_eq!(revoked.narrowed, ["*.quote"]);
+    let mut left: Vec<_> = client.list().await.unwrap().into_iter().map(|all| all.topic).collect();
+    left.sort();
+    assert_eq!(left, ["*.quote", "BTCUSDT.trade"]);
+}
+
+#[tokio::test]
+async fn a_token_is_shown_again_by_the_connections_that_follow() {
+    let keys = [("desk", "open-sesame", "desk")];
+    let credentials = Credentials::new("[roles.desk]\nsee = [\"*.*\"]\n", &keys);
+    let ring = RingFile::new("token");
+    let _feed = feed_sim(&["--out", &ring.url(), "--symbols", "2", "--rate", "100"]);
+    until("the ring's file", || ring.path().exists().then_some(()));
+    let (source, listen) = (ring.url(), free_address());
+    let arguments = ["--source", &source, "--auth", credentials.path()];
+    let mut gateway = Gateway::spawn(listen, &arguments);
+    until("a ready gateway", || get(gateway.admin, "/readyz").filter(|(code, _)| *code == 200));
+    let url = format!("ws://{listen}/v1/stream");
+    let wrong = Client::connect(&url, quick().token("sesame").unwrap()).await.unwrap_err();
+    assert!(matches!(wrong, ConnectError::Http { status: 401, .. }), "{wrong:?}");
+    assert!(!format!("{:?}", quick().token("open-sesame").unwrap()).contains("sesame"));
+    let mut shown = Client::connect(&url, quick().token("open-sesame").unwrap()).await.unwrap();
+    let mut told = Client::connect(&url, quick()).await.unwrap();
+    told.auth("open-sesame").await.unwrap();
+    let mut ledgers = [Ledger::new(), Ledger::new()];
+    for client in [&mut shown, &mut told] {
+        let subscribed = client.subscribe(Subscription::new(["BTCUSDT.quote"])).await.unwrap();
+        assert_eq!(subscribed.refused().count(), 0, "{subscribed:?}");
+    }
+    gateway.process.kill();
+    let _gateway = Gateway::spawn(listen, &arguments);
+    for (client, ledger) in [&mut shown, &mut told].into_iter().zip(&mut ledgers) {
+        let (mut is_lost, mut after) = (false, 0);
+        while after < 50 {
+            let event = next(client).await;
+            ledger.enter(&event);
+            assert!(!matches!(event, Event::Refused(_)), "{event:?}");
+            is_lost |= matches!(event, Event::Disconnected(_));
+            after += usize::from(is_lost && matches!(event, Event::Quote(_)));
+        }
+        assert!(ledger.total().is_exact(), "{:?}", ledger.total());
+    }
 }

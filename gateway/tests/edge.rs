@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use support::credentials::Credentials;
 use support::process::{Gateway, PATIENCE, free_address, get, until};
 use support::subscriber::{Message, Subscriber};
 use wire::sbe::{self, Message as Event};
@@ -239,4 +240,33 @@ fn a_root_that_restarts_is_a_new_epoch_everywhere() {
         record.states.contains(&FeedState::Restarted) && record.epoch != first
     });
     drop(top);
+}
+
+#[test]
+fn an_upstream_that_asks_for_a_token_is_shown_one() {
+    let credentials =
+        Credentials::new("[roles.edge]\nsee = [\"*.*\"]\n", &[("edge", "open-sesame", "edge")]);
+    credentials.put("token", "open-sesame\n");
+    let source = ["--source", "sim", "--symbols", "3", "--rate", "1500"];
+    let root = Gateway::start(&[&source[..], &PATIENT, &["--auth", credentials.path()]].concat());
+    let source = format!("ws://{}", root.listen);
+    let stranger = Gateway::spawn(free_address(), &["--source", &source]);
+    let why = until("the edge's reason", || {
+        let (_, body) = get(stranger.admin, "/readyz")?;
+        body.contains("401").then_some(body)
+    });
+    assert!(why.contains("credential"), "{why}");
+    let token = std::path::Path::new(credentials.path()).with_file_name("token");
+    let arguments = ["--source", &source, "--source-token-file", token.to_str().unwrap()];
+    let edge = Gateway::start(&[&arguments[..], &PATIENT].concat());
+    let mut subscriber = Subscriber::connect(edge.listen, SBE);
+    let ack = subscriber.subscribe(&["BTCUSDT.trade"], "");
+    assert!(ack.contains("\"ok\":true"), "{ack}");
+    let mut record = Record::default();
+    while record.messages.len() < 20 {
+        if let Some(Message::Binary(bytes)) = subscriber.next(Duration::from_millis(20)) {
+            record.enter(&bytes);
+        }
+    }
+    assert_eq!(record.gaps, []);
 }

@@ -5,6 +5,7 @@ mod support;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Output, Stdio};
 
+use support::credentials::Credentials;
 use support::process::Gateway;
 
 fn tail(arguments: &[&str]) -> Command {
@@ -85,4 +86,25 @@ fn an_interrupt_prints_a_summary() {
     assert_eq!(status.code(), Some(0));
     let summary = String::from_utf8(stderr).unwrap();
     assert!(summary.starts_with(&format!("{printed} messages; 0 gaps")), "{printed}: {summary}");
+}
+
+#[test]
+fn it_shows_a_token_where_one_is_asked_for() {
+    let credentials =
+        Credentials::new("[roles.desk]\nsee = [\"*.*\"]\n", &[("desk", "open-sesame", "desk")]);
+    credentials.put("token", "open-sesame\n");
+    let arguments = ["--source", "pulse", "--symbols", "3", "--auth", credentials.path()];
+    let gateway = Gateway::start(&[&arguments[..], &["--rate", "300"]].concat());
+    let url = url(&gateway);
+    let folder = std::path::Path::new(credentials.path()).parent().unwrap();
+    let [token, missing] = ["token", "missing"].map(|name| folder.join(name));
+    let [token, missing] = [&token, &missing].map(|path| path.to_str().unwrap());
+    let (code, out, err) =
+        output(&["--url", &url, "--token-file", token, "--count", "5", "*.quote"]);
+    assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+    let (code, out, err) = output(&["--url", &url, "--count", "5", "*.quote"]);
+    assert_eq!((code, out.as_str()), (Some(1), ""), "{err}");
+    assert!(err.contains("this gateway asks for credentials"), "{err}");
+    let (code, _, err) = output(&["--url", &url, "--token-file", missing, "*.quote"]);
+    assert!(code == Some(1) && err.contains("cannot read the token from"), "{err}");
 }

@@ -160,7 +160,7 @@ impl Client {
         }
     }
 
-    /// Shows a credential, on this connection; after [`Event::Connected`] again, if it was another before.
+    /// Shows a credential, on this connection and on those that follow if it is lost.
     ///
     /// # Errors
     /// If it was refused, or the answer did not come.

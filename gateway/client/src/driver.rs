@@ -15,9 +15,9 @@ use crate::backoff::Backoff;
 use crate::decode::Decoder;
 use crate::endpoint::Endpoint;
 use crate::error::{CommandError, ConnectError, Ended, LostReason};
-use crate::event::{Connected, Disconnected, Event, Refused};
+use crate::event::{Connected, Disconnected, Event, Refused, Revoked};
 use crate::link::{Link, Received};
-use crate::options::Options;
+use crate::options::{Options, bearer};
 use crate::position::Position;
 use crate::publish::{Draft, auth, publish};
 use crate::repeats::Repeats;
@@ -322,6 +322,16 @@ impl Driver {
             }
             Reply::Pong { id } => (id, Ok(Answer::Pong)),
             Reply::Error { id, fault } => (id, Err(CommandError::Refused(fault.into()))),
+            Reply::Expiring { in_ms } => {
+                let within = Duration::from_millis(in_ms);
+                return self.deliver(vec![Event::Expiring { within }]).await;
+            }
+            Reply::Revoked { topics, narrowed, more } => {
+                self.position.forget(&patterns(&topics));
+                topics.iter().for_each(|topic| self.registry.remove(topic));
+                let revoked = Revoked { topics, narrowed, more };
+                return self.deliver(vec![Event::Revoked(revoked)]).await;
+            }
             Reply::Hello(_) | Reply::Unknown => return Ok(()),
         };
         match id.and_then(|id| session.pending.remove(&id)) {
@@ -355,7 +365,9 @@ impl Driver {
                 self.position.forget(&patterns(&accepted));
                 accepted.iter().for_each(|topic| self.registry.remove(topic));
             }
-            Action::List | Action::Ping | Action::Publish(_) | Action::Auth(_) => {}
+            // The connections that follow show it at once.
+            Action::Auth(token) => self.endpoint.credential = bearer(token),
+            Action::List | Action::Ping | Action::Publish(_) => {}
         }
     }
 

@@ -4,6 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use hyper::Uri;
+use hyper::header::{AUTHORIZATION, HeaderValue};
+use hyper::http::request::Builder;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -38,6 +40,8 @@ pub(crate) struct Endpoint {
     pub(crate) path: String,
     /// For wss.
     pub(crate) tls: Option<(TlsConnector, ServerName<'static>)>,
+    /// What every request shows.
+    pub(crate) credential: Option<HeaderValue>,
 }
 
 impl Endpoint {
@@ -59,7 +63,16 @@ impl Endpoint {
             None
         };
         let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
-        Ok(Self { authority: format!("{bracketed}:{port}"), host, port, path, tls })
+        let (authority, credential) = (format!("{bracketed}:{port}"), options.credential.clone());
+        Ok(Self { authority, host, port, path, tls, credential })
+    }
+
+    /// Adds the credential to a request.
+    pub(crate) fn authorize(&self, request: Builder) -> Builder {
+        match &self.credential {
+            Some(credential) => request.header(AUTHORIZATION, credential),
+            None => request,
+        }
     }
 
     /// A connection to it, with TLS where the URL asks for that.

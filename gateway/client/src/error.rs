@@ -19,6 +19,12 @@ pub enum ConnectError {
     /// The root certificates cannot be used.
     #[error("cannot read root certificates from {0}: {1}")]
     Roots(PathBuf, #[source] rustls_pki_types::pem::Error),
+    /// The token cannot be shown in a header.
+    #[error("the token is empty, or has characters that no token has")]
+    Token,
+    /// The file of the token cannot be read.
+    #[error("cannot read the token from {0}: {1}")]
+    TokenFile(PathBuf, #[source] io::Error),
     /// TCP or TLS failed; `io::ErrorKind::ConnectionRefused` if nobody listens.
     #[error("{address}: {source}")]
     Io {
@@ -58,9 +64,13 @@ impl ConnectError {
     #[must_use]
     pub fn is_retriable(&self) -> bool {
         match self {
-            Self::Url(_) | Self::NoRoots | Self::Roots(..) | Self::Tls(_) | Self::Protocol(_) => {
-                false
-            }
+            Self::Url(_)
+            | Self::NoRoots
+            | Self::Roots(..)
+            | Self::Token
+            | Self::TokenFile(..)
+            | Self::Tls(_)
+            | Self::Protocol(_) => false,
             Self::Http { status, .. } => matches!(status, 408 | 425 | 429 | 500..),
             // A certificate that does not verify will not verify in a second.
             Self::Io { source, .. } => source.kind() != io::ErrorKind::InvalidData,

@@ -20,6 +20,13 @@ pub enum Event {
     Disconnected(Disconnected),
     /// A topic that was subscribed before the connection was lost is not any more.
     Refused(Refused),
+    /// The credential of this connection ends soon; [`Client::auth`](crate::Client::auth) shows another.
+    Expiring {
+        /// From when the server said so.
+        within: Duration,
+    },
+    /// The credential allows less than it did.
+    Revoked(Revoked),
     /// One trade.
     Trade(Trade),
     /// Best bid and offer.
@@ -125,6 +132,17 @@ pub struct Refused {
     pub topic: String,
     /// Why not.
     pub refusal: Refusal,
+}
+
+/// What a credential does not allow any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revoked {
+    /// Topics and wildcards that are not subscribed any more.
+    pub topics: Vec<String>,
+    /// Wildcards that reach fewer instruments from now on.
+    pub narrowed: Vec<String>,
+    /// Topics beyond the thousand that the server names; they end, and are asked for again after a reconnect.
+    pub more: u64,
 }
 
 /// One trade.

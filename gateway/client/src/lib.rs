@@ -55,7 +55,7 @@ pub use decimal::Decimal;
 pub use error::{CommandError, ConnectError, Ended, LostReason, Refusal};
 pub use event::{
     AggTrade, Average, Bar, Connected, Depth, DepthSnapshot, Disconnected, Event, Gap, Level,
-    Levels, Origin, PartialDepth, Quote, Refused, RollingTicker, Status, Ticker, Trade,
+    Levels, Origin, PartialDepth, Quote, Refused, Revoked, RollingTicker, Status, Ticker, Trade,
 };
 pub use ledger::{Account, Ledger};
 pub use options::{Options, Reconnect};

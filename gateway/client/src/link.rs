@@ -146,7 +146,8 @@ async fn upgrade(
     if let Some(name) = subprotocol {
         request = request.header(SEC_WEBSOCKET_PROTOCOL, name);
     }
-    let request = request
+    let request = endpoint
+        .authorize(request)
         .body(Empty::<Bytes>::new())
         .map_err(|_| ConnectError::Url(endpoint.authority.clone()))?;
     let mut response = sender.send_request(request).await?;

@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 use std::path::Path;
 use std::time::Duration;
 
+use hyper::header::HeaderValue;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
@@ -19,6 +20,7 @@ pub struct Options {
     pub(crate) silence_max: Option<Duration>,
     pub(crate) queue: usize,
     pub(crate) roots: Vec<CertificateDer<'static>>,
+    pub(crate) credential: Option<HeaderValue>,
 }
 
 /// What a client does when its connection is lost.
@@ -54,6 +56,7 @@ impl Default for Options {
             silence_max: None,
             queue: 64,
             roots: Vec::new(),
+            credential: None,
         }
     }
 }
@@ -98,6 +101,26 @@ impl Options {
         self
     }
 
+    /// Shows this token or key with every connection and request, as `Authorization: Bearer`. What
+    /// [`Client::auth`](crate::Client::auth) shows later is shown by connections from then on.
+    ///
+    /// # Errors
+    /// If it has characters that no header has.
+    pub fn token(mut self, token: &str) -> Result<Self, ConnectError> {
+        self.credential = Some(bearer(token).ok_or(ConnectError::Token)?);
+        Ok(self)
+    }
+
+    /// [`Options::token`] from a file; a line's end behind it does not count.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or what is in it is no token.
+    pub fn token_file(self, path: impl AsRef<Path>) -> Result<Self, ConnectError> {
+        let path = path.as_ref();
+        let failed = |source| ConnectError::TokenFile(path.to_owned(), source);
+        self.token(std::fs::read_to_string(path).map_err(failed)?.trim_end())
+    }
+
     /// Verifies `wss` servers by these root certificates, and those given before.
     pub fn root_certificates(
         mut self,
@@ -122,4 +145,11 @@ impl Options {
         }
         Ok(self.root_certificates(roots))
     }
+}
+
+/// The value of the header that shows a token; it is not printed with others.
+pub(crate) fn bearer(token: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::try_from(format!("Bearer {token}")).ok()?;
+    value.set_sensitive(true);
+    (!token.is_empty()).then_some(value)
 }

@@ -75,9 +75,10 @@ pub(crate) async fn ask(endpoint: &Endpoint, bytes_max: usize) -> Result<Vec<u8>
     let (mut sender, connection) = hyper::client::conn::http1::handshake(socket).await?;
     // Its errors are those of the request, too. It ends with the answer.
     tokio::spawn(connection);
-    let request = Request::get(&endpoint.path)
-        .header(HOST, &endpoint.authority)
-        .header(CONNECTION, "close")
+    let request =
+        Request::get(&endpoint.path).header(HOST, &endpoint.authority).header(CONNECTION, "close");
+    let request = endpoint
+        .authorize(request)
         .body(Empty::<bytes::Bytes>::new())
         .map_err(|_| ConnectError::Url(endpoint.authority.clone()))?;
     let response = sender.send_request(request).await?;

@@ -29,6 +29,18 @@ pub(crate) enum Reply {
         #[serde(flatten)]
         fault: Fault,
     },
+    /// The credential is good for so long.
+    Expiring {
+        in_ms: u64,
+    },
+    /// It allows less than it did.
+    Revoked {
+        topics: Vec<String>,
+        narrowed: Vec<String>,
+        /// How many are not named.
+        #[serde(default)]
+        more: u64,
+    },
     #[serde(other)]
     Unknown,
 }
@@ -171,6 +183,13 @@ mod tests {
         let error = parse(|out| reply::error(out, Some(&id), ErrorCode::Malformed, "what?"));
         assert!(matches!(error, Reply::Error { id: Some(3), fault: Fault { code: 1, .. } }));
         assert!(matches!(parse(|out| reply::pong(out, Some(&id))), Reply::Pong { id: Some(3) }));
+        let expiring = parse(|out| reply::expiring(out, 60_000));
+        assert!(matches!(expiring, Reply::Expiring { in_ms: 60_000 }));
+        let many: Vec<_> =
+            (0..=reply::REVOKED_NAMED_MAX).map(|nth| format!("S{nth}.quote")).collect();
+        let revoked = parse(|out| reply::revoked(out, &many, &["*.trade".to_owned()]));
+        let Reply::Revoked { topics, narrowed, more: 1 } = revoked else { panic!("{revoked:?}") };
+        assert_eq!((&topics[..], narrowed), (&many[..many.len() - 1], vec!["*.trade".to_owned()]));
         let later = serde_json::from_str(r#"{"op":"notice","text":"x"}"#).unwrap();
         assert!(matches!(later, Reply::Unknown));
     }

@@ -176,6 +176,8 @@ keys! {
         arbitration_wait "arbitration-wait": Span<0, 10_000> = "50ms", Restart;
         /// Root certificates in PEM by which `wss://` sources are verified; the system's where there are none.
         source_ca "source-ca": OptionalPath = "", Restart;
+        /// The token or key that a `ws://`, `wss://` or `binance:` source is shown, where it asks for one. Another in the file is taken with the next start.
+        source_token_file "source-token-file": OptionalPath = "", Restart;
         /// Symbols to take of a `binance:` source; all that it trades where there are none.
         source_symbols "source-symbols": SymbolList = "", Restart;
         /// Where the REST interface of a `binance:` source is, if not on the host of its streams: `https://api.binance.com` for theirs.

@@ -44,9 +44,9 @@ pub enum SourceError {
     /// A recording cannot be opened.
     #[error("source replay: {0}")]
     Replay(#[from] feed_sim::replay::ReplayError),
-    /// The root certificates for an upstream cannot be used.
-    #[error("source-ca: {0}")]
-    Roots(#[from] client::ConnectError),
+    /// The root certificates or the token for an upstream cannot be used.
+    #[error("source-ca, source-token-file: {0}")]
+    Upstream(#[from] client::ConnectError),
     /// What is delayed cannot be kept.
     #[error("delay-spool: no file can be made in {}: {error}", folder.display())]
     Spool {

@@ -78,14 +78,17 @@ pub(super) fn open(
 
 /// How connections to upstreams are made.
 pub(super) fn options(config: &Config) -> Result<Options, SourceError> {
-    let options = Options::new()
+    let mut options = Options::new()
         .reconnect(Reconnect::Never)
         .connect_timeout(PATIENCE)
         .command_timeout(PATIENCE);
-    Ok(match &config.source_ca {
-        Some(path) => options.root_pem_file(path)?,
-        None => options,
-    })
+    if let Some(path) = &config.source_ca {
+        options = options.root_pem_file(path)?;
+    }
+    if let Some(path) = &config.source_token_file {
+        options = options.token_file(path)?;
+    }
+    Ok(options)
 }
 
 /// Waits until the source is told to stop.

@@ -50,6 +50,9 @@ pub(super) struct Arguments {
     /// PEM file of the root certificates to verify a wss server by [default: the system's]
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
+    /// File of the token or key to show, where the gateway asks for one
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
 }
 
 fn url(text: &str) -> Result<ExchangeUrl, String> {
@@ -107,10 +110,13 @@ pub(super) fn run(arguments: &Arguments) -> u8 {
 
 async fn record(arguments: &Arguments) -> Result<(), Failure> {
     let symbols = symbols(&arguments.streams)?;
-    let options = match &arguments.ca {
-        Some(path) => Options::new().root_pem_file(path)?,
-        None => Options::new(),
-    };
+    let mut options = Options::new();
+    if let Some(file) = &arguments.ca {
+        options = options.root_pem_file(file)?;
+    }
+    if let Some(file) = &arguments.token_file {
+        options = options.token_file(file)?;
+    }
     let mut files = create(&symbols, &arguments.out)?;
     let rest = arguments.rest.clone().unwrap_or_else(|| arguments.url.rest());
     let rest = rest.trim_end_matches('/');

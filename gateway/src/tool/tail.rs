@@ -39,6 +39,9 @@ pub(super) struct Arguments {
     /// PEM file of the root certificates to verify a wss server by [default: the system's]
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
+    /// File of the token or key to show, where the gateway asks for one
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
     /// What to print: `SYMBOL.channel`, or '*.channel' for all instruments
     #[arg(value_name = "TOPIC", required = true)]
     topics: Vec<String>,
@@ -132,6 +135,9 @@ async fn connect(arguments: &Arguments) -> Result<Client, Failure> {
     let mut options = Options::new();
     if let Some(file) = &arguments.ca {
         options = options.root_pem_file(file)?;
+    }
+    if let Some(file) = &arguments.token_file {
+        options = options.token_file(file)?;
     }
     let mut client = Client::connect(&arguments.url, options).await?;
     let mode = match arguments.mode {
