@@ -46,6 +46,8 @@ pub(crate) enum Kind {
     Floods,
     /// A session that subscribes and never reads.
     Windows,
+    /// A session that subscribes, and its kernel reads all it gets: no harm, and what as many subscribers cost.
+    Honest,
 }
 
 /// What a connection does next.
@@ -57,7 +59,7 @@ pub(super) enum Next {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Resets,
         Self::Silent,
         Self::Heads,
@@ -68,6 +70,7 @@ impl Kind {
         Self::Violations,
         Self::Floods,
         Self::Windows,
+        Self::Honest,
     ];
 
     /// As on the command line.
@@ -83,6 +86,7 @@ impl Kind {
             Self::Violations => "violations",
             Self::Floods => "floods",
             Self::Windows => "windows",
+            Self::Honest => "honest",
         }
     }
 
@@ -120,8 +124,8 @@ impl Kind {
                 let burst = [0x89, 0x80, 0, 0, 0, 0].repeat(BURST_FRAMES);
                 say(socket, &burst, Next::After(BURST_EVERY))
             }
-            (Self::Windows, 1) => say(socket, &subscribe(topic), Next::Wait),
-            (Self::Windows, _) => Next::Wait,
+            (Self::Windows | Self::Honest, 1) => say(socket, &subscribe(topic), Next::Wait),
+            (Self::Windows | Self::Honest, _) => Next::Wait,
         }
     }
 }
