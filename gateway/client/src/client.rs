@@ -160,7 +160,8 @@ impl Client {
         }
     }
 
-    /// Shows a credential, on this connection and on those that follow if it is lost.
+    /// Shows a credential, on this connection and on those that follow if it is lost. If it has expired by then, the
+    /// client ends with the server's 401.
     ///
     /// # Errors
     /// If it was refused, or the answer did not come.

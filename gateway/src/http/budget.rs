@@ -9,6 +9,7 @@ use std::cell::Cell;
 
 use tokio::sync::Semaphore;
 
+use super::waiting::Waiting;
 use crate::clock::monotonic_ns;
 use crate::shard::limits::REQUESTS_NS_PER_TURN;
 
@@ -68,22 +69,6 @@ impl Budget {
     /// Whether requests wait for the next turn.
     pub(super) fn has_waiting(&self) -> bool {
         self.waiting.get() > 0
-    }
-}
-
-/// Counts one for as long as it lives, however its task ends.
-pub(super) struct Waiting<'a>(&'a Cell<usize>);
-
-impl<'a> Waiting<'a> {
-    pub(super) fn new(count: &'a Cell<usize>) -> Self {
-        count.set(count.get() + 1);
-        Self(count)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
     }
 }
 

@@ -177,20 +177,12 @@ impl Front {
 
     /// Waits until a TLS handshake may begin.
     pub(crate) async fn tls_turn(&self) {
-        self.take(&self.tls_ration).await;
+        self.tls_ration.take(|| self.arrived.notify_one()).await;
     }
 
     /// Waits until a connection may be accepted.
     pub(crate) async fn accept_turn(&self) {
-        self.take(&self.accept_ration).await;
-    }
-
-    async fn take(&self, ration: &Ration) {
-        if ration.try_take().is_none() {
-            // A loop that sleeps has to turn to let more begin.
-            self.arrived.notify_one();
-            ration.take().await;
-        }
+        self.accept_ration.take(|| self.arrived.notify_one()).await;
     }
 
     /// Does the work of a request, in a later turn if requests have had their time in this one.
@@ -205,7 +197,7 @@ impl Front {
     /// Whether the next turn is waited for.
     pub(crate) fn has_waiting(&self) -> bool {
         let rations = [&self.accept_ration, &self.tls_ration];
-        rations.iter().any(|ration| ration.is_waited_for()) || self.budget.has_waiting()
+        rations.into_iter().any(Ration::has_waiting) || self.budget.has_waiting()
     }
 
     /// Lets the next connections, TLS handshakes and requests begin. Told by the loop, every turn.

@@ -15,6 +15,7 @@ mod proxy_header;
 pub(crate) mod query;
 mod ration;
 mod upgrade;
+mod waiting;
 
 pub(crate) use accept::accept;
 pub(crate) use conversation::serve;

@@ -5,7 +5,7 @@ use std::cell::Cell;
 
 use tokio::sync::Semaphore;
 
-use super::budget::Waiting;
+use super::waiting::Waiting;
 
 /// See the module's header.
 pub(super) struct Ration {
@@ -19,14 +19,14 @@ impl Ration {
         Self { per_turn, permits: Semaphore::const_new(per_turn), waiting: Cell::new(0) }
     }
 
-    /// Takes one, or `None` if there is none left this turn.
-    pub(super) fn try_take(&self) -> Option<()> {
-        self.permits.try_acquire().ok().map(tokio::sync::SemaphorePermit::forget)
-    }
-
-    /// Waits for the turn that has one left.
-    pub(super) async fn take(&self) {
+    /// Takes one, now or in a later turn: `wait` is called then, for a loop that sleeps has to turn.
+    pub(super) async fn take(&self, wait: impl FnOnce()) {
+        if let Ok(permit) = self.permits.try_acquire() {
+            return permit.forget();
+        }
         let _waiting = Waiting::new(&self.waiting);
+        wait();
+        // It is never closed.
         if let Ok(permit) = self.permits.acquire().await {
             permit.forget();
         }
@@ -39,7 +39,34 @@ impl Ration {
     }
 
     /// Whether the next turn is waited for.
-    pub(super) fn is_waited_for(&self) -> bool {
+    pub(super) fn has_waiting(&self) -> bool {
         self.waiting.get() > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn so_many_begin_in_a_turn_and_the_others_in_the_next() {
+        let ration = Ration::new(2);
+        for _ in 0..2 {
+            ration.take(|| panic!("it waits")).await;
+        }
+        assert!(!ration.has_waiting());
+        let woken = Cell::new(false);
+        let third = ration.take(|| woken.set(true));
+        let turn = async {
+            assert!(woken.get() && ration.has_waiting());
+            ration.renew();
+        };
+        tokio::join!(third, turn);
+        assert!(!ration.has_waiting());
+        // Turns in which nobody comes save nothing up.
+        for _ in 0..3 {
+            ration.renew();
+        }
+        assert_eq!(ration.permits.available_permits(), 2);
     }
 }
