@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use client::{CommandError, Draft, ErrorCode, Event, Options, Refusal, Taker, TopicResult};
+use client::{CommandError, Draft, ErrorCode, Options, Refusal, Taker, TopicResult};
 use ring::{Reader, Ring, Start, State};
 use wire::{Channel, Instrument, Kind, Tick, decimal};
 
@@ -41,8 +41,6 @@ pub(crate) enum OntoGatewayError {
     Missing { symbol: String, place: usize },
     #[error("the gateway does not take it: {0}")]
     Refused(Refusal),
-    #[error("the key in {KEY} is not taken: {0}")]
-    Key(CommandError),
     #[error("the connection has ended for good")]
     Ended,
 }
@@ -120,12 +118,14 @@ struct Job {
 
 impl Job {
     async fn run(self) -> Result<(), OntoGatewayError> {
-        let options = Options::new();
+        let mut options = Options::new();
+        if let Ok(key) = std::env::var(KEY) {
+            options = options.token(&key)?;
+        }
         let mut reader = self.ring.reader(Start::Oldest);
         let catalog = client::catalog(&self.url, &options).await?;
         let targets = targets(&self.instruments, &catalog.instruments)?;
         let mut client = client::Client::connect(&self.url, options).await?;
-        let key = std::env::var(KEY).ok();
         loop {
             // Before reading: what is published before the end is read behind it.
             let state = self.ring.state();
@@ -136,12 +136,8 @@ impl Job {
                 }
                 tokio::time::sleep(PAUSE).await;
             }
-            // Nothing is subscribed: these are connections made and lost, the first one too.
-            while let Some(event) = client.ready() {
-                if let (Event::Connected(_), Some(key)) = (event, &key) {
-                    client.auth(key.as_str()).await.map_err(OntoGatewayError::Key)?;
-                }
-            }
+            // Nothing is subscribed: these are connections made and lost.
+            while client.ready().is_some() {}
             for some in drafts.chunks(TICKS_MAX) {
                 self.settle(client.publish(some.to_vec()).await, some.len()).await?;
             }
