@@ -25,7 +25,7 @@ use serde::Deserialize;
 use wire::{Channel, Instrument, Quote, Tick};
 
 use super::{Options, Scenario, ScenarioError};
-use crate::clock::realtime_ns;
+use crate::clock::{realtime_ns, thread_cpu_ns};
 use crate::record::{Offered, Record, Run, Table, float};
 use crate::server::{Process, Scratch, Usage, UsageError, free_address};
 
@@ -365,12 +365,6 @@ fn figures(cell: &Cell, measured: &Measured, seen: &Seen) -> Vec<(String, f64)> 
         ],
     };
     figures.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
-}
-
-/// What this thread has used of the CPU, ns.
-fn thread_cpu_ns() -> u64 {
-    let used = nix::time::clock_gettime(nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID);
-    used.ok().map_or(0, |used| u64::try_from(Duration::from(used).as_nanos()).unwrap_or(u64::MAX))
 }
 
 /// Reads until it has what was written, or nothing has come for too long.

@@ -1,11 +1,13 @@
 //! What a server uses: CPU time and memory of a process with all its descendants, from `/proc`.
 //!
-//! CPU time is summed over threads from `schedstat`, which counts ns; `stat` counts hundredths of a
-//! second. A thread that ended takes its time with it, which servers' threads do not do under load.
+//! CPU time is read from the clock of the process, which counts ns and remembers threads that ended;
+//! `/proc/PID/stat` counts hundredths of a second, and `schedstat` forgets.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+
+use crate::clock::process_cpu_ns;
 
 /// A reading, or sums of several.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,16 +49,11 @@ impl Usage {
 
     /// Of one process.
     pub(crate) fn of_one(pid: u32) -> Result<Self, UsageError> {
-        let mut usage = Self { processes: 1, ..Self::default() };
         let tasks =
             std::fs::read_dir(format!("/proc/{pid}/task")).map_err(|_| UsageError::Gone(pid))?;
-        for task in tasks.flatten() {
-            usage.threads += 1;
-            usage.cpu_ns += std::fs::read_to_string(task.path().join("schedstat"))
-                .ok()
-                .and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok())
-                .unwrap_or(0);
-        }
+        let threads = tasks.flatten().map(|_| 1).sum();
+        let cpu_ns = process_cpu_ns(pid).ok_or(UsageError::Gone(pid))?;
+        let mut usage = Self { processes: 1, threads, cpu_ns, ..Self::default() };
         let read = |file: &'static str| {
             std::fs::read_to_string(format!("/proc/{pid}/{file}"))
                 .map_err(|error| UsageError::Read { pid, file, error })
@@ -153,28 +150,37 @@ fn number(text: &str, name: &str, column: usize) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
+    use std::io::Write as _;
+    use std::process::{Command, Stdio};
 
     use super::*;
 
+    /// Another process, because this one runs other tests at the same time, whose threads and memory come and go.
     #[test]
-    fn the_own_use_can_be_read() {
-        let before = Usage::of(std::process::id()).unwrap();
-        let mut kept = vec![1u8; 32 << 20];
-        std::hint::black_box(&mut kept);
-        let until = Instant::now() + Duration::from_millis(30);
-        while Instant::now() < until {
-            std::hint::spin_loop();
-        }
-        let during = Usage::of(std::process::id()).unwrap();
-        assert!(during.pss - before.pss > 24 << 20, "{before:?} {during:?}");
+    fn memory_and_cpu_time_of_a_process_are_what_it_takes() {
+        const KEPT: usize = 32 << 20;
+        let mut tail = Command::new("tail")
+            .args(["-c", &KEPT.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let before = Usage::of(tail.id()).unwrap();
+        // It keeps what it may have to print, until its input ends; the pipe is behind it by 64 KiB at most.
+        let mut input = tail.stdin.take().unwrap();
+        input.write_all(&vec![1; KEPT]).unwrap();
+        let during = Usage::of(tail.id()).unwrap();
+        drop(input);
+        tail.wait().unwrap();
+        assert!(during.pss - before.pss > 31 << 20, "{before:?} {during:?}");
+        assert!(during.rss >= during.pss, "{during:?}");
         assert!(during.cpu_since(&before) > 1_000_000, "{before:?} {during:?}");
-        assert!(during.threads > 0 && during.processes > 0);
+        assert_eq!((during.threads, during.processes), (1, 1));
     }
 
     #[test]
     fn descendants_count_too() {
-        let mut child = std::process::Command::new("sleep").arg("30").spawn().unwrap();
+        let mut child = Command::new("sleep").arg("30").spawn().unwrap();
         let usage = Usage::of(std::process::id()).unwrap();
         let found = descendants(std::process::id());
         child.kill().unwrap();

@@ -16,7 +16,7 @@ use super::holdings::{Account, Holdings};
 use super::reader::{ReadError, Reader};
 use super::request;
 use super::way::Way;
-use crate::clock::realtime_ns;
+use crate::clock::{realtime_ns, thread_cpu_ns};
 use crate::cpu;
 use crate::generator::market::{Item, JsonReader};
 use crate::generator::target::{Scheme, Target};
@@ -331,10 +331,4 @@ impl Crowd {
             let _ = self.poll.registry().deregister(&mut client.socket);
         }
     }
-}
-
-/// CPU time of this thread; 0 where the kernel does not say.
-fn thread_cpu_ns() -> u64 {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    text.split_whitespace().next().and_then(|word| word.parse().ok()).unwrap_or(0)
 }
