@@ -4,8 +4,9 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     // Gateways and browsers on machines that are shared: generous, since nothing waits for it to pass.
-    testTimeout: 120_000,
+    testTimeout: 600_000,
     hookTimeout: 120_000,
+    teardownTimeout: 120_000,
     // A gateway each; two cores are all that CI has.
     maxWorkers: 2,
   },

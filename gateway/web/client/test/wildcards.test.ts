@@ -5,11 +5,11 @@ import { expect, it } from 'vitest';
 import { terms, type Subscribe } from '../src/registry.ts';
 import { divide } from '../src/resume.ts';
 import { open, Witness } from './support/client.ts';
-import { Gateway, sleep, until } from './support/process.ts';
+import { Gateway, until } from './support/process.ts';
 import { Proxy } from './support/proxy.ts';
 
 const INSTRUMENTS = 2_500;
-const PULSE = ['--source', 'pulse', '--symbols', String(INSTRUMENTS), '--rate', '10000'];
+const PULSE = ['--source', 'pulse', '--symbols', String(INSTRUMENTS), '--rate', '5000'];
 
 it('are resumed by several commands, without a lost or doubled event', async () => {
   const gateway = await Gateway.start(PULSE);
@@ -24,6 +24,7 @@ it('are resumed by several commands, without a lost or doubled event', async () 
   for (let round = 0; round < 3; round++) {
     const { delivered } = witness.ledger.total();
     proxy.cut();
+    await until('the loss', () => client.statistics.reconnects > round);
     await until('all instruments several times', () => witness.ledger.total().delivered > delivered + 3 * INSTRUMENTS);
   }
   expect(client.statistics.reconnects).toBe(3);
@@ -43,7 +44,7 @@ it('change their terms, and nothing is lost by that', async () => {
   await until('all instruments', () => Object.keys(client.position().topics).length === INSTRUMENTS);
   client.limitRate(1);
   await until('slower terms', async () => (await client.list()).some(({ maxRate }) => maxRate === 1));
-  await sleep(2_500);
+  await until('quotes to be left out', () => client.statistics.conflated > 0);
   client.limitRate();
   await until('terms as before', async () => {
     const list = await client.list();

@@ -4,7 +4,7 @@ import { afterAll, expect, onTestFinished, test } from "vitest";
 
 import { freePort, Gateway, Process, sleep, until } from "../../client/test/support/process.ts";
 import { Proxy } from "../../client/test/support/proxy.ts";
-import { alarm, closeBrowser, figures, openPage, putToSleep, quoted, type Opened } from "./support/page.ts";
+import { alarm, closeBrowser, figures, listenToAlarms, openPage, putToSleep, quoted, type Opened } from "./support/page.ts";
 import { stand, stands } from "./support/stand.ts";
 
 afterAll(closeBrowser);
@@ -35,7 +35,7 @@ test("a gateway that was killed and started again is met again", async () => {
   await first.process.kill();
   await until("the page to say so", async () => (await alarm(opened.page)).startsWith("Not live:"));
   const before = Number((await figures(opened.page, "tape"))["seq"]);
-  await sleep(2000);
+  await sleep(4000);
   const second = await Gateway.start(args, port);
   await until("the page to be live", async () => (await alarm(opened.page)) === "");
   await filled(opened, before);
@@ -65,10 +65,11 @@ test("a page that slept says so and catches up", async () => {
   await flowing(opened);
   const before = Number((await figures(opened.page, "tape"))["seq"]);
   // Chromium freezes no page that is seen, and a page without a window always is: its process is stopped instead.
+  const said = await listenToAlarms(opened.page);
   const wake = await putToSleep();
   await sleep(8000);
   wake();
-  await until("the page to say so", async () => /asleep for \d+ s/.test(await alarm(opened.page)));
+  await until("the page to say so", async () => (await said()).some((text) => /asleep for \d+ s/.test(text)));
   await until("the page to be live", async () => (await alarm(opened.page)) === "");
   await until("trades after the sleep", async () => Number((await figures(opened.page, "tape"))["seq"]) > before);
   expect((await figures(opened.page, "connection"))["lost"]).toBe("0");
@@ -90,7 +91,6 @@ test("a feed that began anew is followed", async () => {
   const second = new Process("feed-sim", args);
   await until("the page to be live", async () => (await alarm(opened.page)) === "");
   await until("trades", async () => Number((await figures(opened.page, "tape"))["seq"]) > 0);
-  await sleep(1000);
   await stands(opened, second, gateway);
   expect(opened.complaints).toEqual([]);
 });

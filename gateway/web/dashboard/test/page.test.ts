@@ -1,11 +1,11 @@
 /** The page against a real gateway: what it shows, how it is used, whom it serves. */
 import { createRequire } from "node:module";
-import { readdirSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 
 import { Gateway, until } from "../../client/test/support/process.ts";
-import { alarm, closeBrowser, figures, openPage, quoted, rowText } from "./support/page.ts";
+import { alarm, closeBrowser, figures, openPage, quoted, rowText, whileLive } from "./support/page.ts";
 import { stand, stands, SYMBOL } from "./support/stand.ts";
 
 afterAll(closeBrowser);
@@ -25,13 +25,13 @@ test("prices, book, trades, candles and status come up under the strict policy",
   await until("candles", async () => Number((await figures(page, "chart"))["bars"]) >= 0 && page.evaluate(() => document.querySelector(".chart canvas") !== null));
   await until("the gateway's shards", () => page.evaluate(() => document.querySelectorAll(".gateway tbody tr").length > 0));
   await until("a ticker", async () => /%/.test((await rowText(page, "BTCUSDT"))?.at(-1) ?? ""));
-  expect(await page.title()).toMatch(/^\d[\d.]* BTCUSDT · Tickcast$/);
+  await until("the price in the title", async () => /^\d[\d.]* BTCUSDT · Tickcast$/.test(await page.title()));
   expect(await page.evaluate(() => performance.getEntriesByType("resource").filter((entry) => new URL(entry.name).host !== location.host).length)).toBe(0);
   expect(complaints).toEqual([]);
 });
 
 test("every number of a list of a thousand is counted, and only rows on the screen exist", async () => {
-  const gateway = await Gateway.start(["--source", "pulse", "--symbols", "1000", "--rate", "5000"]);
+  const gateway = await Gateway.start(["--source", "pulse", "--symbols", "1000", "--rate", "3000"]);
   const { page, complaints } = await openPage(at(gateway, "?pace=every&scope=all"));
   await quoted(page);
   await until("many ticks", async () => Number((await figures(page, "connection"))["events"]) > 20_000);
@@ -137,22 +137,24 @@ for (const [width, height, colorScheme] of [
     for (let tab = 0; tab < tabs; tab += 1) {
       if (width < 1100) await page.locator(".tabs button:visible").nth(tab).click();
       await page.waitForTimeout(400);
-      const outside = await page.evaluate(() => {
-        const seen = [...document.querySelectorAll<HTMLElement>(".row > *, .level > span, .print > span, .tabs button")]
-          .filter((cell) => cell.offsetParent !== null && getComputedStyle(cell).visibility === "visible" && !cell.closest(".row.head"));
-        const cut = seen.filter((cell) => cell.scrollWidth > cell.clientWidth + 1).map((cell) => `${cell.className} ${cell.textContent}`);
-        return { cut, page: document.documentElement.scrollWidth - innerWidth };
+      await whileLive(page, async () => {
+        const outside = await page.evaluate(() => {
+          const seen = [...document.querySelectorAll<HTMLElement>(".row > *, .level > span, .print > span, .tabs button")]
+            .filter((cell) => cell.offsetParent !== null && getComputedStyle(cell).visibility === "visible" && !cell.closest(".row.head"));
+          const cut = seen.filter((cell) => cell.scrollWidth > cell.clientWidth + 1).map((cell) => `${cell.className} ${cell.textContent}`);
+          return { cut, page: document.documentElement.scrollWidth - innerWidth };
+        });
+        expect(outside).toEqual({ cut: [], page: 0 });
+        // Injected by the browser and not by a script of the page: its policy stands.
+        await page.evaluate(`${readFileSync(AXE, "utf8")};0`);
+        const found = await page.evaluate(async () => {
+          const { axe } = window as unknown as { axe: { run(): Promise<{ violations: { impact: string; id: string; nodes: { html: string; failureSummary: string }[] }[] }> } };
+          const { violations } = await axe.run();
+          return violations.filter(({ impact }) => impact === "serious" || impact === "critical")
+            .map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map((node) => `${node.html} ${node.failureSummary}`).join("; ")}`);
+        });
+        expect(found).toEqual([]);
       });
-      expect(outside).toEqual({ cut: [], page: 0 });
-      // Injected by the browser and not by a script of the page: its policy stands.
-      await page.evaluate(`${(await import("node:fs")).readFileSync(AXE, "utf8")};0`);
-      const found = await page.evaluate(async () => {
-        const { axe } = window as unknown as { axe: { run(): Promise<{ violations: { impact: string; id: string; nodes: { html: string; failureSummary: string }[] }[] }> } };
-        const { violations } = await axe.run();
-        return violations.filter(({ impact }) => impact === "serious" || impact === "critical")
-          .map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map((node) => `${node.html} ${node.failureSummary}`).join("; ")}`);
-      });
-      expect(found).toEqual([]);
     }
     expect(complaints).toEqual([]);
   });

@@ -13,7 +13,7 @@ test("a token is asked for, and what it allows is shown", async () => {
   const { page, complaints } = await openPage(`http://127.0.0.1:${gateway.port}/`);
   const dialog = page.getByRole("dialog", { name: "Token" });
   await dialog.getByText("This gateway asks for a token.").waitFor();
-  expect(await alarm(page)).toMatch(/^Not live: this gateway asks for a token/);
+  await until("the page to say so", async () => (await alarm(page)).startsWith("Not live: this gateway asks for a token"));
   await page.keyboard.type("nonsense");
   await page.keyboard.press("Enter");
   await dialog.getByText(/the server refused the token/).waitFor();
@@ -22,7 +22,7 @@ test("a token is asked for, and what it allows is shown", async () => {
   await quoted(page);
   await until("book, tape and candles", async () => (await figures(page, "book"))["seq"] && (await figures(page, "tape"))["seq"]
     && Number((await figures(page, "chart"))["bars"]) >= 0);
-  expect(await alarm(page)).toBe("");
+  await until("the page to be live", async () => (await alarm(page)) === "");
   expect(await rowText(page, "BTCUSDT")).not.toBeNull();
   expect(await rowText(page, "ETHUSDT")).toBeNull();
   // It is this tab's: a reload has it, and what is kept for all tabs has not.
@@ -46,5 +46,5 @@ test("a token that is revoked ends what is shown, and another is asked for", asy
   access.revoke();
   gateway.process.signal("SIGHUP");
   await page.getByRole("dialog", { name: "Token" }).getByText(/credential/).waitFor();
-  expect(await alarm(page)).toMatch(/^Not live: closed for good/);
+  await until("the page to say so", async () => (await alarm(page)).startsWith("Not live: closed for good"));
 });

@@ -6,6 +6,9 @@ import { extname, resolve } from 'node:path';
 import { chromium, type Browser, type Page } from 'playwright-core';
 import { onTestFinished } from 'vitest';
 
+/** How long a browser may take to begin, and a page to show something: machines are shared. */
+export const PATIENCE_MS = 120_000;
+
 const DIST = resolve(import.meta.dirname, '../../dist');
 
 /** No host but this one: without these it looks for others at every start. */
@@ -24,7 +27,7 @@ export function launch(): Promise<Browser> {
   if (!existsSync(executablePath)) {
     throw new Error(`${executablePath} is missing: install Chromium (Debian: chromium), or set CHROMIUM to its path`);
   }
-  return chromium.launch({ executablePath, args: FLAGS });
+  return chromium.launch({ executablePath, args: FLAGS, timeout: PATIENCE_MS });
 }
 
 /** Opens a page that runs this module. `/dist/` is the built package, `files` are served beside it. */
@@ -52,6 +55,7 @@ export async function openPage(script: string, files: Record<string, string> = {
   const browser = await launch();
   onTestFinished(() => browser.close());
   const page = await browser.newPage();
+  page.setDefaultTimeout(PATIENCE_MS);
   page.on('pageerror', (error) => { throw error; });
   await page.goto(`http://127.0.0.1:${(server.address() as { port: number }).port}/`);
   return page;

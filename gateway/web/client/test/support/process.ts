@@ -1,7 +1,7 @@
 // Real processes under test: gateways and feeds on free ports, ended with the test.
 
 import { spawn, type ChildProcess } from 'node:child_process';
-import { existsSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { resolve } from 'node:path';
 import { onTestFinished } from 'vitest';
@@ -41,16 +41,40 @@ export function sleep(ms: number): Promise<void> {
   return new Promise((done) => { setTimeout(done, ms); });
 }
 
-/** A port that nothing listens on. Another process may take it first. */
-export function freePort(): Promise<number> {
-  return new Promise((done, fail) => {
+/** Ports below those that the system gives to whoever connects or asks for any: a free one stays free for who waits to take it. */
+const [FIRST_PORT, PORTS] = [20_000, 12_000];
+let portsGiven = 0;
+
+/** A port that nothing listens on, given out once by this process. Processes begin at different places. */
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = FIRST_PORT + (process.pid * 97 + portsGiven++) % PORTS;
+    if (await isFree(port)) return port;
+  }
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((done) => {
     const server = createServer();
-    server.once('error', fail);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => done(port));
-    });
+    server.once('error', () => done(false));
+    server.listen(port, '127.0.0.1', () => { server.close(() => done(true)); });
   });
+}
+
+/** Whether a thread's line in /proc says that it is stopped; one that is gone is. The name, which may have anything in it, is in parentheses. */
+function isStopped(stat: string): boolean {
+  try {
+    return readFileSync(stat, 'utf8').split(') ').at(-1)!.startsWith('T');
+  } catch {
+    return true;
+  }
+}
+
+/** Has a process do nothing, and waits until it does: a thread that runs goes on until the kernel looks at it again. */
+export async function stall(pid: number): Promise<void> {
+  process.kill(pid, 'SIGSTOP');
+  const threads = () => readdirSync(`/proc/${pid}/task`).every((task) => isStopped(`/proc/${pid}/task/${task}/stat`));
+  await until('all threads to stop', threads);
 }
 
 /** A child process whose standard error is kept, and which is killed with the test. */

@@ -2,7 +2,7 @@
 import type { Browser, BrowserContextOptions, Page } from "playwright-core";
 import { expect, onTestFinished } from "vitest";
 
-import { launch } from "../../../client/test/support/chromium.ts";
+import { launch, PATIENCE_MS } from "../../../client/test/support/chromium.ts";
 import { until } from "../../../client/test/support/process.ts";
 
 export interface Opened {
@@ -17,6 +17,7 @@ let browser: Browser | undefined;
 export async function openPage(url: string, options: BrowserContextOptions = {}): Promise<Opened> {
   browser ??= await launch();
   const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, colorScheme: "dark", ...options });
+  context.setDefaultTimeout(PATIENCE_MS);
   onTestFinished(() => context.close());
   const page = await context.newPage();
   const complaints: string[] = [];
@@ -45,7 +46,7 @@ export function rowText(page: Page, symbol: string): Promise<string[] | null> {
 
 /** The first quote is on the screen. */
 export async function quoted(page: Page): Promise<void> {
-  await page.waitForFunction(() => [...document.querySelectorAll(".rows [role=gridcell]")].some((cell) => /\d/.test(cell.textContent ?? "")), null, { timeout: 60_000 });
+  await page.waitForFunction(() => [...document.querySelectorAll(".rows [role=gridcell]")].some((cell) => /\d/.test(cell.textContent ?? "")));
 }
 
 /** Figures as the page keeps them for those who measure. */
@@ -57,14 +58,47 @@ export function alarm(page: Page): Promise<string> {
   return page.evaluate(() => document.querySelector(".stale-note:not([hidden])")?.textContent ?? "");
 }
 
+/** Writes down from now on what is said across the page, however shortly. Returns what was. */
+export async function listenToAlarms(page: Page): Promise<() => Promise<string[]>> {
+  await page.evaluate(() => {
+    const note = document.querySelector<HTMLElement>(".stale-note");
+    const said: string[] = [];
+    if (note) new MutationObserver(() => { if (!note.hidden) said.push(note.textContent ?? ""); }).observe(note, { attributes: true, childList: true });
+    Object.assign(window, { said });
+  });
+  return () => page.evaluate(() => (window as unknown as { said: string[] }).said);
+}
+
+/** Looks at a page that is live all the while: one that had to wait says so, and is another sight. */
+export async function whileLive(page: Page, look: () => Promise<void>): Promise<void> {
+  const said = await listenToAlarms(page);
+  await until("a sight of the page while it is live", async () => {
+    await until("the page to be live", async () => (await alarm(page)) === "");
+    const before = (await said()).length;
+    const outcome = await look().catch((error: unknown) => ({ error }));
+    if ((await said()).length > before || (await alarm(page)) !== "") return false;
+    if (outcome !== undefined) throw outcome.error;
+    return true;
+  });
+}
+
 /** Stops the processes of all pages, workers and all, as a machine that sleeps does; what is returned wakes them. */
 export async function putToSleep(): Promise<() => void> {
   const devtools = await browser?.newBrowserCDPSession();
   const answer = await devtools?.send("SystemInfo.getProcessInfo");
   const pids = (answer?.processInfo ?? []).filter(({ type }) => type === "renderer").map(({ id }) => id);
   expect(pids.length).toBeGreaterThan(0);
-  for (const pid of pids) process.kill(pid, "SIGSTOP");
-  return () => pids.forEach((pid) => process.kill(pid, "SIGCONT"));
+  const signal = (name: NodeJS.Signals) => {
+    for (const pid of pids) {
+      try {
+        process.kill(pid, name);
+      } catch {
+        // Chromium keeps a process in reserve, which may be gone meanwhile.
+      }
+    }
+  };
+  signal("SIGSTOP");
+  return () => signal("SIGCONT");
 }
 
 interface Snapshot {
@@ -96,19 +130,30 @@ export async function equalsSnapshot(page: Page, base: string, symbol: string): 
     };
   };
   type Both = { page: object; gateway: object };
-  const isSame = async () => {
-    const both = (await differences()) as Both;
-    return JSON.stringify(both.page) === JSON.stringify(both.gateway);
-  };
-  await until("the page to show what the gateway has", isSame).catch(() => {});
-  const both = (await differences()) as Both;
+  let both: Both | undefined;
+  await until("the page to show what the gateway has", async () => {
+    both = (await differences().catch(() => undefined)) as Both | undefined;
+    return both !== undefined && JSON.stringify(both.page) === JSON.stringify(both.gateway);
+  }).catch(() => {});
+  both ??= (await differences()) as Both;
   expect(both.page).toEqual(both.gateway);
 }
 
 /** The tape, newest first, is what `/v1/trades` has, as far back as both go, to a gap at most. The feed has to stand still. */
 export async function tapeEqualsHistory(page: Page, base: string, symbol: string): Promise<void> {
+  let both = await tapeAndHistory(page, base, symbol);
+  await until("the tape to show what the gateway has", async () => {
+    both = await tapeAndHistory(page, base, symbol);
+    return both.count > 3 && JSON.stringify(both.shown) === JSON.stringify(both.history);
+  }).catch(() => {});
+  expect(both.count).toBeGreaterThan(3);
+  expect(both.shown).toEqual(both.history);
+}
+
+/** The tape and `/v1/trades`, newest first, as far back as both go. */
+export async function tapeAndHistory(page: Page, base: string, symbol: string): Promise<{ count: number; shown: string[]; history: string[] }> {
   const answer = await fetch(`${base}/v1/trades/${symbol}?limit=200`);
-  const { trades } = (await answer.json()) as { trades: Record<string, string>[] };
+  const { trades = [] } = (await answer.json()) as { trades?: Record<string, string>[] };
   const history = trades.reverse().map((trade) => `${trade["price"]} ${trade["qty"]} ${trade["maker"] === "ask" ? "▲" : "▼"}`);
   const shown = await page.evaluate(() => {
     const prints = [...document.querySelectorAll(".print:not([hidden])")].map((node) => ({ node, top: node.getBoundingClientRect().top }));
@@ -120,6 +165,5 @@ export async function tapeEqualsHistory(page: Page, base: string, symbol: string
     return end < 0 ? lines : lines.slice(0, end);
   });
   const count = Math.min(shown.length, history.length);
-  expect(count).toBeGreaterThan(3);
-  expect(shown.slice(0, count)).toEqual(history.slice(0, count));
+  return { count, shown: shown.slice(0, count), history: history.slice(0, count) };
 }

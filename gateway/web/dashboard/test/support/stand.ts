@@ -2,9 +2,9 @@
 import { existsSync, rmSync } from "node:fs";
 import { onTestFinished } from "vitest";
 
-import { Process, until } from "../../../client/test/support/process.ts";
+import { Process, stall, until } from "../../../client/test/support/process.ts";
 import type { Opened } from "./page.ts";
-import { equalsSnapshot, tapeEqualsHistory } from "./page.ts";
+import { equalsSnapshot, tapeAndHistory, tapeEqualsHistory } from "./page.ts";
 
 export const SYMBOL = "BTCUSDT";
 
@@ -24,9 +24,10 @@ export async function stand(): Promise<Stand> {
 
 /** Stops the market, so that page and gateway can be compared: quote, book, and every trade of the tape. */
 export async function stands({ page }: Opened, feed: Process, gateway: { readonly port: number }): Promise<void> {
-  feed.signal("SIGSTOP");
-  onTestFinished(() => feed.signal("SIGCONT"));
   const base = `http://127.0.0.1:${gateway.port}`;
+  await until("trades to compare", async () => (await tapeAndHistory(page, base, SYMBOL)).count > 3);
+  onTestFinished(() => feed.signal("SIGCONT"));
+  await stall(feed.child.pid!);
   await equalsSnapshot(page, base, SYMBOL);
   await tapeEqualsHistory(page, base, SYMBOL);
 }
