@@ -212,7 +212,8 @@ function sentence(text: string): string {
 }
 
 function open(dialog: HTMLDialogElement): void {
-  if (document.querySelector("dialog")) return;
+  // One that has just closed is still there, until the browser says so.
+  if (document.querySelector("dialog[open]")) return;
   document.body.append(dialog);
   dialog.showModal();
 }

@@ -1,16 +1,14 @@
 /** The page against a real gateway: what it shows, how it is used, whom it serves. */
-import { createRequire } from "node:module";
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 
 import { Gateway, until } from "../../client/test/support/process.ts";
-import { alarm, closeBrowser, figures, openPage, quoted, rowText, whileLive } from "./support/page.ts";
+import { alarm, barriers, closeBrowser, figures, openPage, quoted, rowText, whileLive } from "./support/page.ts";
 import { stand, stands, SYMBOL } from "./support/stand.ts";
 
 afterAll(closeBrowser);
 
-const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
 const DIST = join(import.meta.dirname, "../dist");
 
 function at(gateway: Gateway, query = ""): string {
@@ -145,15 +143,7 @@ for (const [width, height, colorScheme] of [
           return { cut, page: document.documentElement.scrollWidth - innerWidth };
         });
         expect(outside).toEqual({ cut: [], page: 0 });
-        // Injected by the browser and not by a script of the page: its policy stands.
-        await page.evaluate(`${readFileSync(AXE, "utf8")};0`);
-        const found = await page.evaluate(async () => {
-          const { axe } = window as unknown as { axe: { run(): Promise<{ violations: { impact: string; id: string; nodes: { html: string; failureSummary: string }[] }[] }> } };
-          const { violations } = await axe.run();
-          return violations.filter(({ impact }) => impact === "serious" || impact === "critical")
-            .map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map((node) => `${node.html} ${node.failureSummary}`).join("; ")}`);
-        });
-        expect(found).toEqual([]);
+        expect(await barriers(page)).toEqual([]);
       });
     }
     expect(complaints).toEqual([]);

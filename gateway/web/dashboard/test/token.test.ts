@@ -3,7 +3,7 @@ import { afterAll, expect, test } from "vitest";
 
 import { Access, KEY } from "../../client/test/support/access.ts";
 import { Gateway, until } from "../../client/test/support/process.ts";
-import { alarm, closeBrowser, figures, openPage, quoted, rowText } from "./support/page.ts";
+import { alarm, barriers, closeBrowser, figures, openPage, quoted, rowText } from "./support/page.ts";
 
 afterAll(closeBrowser);
 
@@ -34,6 +34,30 @@ test("a token is asked for, and what it allows is shown", async () => {
   await dialog.getByText("This gateway asks for a token.").waitFor();
   expect(complaints).toEqual([]);
 });
+
+for (const colorScheme of ["light", "dark"] as const) {
+  test(`whoever cannot see or point is asked, too, at 320 px (${colorScheme})`, async () => {
+    const gateway = await Gateway.start(["--symbols", "5", ...new Access().args]);
+    const { page, complaints } = await openPage(`http://127.0.0.1:${gateway.port}/`, { viewport: { width: 320, height: 640 }, colorScheme, isMobile: true, hasTouch: true });
+    const dialog = page.getByRole("dialog", { name: "Token" });
+    await dialog.getByText("This gateway asks for a token.").waitFor();
+    expect(await barriers(page)).toEqual([]);
+    await page.keyboard.type(KEY);
+    await page.keyboard.press("Enter");
+    await quoted(page);
+    for (const [key, name] of [["?", "Keys"], [",", "Settings"]] as const) {
+      await page.keyboard.press(key);
+      const opened = page.getByRole("dialog", { name });
+      await opened.waitFor();
+      expect(await barriers(page)).toEqual([]);
+      const box = await opened.boundingBox();
+      expect(box && box.x >= 0 && box.x + box.width <= 320).toBe(true);
+      await page.keyboard.press("Escape");
+      await opened.waitFor({ state: "detached" });
+    }
+    expect(complaints).toEqual([]);
+  });
+}
 
 test("a token that is revoked ends what is shown, and another is asked for", async () => {
   const access = new Access();

@@ -14,8 +14,11 @@ import { colour, onColours } from "./palette.ts";
 
 /** Redrawn so often at most: each time it is all of the canvas. */
 const EVERY_MS = 150;
-/** Bars on the screen at first. */
+/** Bars on the screen at first, where there is room for so many at this width each. */
 const SHOWN = 110;
+const BAR_PX = 4;
+/** Right of the last bar: half of the label below it. */
+const MARGIN_PX = 24;
 
 export interface Exponents {
   readonly price: number;
@@ -87,7 +90,10 @@ export class CandleChart {
     this.candles.setData(bars.map((bar) => this.candle(bar)));
     this.volumes.setData(bars.map((bar) => this.volume(bar)));
     // As wide with few bars as with many.
-    this.chart.timeScale().setVisibleLogicalRange({ from: bars.length - SHOWN, to: bars.length + 3 });
+    const scale = this.chart.timeScale();
+    const px = scale.width() || SHOWN * BAR_PX;
+    const shown = Math.min(SHOWN, Math.round(px / BAR_PX));
+    scale.setVisibleLogicalRange({ from: bars.length - shown, to: bars.length + Math.max(3, Math.ceil((MARGIN_PX / px) * shown)) });
     this.writeLast();
     this.writeLegend();
   }

@@ -1,4 +1,6 @@
 /** The dashboard in a real Chromium, as a gateway serves it, with ears for what a page should never say. */
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import type { Browser, BrowserContextOptions, Page } from "playwright-core";
 import { expect, onTestFinished } from "vitest";
 
@@ -35,7 +37,27 @@ export async function closeBrowser(): Promise<void> {
   browser = undefined;
 }
 
-/** What the page shows of an instrument in its list. */
+interface Violation {
+  readonly impact: string;
+  readonly id: string;
+  readonly nodes: readonly { readonly html: string; readonly failureSummary: string }[];
+}
+
+const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
+
+/** What keeps people out who cannot see, hear or point well: serious and critical findings of axe. */
+export async function barriers(page: Page): Promise<string[]> {
+  // Injected by the browser and not by a script of the page: its policy stands.
+  await page.evaluate(`${readFileSync(AXE, "utf8")};0`);
+  return page.evaluate(async () => {
+    const { axe } = window as unknown as { axe: { run(): Promise<{ violations: Violation[] }> } };
+    const { violations } = await axe.run();
+    return violations.filter(({ impact }) => impact === "serious" || impact === "critical")
+      .map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map((node) => `${node.html} ${node.failureSummary}`).join("; ")}`);
+  });
+}
+
+/** What an instrument's row shows in the list. */
 export function rowText(page: Page, symbol: string): Promise<string[] | null> {
   return page.evaluate((wanted) => {
     const rows = [...document.querySelectorAll(".rows .row:not([hidden])")];
