@@ -19,7 +19,7 @@ use super::registry::Registry;
 use super::rejected::Rejected;
 use super::revocation::Revocations;
 use super::time::now_s;
-use super::token::{Accepted, RoleClaim};
+use super::token::{Accepted, RoleClaim, Warrant};
 use crate::shard::Post;
 
 /// See the module's header.
@@ -105,15 +105,15 @@ impl Authenticator {
                 if accepted.as_ref().is_err_and(|rejected| *rejected == Rejected::Unknown) {
                     self.key_wanted.notify_one();
                 }
-                let Accepted { user, id, expires_s, role, signer } = accepted?;
+                let Accepted { user, id, expires_s, role, warrant } = accepted?;
                 let (user, expires_s) = (Arc::from(user), Some(expires_s));
                 match role {
                     RoleClaim::Named(name) => {
-                        let origin = Origin::Token { id, user, role: Some(name.clone()), signer };
+                        let origin = Origin::Token { id, user, role: Some(name.clone()), warrant };
                         state.badge(origin, &name, expires_s)?
                     }
                     RoleClaim::Inline(role) => {
-                        let origin = Origin::Token { id, user, role: None, signer };
+                        let origin = Origin::Token { id, user, role: None, warrant };
                         Badge { role: Arc::new(role), origin, expires_s }
                     }
                 }
@@ -134,7 +134,7 @@ impl Authenticator {
                 }
                 _ => Err(Rejected::Revoked),
             },
-            Origin::Token { signer, .. } if !state.has_signer(signer) => Err(Rejected::Revoked),
+            Origin::Token { warrant, .. } if !state.honours(warrant) => Err(Rejected::Revoked),
             Origin::Token { role: Some(role), .. } => {
                 state.badge(badge.origin.clone(), role, badge.expires_s)
             }
@@ -208,10 +208,10 @@ impl State {
         Ok(Badge { role: Arc::clone(role), origin, expires_s })
     }
 
-    /// Whether this key's signatures count.
-    fn has_signer(&self, signer: &KeyHash) -> bool {
+    /// Whether tokens of this warrant count.
+    fn honours(&self, warrant: &Warrant) -> bool {
         let tokens = self.book.tokens.as_ref();
-        tokens.is_some_and(|tokens| tokens.has_signer(signer, &self.keys))
+        tokens.is_some_and(|tokens| tokens.honour(warrant, &self.keys))
     }
 
     /// Whether a badge is one now, and here.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::key::KeyHash;
 use super::role::Role;
+use super::token::Warrant;
 
 /// See the module's header. Sessions keep theirs, so that it can be looked at again.
 #[derive(Clone, Debug)]
@@ -32,8 +33,8 @@ pub(super) enum Origin {
         user: Arc<str>,
         /// The name of its role; `None`: it has its own within itself.
         role: Option<Box<str>>,
-        /// The key that it is signed by.
-        signer: KeyHash,
+        /// By what it counts.
+        warrant: Warrant,
     },
 }
 

@@ -17,6 +17,7 @@ mod jwks;
 mod keeper;
 mod key;
 mod key_loader;
+mod parties;
 mod registry;
 mod rejected;
 mod revocation;

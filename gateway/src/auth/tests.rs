@@ -348,6 +348,53 @@ fn a_token_ends_with_the_key_that_signed_it() {
     assert_eq!(review(&authenticator, &badge), "same");
 }
 
+/// Every token that was let in under one file, once the file is another: whoever would not be let in now is out.
+#[test]
+fn a_token_ends_when_another_issuer_or_audience_is_wanted() {
+    let desk = Desk::new();
+    let wanted = [
+        "",
+        "issuer = \"a\"\n",
+        "issuer = [\"b\", \"c\"]\n",
+        "audience = \"x\"\n",
+        "issuer = \"a\"\naudience = [\"x\", \"y\"]\n",
+        "issuer = [\"b\", \"a\"]\naudience = \"y\"\n",
+    ];
+    let words = |all: [&str; 2]| {
+        let [first, second] = all.map(Value::from);
+        [json!(null), first.clone(), second.clone(), json!([first, second]), json!([]), json!(7)]
+    };
+    let (issuers, audiences) = (words(["a", "b"]), words(["x", "y"]));
+    let tokens: Vec<String> = issuers
+        .iter()
+        .flat_map(|iss| audiences.iter().map(move |aud| json!({"iss": iss, "aud": aud})))
+        .map(|more| signed(&claims(&more)))
+        .collect();
+    let (mut ended, mut kept) = (0, 0);
+    for (before, after) in wanted.iter().flat_map(|a| wanted.iter().map(move |b| (a, b))) {
+        let authenticator = desk.open(&format!("{SYMMETRIC}{before}"));
+        let badges: Vec<_> = tokens.iter().map(|token| authenticator.authenticate(token)).collect();
+        desk.write("auth.toml", &format!("{FILE}{SYMMETRIC}{after}"));
+        authenticator.read_again().unwrap();
+        for (token, badge) in tokens.iter().zip(badges) {
+            let Ok(badge) = badge else { continue };
+            let expected = match verdict(&authenticator, token) {
+                None => "same",
+                Some(_) => "revoked",
+            };
+            let payload = token.split('.').nth(1).unwrap();
+            assert_eq!(review(&authenticator, &badge), expected, "{before}{after}{payload}");
+            if expected == "same" {
+                kept += 1
+            } else {
+                ended += 1
+            }
+            assert!(before != after || expected == "same");
+        }
+    }
+    assert!(ended > 50 && kept > 50, "{ended} ended, {kept} kept");
+}
+
 fn review(authenticator: &Authenticator, badge: &Badge) -> &'static str {
     match authenticator.review(badge) {
         Review::Same => "same",

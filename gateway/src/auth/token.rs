@@ -18,6 +18,7 @@ use serde_json::Value;
 use super::error::{AuthError, SECRET_BYTES_MIN};
 use super::jwks::{KeySet, KeySource};
 use super::key::KeyHash;
+use super::parties::Parties;
 use super::rejected::Rejected;
 use super::role::{Role, Terms, span};
 use super::section::Section;
@@ -66,8 +67,17 @@ pub(super) struct Accepted {
     /// Leeway included, s since 1970-01-01 UTC.
     pub(super) expires_s: u64,
     pub(super) role: RoleClaim,
+    /// What it has to go on being, for whoever it let in.
+    pub(super) warrant: Warrant,
+}
+
+/// By what a token counts: as long as that does.
+#[derive(Clone, Debug)]
+pub(super) struct Warrant {
     /// The key that its signature is by.
-    pub(super) signer: KeyHash,
+    signer: KeyHash,
+    /// Who issued it, and for whom.
+    parties: Parties,
 }
 
 /// What a token says of its user's role.
@@ -178,9 +188,13 @@ impl TokenRules {
         self.accept(claims.claims, signer)
     }
 
-    /// Whether a key's signatures still count. While public keys are loaded from another place than before, nobody
-    /// can tell, and theirs do.
-    pub(super) fn has_signer(&self, signer: &KeyHash, keys: &KeySet) -> bool {
+    /// Whether tokens of this warrant still count. While public keys are loaded from another place than before, nobody
+    /// can tell whose signatures do, and theirs do.
+    pub(super) fn honour(&self, warrant: &Warrant, keys: &KeySet) -> bool {
+        self.has_signer(&warrant.signer, keys) && warrant.parties.satisfy(&self.validation)
+    }
+
+    fn has_signer(&self, signer: &KeyHash, keys: &KeySet) -> bool {
         self.secret.as_ref().is_some_and(|secret| secret.hash == *signer)
             || self.source.is_some() && (keys.is_empty() || keys.has(signer))
     }
@@ -201,7 +215,8 @@ impl TokenRules {
             (None, _) => return Err(Rejected::Role),
         };
         let expires_s = exp_s.saturating_add(self.leeway_s);
-        Ok(Accepted { user: user.into(), id, expires_s, role, signer })
+        let warrant = Warrant { signer, parties: Parties::of(&others) };
+        Ok(Accepted { user: user.into(), id, expires_s, role, warrant })
     }
 }
 

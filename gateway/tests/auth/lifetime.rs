@@ -90,6 +90,37 @@ fn what_is_revoked_is_closed_and_nothing_else() {
 }
 
 #[test]
+fn another_issuer_or_audience_ends_sessions_of_the_old_one() {
+    let file = |wanted: &str| format!("{ROLES}{SYMMETRIC}{wanted}");
+    let (credentials, gateway) = start(&file("issuer = [\"old\", \"new\"]\n"), &[]);
+    let shown = |issuer: &str, more: &Value| {
+        let mut claims = json!({"role": "all", "iss": issuer});
+        for (name, value) in more.as_object().unwrap() {
+            claims[name] = value.clone();
+        }
+        bearer(&token("alice", 600, &claims))
+    };
+    let (old, new) = (shown("old", &json!({})), shown("new", &json!({})));
+    let mut first = native(gateway.listen, &old).unwrap().0;
+    let mut stays = native(gateway.listen, &new).unwrap().0;
+    let mut exchange = Subscriber::try_upgrade(gateway.listen, "/ws/btcusdt@trade", &old).unwrap();
+    let source = EventSource::open_with(gateway.listen, "topics=BTCUSDT.trade", &old);
+    credentials.write(&file("issuer = \"new\"\n"), &[]);
+    gateway.process.signal("-HUP");
+    assert_eq!(end(&mut first), (4502, "credential revoked".to_owned()));
+    assert_eq!(end(&mut exchange), (1008, "credential revoked".to_owned()));
+    assert_eq!(close_of(source).1["code"], 4502);
+    assert!(native(gateway.listen, &old).is_err());
+    assert_eq!(ask(&mut stays, &json!({"op": "ping"})), json!({"op": "pong"}));
+    // An audience, where there was none.
+    credentials.write(&file("issuer = \"new\"\naudience = \"here\"\n"), &[]);
+    gateway.process.signal("-HUP");
+    assert_eq!(end(&mut stays), (4502, "credential revoked".to_owned()));
+    let here = shown("new", &json!({"aud": ["there", "here"]}));
+    assert!(native(gateway.listen, &here).is_ok() && native(gateway.listen, &new).is_err());
+}
+
+#[test]
 fn another_file_holds_for_who_is_there() {
     let keys = [("desk", "open-sesame", "all"), ("eye", "another", "all")];
     let (credentials, gateway) = start(ROLES, &keys);
