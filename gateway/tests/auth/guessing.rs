@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use serde_json::json;
 
 use crate::support::credentials::{Credentials, SYMMETRIC, token};
-use crate::support::process::{Gateway, PATIENCE, until};
+use crate::support::process::{Gateway, PATIENCE};
 use crate::{auth, end, native, reply};
 
 fn start() -> (Credentials, Gateway) {
@@ -14,7 +14,7 @@ fn start() -> (Credentials, Gateway) {
     let credentials = Credentials::new(&text, &[("desk", "open-sesame", "all")]);
     let gateway =
         Gateway::start(&["--shards", "1", "--symbols", "2", "--auth", credentials.path()]);
-    until("the feed", || (gateway.metric("tickcast_feed_published_total") > 100.0).then_some(()));
+    gateway.wait_for_ticks();
     (credentials, gateway)
 }
 

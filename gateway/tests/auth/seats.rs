@@ -14,13 +14,14 @@ fn the_oldest_session_makes_room_for_the_newest() {
     let credentials = Credentials::new(&text, &[("desk", "open-sesame", "two")]);
     let gateway =
         Gateway::start(&["--shards", "2", "--symbols", "2", "--auth", credentials.path()]);
-    until("the feed", || (gateway.metric("tickcast_feed_published_total") > 100.0).then_some(()));
+    gateway.wait_for_ticks();
     let key = bearer("open-sesame");
     let ping = json!({"op": "ping"});
     let mut exchange = Subscriber::try_upgrade(gateway.listen, "/ws/btcusdt@trade", &key).unwrap();
     // The answer to an upgrade comes before its session is open, what the session says after.
     assert!(exchange.next(PATIENCE).is_some());
     let mut source = EventSource::open_with(gateway.listen, "topics=BTCUSDT.trade", &key);
+    assert_eq!(source.event().name, "hello");
     let (mut third, _) = native(gateway.listen, &key).unwrap();
     assert_eq!(end(&mut exchange), (1008, "replaced by a newer session".to_owned()));
     // Shown later it counts from then on.
@@ -66,7 +67,7 @@ fn clients_that_come_back_regardless_do_not_put_each_other_out_for_ever() {
     let text = "[roles.one]\nsee = [\"*.*\"]\nsessions = 1\n";
     let credentials = Credentials::new(text, &[("desk", "open-sesame", "one")]);
     let gateway = Gateway::start(&["--symbols", "2", "--auth", credentials.path()]);
-    until("the feed", || (gateway.metric("tickcast_feed_published_total") > 100.0).then_some(()));
+    gateway.wait_for_ticks();
     let key = bearer("open-sesame");
     let connect = || Subscriber::try_upgrade(gateway.listen, "/ws/btcusdt@trade", &key).unwrap();
     let mut holder = connect();

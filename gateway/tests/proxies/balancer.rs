@@ -211,6 +211,10 @@ fn fill_haproxy(
     filled.replace("bind :443", &format!("bind {address}"));
     // Gateways on one machine have different ports for operators.
     filled.replace("check port 9444 inter 2s fastinter 500ms", "check inter 200ms");
+    // A gateway that is late, on a busy machine, must not be mistaken for one that is gone.
+    filled.replace("fall 2 rise 2", "fall 8 rise 2");
+    filled.replace("timeout check 2s", "timeout check 30s");
+    filled.replace("timeout queue 5s", "timeout queue 30s");
     for (index, (line, target)) in
         ["10.0.0.11:9443", "10.0.0.12:9443"].iter().zip(targets).enumerate()
     {

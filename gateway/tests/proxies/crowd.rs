@@ -42,7 +42,7 @@ fn options(certificate: &Certificate) -> Options {
     Options::new()
         .root_certificates([certificate.der()])
         .reconnect(Reconnect::WithBackoff { min, max, attempts: None })
-        .connect_timeout(Duration::from_secs(20))
+        .connect_timeout(Duration::from_secs(60))
         .command_timeout(Duration::from_secs(60))
 }
 

@@ -12,7 +12,7 @@ use crate::support::process::{Gateway, until};
 use crate::visitor::Visitor;
 
 /// After how much silence the proxies of these tests end a connection.
-const SILENCE_MAX: Duration = Duration::from_secs(3);
+const SILENCE_MAX: Duration = Duration::from_secs(8);
 
 /// Longer than any time in these tests.
 const LONG: Duration = Duration::from_mins(2);
@@ -52,7 +52,7 @@ fn heartbeats_keep_idle_connections_for_longer_than_the_proxys_idle_time() {
                 subscribe(&mut socket);
                 let mut stream = Visitor::connect("127.0.0.5", balancer.address, certificate);
                 stream.get("/v1/sse?topics=S999.quote");
-                assert!(socket.stays(SILENCE_MAX * 3), "{kind:?} ended a WebSocket");
+                assert!(socket.stays(SILENCE_MAX * 2), "{kind:?} ended a WebSocket");
                 assert!(stream.stays(SILENCE_MAX), "{kind:?} ended an event stream");
                 assert_eq!(gateway.metric("tickcast_sessions"), 2.0, "{kind:?}");
             });
@@ -95,10 +95,16 @@ const GATEWAY_NOTICES: Duration = Duration::from_secs(4);
 /// Waits until the gateway has given a session up because it heard nothing.
 fn time_to_timeout(gateway: &Gateway, since: Instant) -> Duration {
     until("the gateway to notice", || {
-        let is_over = gateway.metric("tickcast_closed_timeout_total") == 1.0
+        let is_over = gateway.metric("tickcast_closed_timeout_total") >= 1.0
             && gateway.metric("tickcast_sessions") == 0.0;
         is_over.then(|| since.elapsed())
     })
+}
+
+fn until_sessions(gateway: &Gateway, sessions: f64) {
+    until(&format!("{sessions} sessions"), || {
+        (gateway.metric("tickcast_sessions") == sessions).then_some(())
+    });
 }
 
 fn assert_within(kind: Kind, who: &str, took: Duration, documented: Duration) {
@@ -120,7 +126,7 @@ fn a_cut_between_client_and_proxy_is_noticed_by_both_ends() {
         let mut crowd = Crowd::new();
         let url = format!("wss://{}/v1/stream", cable.address);
         crowd.add(1, &url, "S999.quote", &certificate);
-        assert_eq!(gateway.metric("tickcast_sessions"), 1.0);
+        until_sessions(&gateway, 1.0);
         let since = Instant::now();
         cable.cut();
         assert_within(kind, "the client", crowd.time_to_loss(since), CLIENT_NOTICES);
@@ -140,13 +146,13 @@ fn a_cut_between_proxy_and_gateway_is_noticed_and_the_client_comes_back_through_
         let balancer = Balancer::start(kind, &targets, LONG, &certificate);
         let mut crowd = Crowd::new();
         crowd.add(2, &balancer.url(), "S999.quote", &certificate);
-        assert_eq!((far.metric("tickcast_sessions"), near.metric("tickcast_sessions")), (1.0, 1.0));
+        // One that has given up on a busy machine comes back, to where nobody is.
+        until_sessions(&far, 1.0);
+        until_sessions(&near, 1.0);
         let since = Instant::now();
         cable.cut();
         assert_within(kind, "the client", crowd.time_to_loss(since), CLIENT_NOTICES);
         assert_within(kind, "the gateway", time_to_timeout(&far, since), GATEWAY_NOTICES);
-        until("both at the other gateway", || {
-            (near.metric("tickcast_sessions") == 2.0).then_some(())
-        });
+        until_sessions(&near, 2.0);
     }
 }

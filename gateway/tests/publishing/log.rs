@@ -81,7 +81,9 @@ impl Log {
             with!(log, backend => backend.establish(&store)).ok()
         });
         let bytes = log.catalog.encode().unwrap();
-        with!(log, backend => backend.put_value(keys::CATALOG, bytes)).unwrap();
+        log.try_until("the catalog to be kept", || {
+            with!(log, backend => backend.put_value(keys::CATALOG, bytes.clone())).ok()
+        });
         log
     }
 

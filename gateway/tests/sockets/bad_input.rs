@@ -1,5 +1,7 @@
 //! Every kind of bad input, its outcome, and that nobody else notices.
 
+use std::time::{Duration, Instant};
+
 use gateway::shard::counters::Counter;
 use wire::Channel;
 
@@ -116,40 +118,58 @@ fn malformed_commands_are_answered_and_the_session_goes_on() {
 
 #[test]
 fn a_flood_of_commands_is_refused_and_then_ends_with_4501() {
+    const MANY: usize = 1_000;
     let mut rig = Rig::start();
     let mut bystander = Bystander::new(&rig);
-    let mut client = Client::sbe(rig.address);
     let command = frame(TEXT, b"{\"op\":\"subscribe\",\"id\":1,\"topics\":[\"S1.quote\"]}");
-    // A thousand at once, which is less than a second.
-    let _ = client.try_write(&command.repeat(1000));
-    let (mut acks, mut errors) = (0, 0);
-    let code = loop {
-        let frame = client.frame();
-        match frame.first {
-            CLOSE => break frame.close_code(),
-            TEXT if frame.text().starts_with("{\"op\":\"ack\"") => acks += 1,
-            TEXT if frame.text().contains("too_many_commands") => errors += 1,
-            _ => {}
+    let mut floods = 0;
+    let (acks, errors) = loop {
+        let mut client = Client::sbe(rig.address);
+        let began = Instant::now();
+        // A thousand at once.
+        let _ = client.try_write(&command.repeat(MANY));
+        let (mut acks, mut errors) = (0, 0);
+        while acks + errors < MANY {
+            let frame = client.frame();
+            match frame.first {
+                CLOSE => {
+                    assert_eq!(frame.close_code(), 4501);
+                    floods += 1;
+                    break;
+                }
+                TEXT if frame.text().starts_with("{\"op\":\"ack\"") => acks += 1,
+                TEXT if frame.text().contains("too_many_commands") => errors += 1,
+                _ => {}
+            }
+        }
+        // A hundred more are allowed for each second that it takes: a busy machine tries again.
+        if began.elapsed() < Duration::from_millis(400) {
+            break (acks, errors);
         }
     };
-    assert_eq!(code, 4501);
     assert!((200..260).contains(&acks), "{acks} acks");
     assert!((190..260).contains(&errors), "{errors} errors");
     bystander.check(&mut rig);
-    assert_eq!(rig.count(Counter::CloseFlood), 1);
+    assert!(floods > 0);
+    assert_eq!(rig.count(Counter::CloseFlood), floods);
 }
 
 #[test]
 fn a_flood_of_pings_ends_with_4501_and_one_of_errors_sooner() {
     let mut rig = Rig::start();
     let mut bystander = Bystander::new(&rig);
-    for bytes in [frame(PING, b"x").repeat(1000), frame(TEXT, b"nonsense").repeat(1000)] {
+    // So many that a machine that stands still for a while does not forgive them.
+    let mut took = Duration::ZERO;
+    for bytes in [frame(PING, b"x").repeat(10_000), frame(TEXT, b"nonsense").repeat(10_000)] {
         let mut client = Client::sbe(rig.address);
+        let began = Instant::now();
         let _ = client.try_write(&bytes);
         assert_eq!(client.expect_close(), 4501);
+        took = began.elapsed();
     }
     bystander.check(&mut rig);
-    assert!(rig.count(Counter::CommandsMalformed) <= 60);
+    // Each second allows some more.
+    assert!(rig.count(Counter::CommandsMalformed) <= 60 + 100 * took.as_secs());
 }
 
 #[test]

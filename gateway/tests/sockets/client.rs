@@ -4,8 +4,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// What a client waits for at most. Far beyond what any answer takes.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// What a client waits for at most. Far beyond what any answer takes: machines are shared.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Bits of a frame's first byte.
 pub(crate) const TEXT: u8 = 0x81;

@@ -1,8 +1,10 @@
 //! What happens when something is used up.
 
-use std::io::{BufRead, Read};
+use std::io::{BufRead, BufReader, Read};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use gateway::shard::counters::Counter;
 
@@ -19,7 +21,7 @@ fn a_full_shard_stops_listening_and_listens_again_when_there_is_room() {
     });
     assert!(TcpStream::connect(rig.address).is_err());
     clients.truncate(10);
-    let again = (0..500).find_map(|_| {
+    let again = (0..6_000).find_map(|_| {
         std::thread::sleep(Duration::from_millis(10));
         TcpStream::connect(rig.address).ok()
     });
@@ -47,10 +49,11 @@ fn without_descriptors_connections_are_refused_and_nothing_spins() {
         std::thread::sleep(Duration::from_millis(1));
     }
     assert!(clients.len() >= 50, "{} connections", clients.len());
-    let before = cpu_ticks(gateway.0.id());
+    let (before, began) = (cpu_ticks(gateway.0.id()), Instant::now());
     std::thread::sleep(Duration::from_secs(1));
     let spent = cpu_ticks(gateway.0.id()) - before;
-    assert!(spent < 30, "{spent} hundredths of a second in one");
+    let part = spent as f64 / 100.0 / began.elapsed().as_secs_f64();
+    assert!(part < 0.3, "{part} of a core");
 }
 
 /// A process that ends with its test.
@@ -93,27 +96,42 @@ fn a_client_that_sends_all_the_time_leaves_room_for_the_others() {
     let rig = Rig::with(|settings| settings.command_rate = 1_000_000);
     let address = rig.address;
     let mut flooding = Client::sbe(address);
-    let flood = std::thread::spawn(move || {
-        const COMMANDS: usize = 100_000;
-        let command = super::client::frame(super::client::TEXT, b"{\"op\":\"ping\",\"id\":1}");
-        let reader = flooding.socket().try_clone().unwrap();
-        let reading = std::thread::spawn(move || {
-            let mut answers = vec![0; COMMANDS * "xx{\"op\":\"pong\",\"id\":1}".len()];
-            (&reader).read_exact(&mut answers)
-        });
-        for _ in 0..COMMANDS / 2000 {
-            flooding.write(&command.repeat(2000));
-        }
-        reading.join().unwrap()
-    });
-    let mut worst = Duration::ZERO;
-    while !flood.is_finished() {
-        let began = std::time::Instant::now();
+    let is_enough = Arc::new(AtomicBool::new(false));
+    let flood = {
+        let is_enough = Arc::clone(&is_enough);
+        std::thread::spawn(move || {
+            const ANSWER: usize = "xx{\"op\":\"pong\",\"id\":1}".len();
+            let ping = |id: u8| format!("{{\"op\":\"ping\",\"id\":{id}}}").into_bytes();
+            let command = super::client::frame(super::client::TEXT, &ping(1));
+            let reader = flooding.socket().try_clone().unwrap();
+            let reading = std::thread::spawn(move || {
+                let mut answers = BufReader::new(&reader);
+                let mut answer = [0; ANSWER];
+                for nth in 1.. {
+                    answers.read_exact(&mut answer).unwrap();
+                    if answer.ends_with(b"2}") {
+                        return nth;
+                    }
+                }
+                unreachable!("it counts further than that")
+            });
+            let mut sent = 0;
+            // Relaxed: a flag that says nothing of other memory.
+            while sent < 100_000 || !is_enough.load(Ordering::Relaxed) {
+                flooding.write(&command.repeat(2000));
+                sent += 2000;
+            }
+            flooding.send(super::client::TEXT, &ping(2));
+            assert_eq!(reading.join().unwrap(), sent + 1, "each is answered");
+        })
+    };
+    // It goes on until they are served: without a turn of their own they would never be.
+    for _ in 0..20 {
         let mut client = Client::subscribed(address, &["S0.quote"]);
         client.subscribe(&["S1.quote"]);
-        worst = worst.max(began.elapsed());
     }
-    flood.join().unwrap().unwrap();
-    assert!(worst < Duration::from_secs(1), "{worst:?} for a handshake beside a flood");
+    assert!(!flood.is_finished(), "they were served beside it");
+    is_enough.store(true, Ordering::Relaxed);
+    flood.join().unwrap();
     assert!(rig.count(Counter::ReadsRequeued) > 0);
 }

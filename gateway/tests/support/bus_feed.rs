@@ -167,7 +167,14 @@ impl<B: Backend> Writer<B> {
             request_timeout: Duration::from_secs(2),
             inbox: sender,
         };
-        self.backend = Some(B::connect(&self.url, options).await.expect("a backend"));
+        // On a busy machine an answer may be late; it is asked once more.
+        let backend = loop {
+            match B::connect(&self.url, options.clone()).await {
+                Ok(backend) => break backend,
+                Err(_) => self.nap(20).await,
+            }
+        };
+        self.backend = Some(backend);
         let instruments: Vec<Instrument> = (0..INSTRUMENTS).map(instrument).collect();
         let catalog =
             Catalog::new(self.epoch, BUCKET_SIZE, instruments, INSTRUMENTS).expect("a catalog");
@@ -177,11 +184,18 @@ impl<B: Backend> Writer<B> {
         }
         let buckets = catalog.buckets().count();
         for bucket in 0..u32::try_from(buckets).expect("few") {
-            let tail = self.backend().tail(bucket).await.expect("the bus answers");
+            let tail = loop {
+                match self.backend().tail(bucket).await {
+                    Ok(tail) => break tail,
+                    Err(_) => self.nap(20).await,
+                }
+            };
             self.tails.push(tail.map_or(Offset::START, |entry| entry.offset));
         }
         let bytes = catalog.encode().expect("a small catalog");
-        self.backend().put_value(keys::CATALOG, bytes).await.expect("kept");
+        while self.backend().put_value(keys::CATALOG, bytes.clone()).await.is_err() {
+            self.nap(20).await;
+        }
         while !self.stop.load(Ordering::Relaxed) {
             if !self.pause.load(Ordering::Relaxed) {
                 self.seq += 1;

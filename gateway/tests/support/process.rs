@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::recordings;
@@ -51,6 +52,7 @@ pub fn free_address() -> SocketAddr {
 pub struct Process {
     child: Child,
     log: Arc<Mutex<String>>,
+    logging: JoinHandle<()>,
 }
 
 impl Process {
@@ -66,20 +68,28 @@ impl Process {
         let stderr = child.stderr.take().expect("piped above");
         let log = Arc::new(Mutex::new(String::new()));
         let sink = Arc::clone(&log);
-        std::thread::spawn(move || {
+        let logging = std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 let mut log = sink.lock().expect("no holder panics");
                 log.push_str(&line);
                 log.push('\n');
             }
         });
-        Self { child, log }
+        Self { child, log, logging }
     }
 
-    /// What the process has written to standard error so far.
+    /// What the process has written to standard error, as far as it was read: what it has just written may still be
+    /// on its way, unless the process has ended.
     #[must_use]
     pub fn log(&self) -> String {
         self.log.lock().expect("no holder panics").clone()
+    }
+
+    /// Waits until it has logged these words.
+    pub fn wait_for_log(&self, words: &str) {
+        until(&format!("`{words}` in the log:\n{}", self.log()), || {
+            self.log().contains(words).then_some(())
+        });
     }
 
     /// The process id.
@@ -128,10 +138,12 @@ impl Process {
         assert!(status.is_ok_and(|status| status.success()), "cannot signal {pid}");
     }
 
-    /// Waits for its end.
+    /// Waits for its end, and for all that it has logged.
     pub fn wait(&mut self) -> Option<i32> {
         let child = &mut self.child;
-        until("the process to end", || child.try_wait().expect("our own child")).code()
+        let code = until("the process to end", || child.try_wait().expect("our own child")).code();
+        until("the end of its log", || self.logging.is_finished().then_some(()));
+        code
     }
 
     /// Whether it still runs.
@@ -212,12 +224,36 @@ impl Gateway {
     /// The value of one metric, summed over its labels; 0 if it is not there.
     #[must_use]
     pub fn metric(&self, name: &str) -> f64 {
-        let (_, text) = get(self.admin, "/metrics").expect("operators' port answers");
-        text.lines()
-            .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{'])))
-            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
-            .sum()
+        self.samples(name).iter().sum()
     }
+
+    /// The values of one metric, by label. A scrape does not wait long for a shard that does not turn, as on a busy
+    /// machine: only one that all of them have answered counts.
+    #[must_use]
+    pub fn samples(&self, name: &str) -> Vec<f64> {
+        until("a scrape that all shards answer", || {
+            let (_, text) = get(self.admin, "/metrics")?;
+            let whole =
+                values(&text, "tickcast_shards") == values(&text, "tickcast_shards_answering");
+            whole.then(|| values(&text, name))
+        })
+    }
+
+    /// Waits until every shard has had ticks: the feed has said what there is, and what is unknown now stays so.
+    pub fn wait_for_ticks(&self) {
+        until("ticks at every shard", || {
+            let ticks = self.samples("tickcast_ticks_total");
+            (!ticks.is_empty() && ticks.iter().all(|ticks| *ticks > 0.0)).then_some(())
+        });
+    }
+}
+
+/// The values of one metric in a scrape, by label.
+fn values(scrape: &str, name: &str) -> Vec<f64> {
+    let samples = scrape
+        .lines()
+        .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{'])));
+    samples.filter_map(|line| line.rsplit(' ').next()?.parse().ok()).collect()
 }
 
 /// A plain HTTP GET: status and body, if anything answers.
@@ -230,7 +266,7 @@ pub fn get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
 #[must_use]
 pub fn get_with(address: SocketAddr, path: &str, headers: &str) -> Option<(u16, String, String)> {
     let mut stream = TcpStream::connect(address).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).ok()?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{headers}\r\n")
         .ok()?;
     let mut text = String::new();
