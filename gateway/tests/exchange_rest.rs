@@ -37,7 +37,9 @@ fn decimal(value: &Value) -> f64 {
 }
 
 fn simulator(more: &[&str]) -> (Gateway, String) {
-    let gateway = Gateway::start(&[&["--shards", "2", "--symbols", "3"], more].concat());
+    // Tests ask until something is there, as often as it takes.
+    let unlimited = ["--shards", "2", "--symbols", "3", "--exchange-weight", "0"];
+    let gateway = Gateway::start(&[&unlimited, more].concat());
     let info = body(&gateway, "/api/v3/exchangeInfo");
     let symbol = info["symbols"][0]["symbol"].as_str().unwrap().to_owned();
     // A whole bar of a second, so that everything has been told once.

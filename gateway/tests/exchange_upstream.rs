@@ -224,7 +224,8 @@ fn what_is_recorded_can_be_replayed() {
         .collect();
     assert!(!trades.is_empty());
     let source = format!("replay:{}", path.display());
-    let replay = Gateway::start(&["--source", &source, "--speed", "10", "--shards", "1"]);
+    let arguments = ["--source", &source, "--speed", "10", "--exchange-weight", "0"];
+    let replay = Gateway::start(&[&arguments[..], &["--shards", "1"]].concat());
     let last = trades.last().unwrap();
     let played = until("the last trade", || {
         let (_, body) = get(replay.listen, "/api/v3/trades?symbol=BTCUSDT&limit=1000")?;
