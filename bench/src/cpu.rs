@@ -76,12 +76,10 @@ mod tests {
     #[test]
     fn work_shows_as_cpu_time() {
         let before = CpuUse::now();
-        let until = std::time::Instant::now() + std::time::Duration::from_millis(60);
-        while std::time::Instant::now() < until {
-            std::hint::spin_loop();
+        let until = std::time::Instant::now() + std::time::Duration::from_mins(1);
+        // Shared machines may take most of the time away; some must be left.
+        while CpuUse::now().since(before).used_ns() < 1_000_000 {
+            assert!(std::time::Instant::now() < until, "a minute's work does not show");
         }
-        // Shared machines may take most of it away; some must be left, and no more than was there.
-        let used = CpuUse::now().since(before).used_ns();
-        assert!(used > 1_000_000, "{used} ns of 60 ms");
     }
 }

@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 /// Everything on one core: a machine may have no more. The drain is how late the last tick may be
-/// before this calls it lost.
+/// before this calls it lost; it ends with that tick.
 const SCENARIO: &str = r#"
 kind = "fanout"
 title = "A peer delivers"
@@ -23,7 +23,7 @@ connections = 20
 rate = 200
 warm-up = 0.5
 duration = 1
-drain = 5
+drain = 60
 server-cores = [0]
 client-core = 0
 

@@ -176,7 +176,10 @@ impl Forwarder {
     /// Connects those whose time has come to the server.
     fn let_through(&mut self, now_ns: u64) {
         let due = self.waiting.extract_if(.., |(at_ns, _)| *at_ns <= now_ns);
-        for (_, client) in due.collect::<Vec<_>>() {
+        let mut due: Vec<_> = due.collect();
+        // Whoever did not run meanwhile finds several, which keep their order.
+        due.sort_by_key(|(at_ns, _)| *at_ns);
+        for (_, client) in due {
             match self.open(client) {
                 Ok(link) => {
                     self.links.insert(self.next, link);

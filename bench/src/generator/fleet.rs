@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::generator::plan::{Note, Order, Plan, Progress, WorkerReport};
+use crate::generator::tally::Window;
 use crate::server::Usage;
 
 /// Files a worker has besides its connections: standard streams, poll set, libraries' own.
@@ -40,6 +41,7 @@ struct Member {
     orders: ChildStdin,
     progress: Progress,
     is_ready: bool,
+    has_heard: bool,
     report: Option<WorkerReport>,
 }
 
@@ -76,7 +78,8 @@ impl Fleet {
             let sender = sender.clone();
             std::thread::spawn(move || listen(index, notes, &sender));
             let progress = Progress::default();
-            fleet.members.push(Member { child, orders, progress, is_ready: false, report: None });
+            let (is_ready, has_heard, report) = (false, false, None);
+            fleet.members.push(Member { child, orders, progress, is_ready, has_heard, report });
             let mut line = serde_json::to_vec(plan).map_err(FleetError::Plan)?;
             line.push(b'\n');
             // A worker that is gone already says so through its notes.
@@ -146,6 +149,18 @@ impl Fleet {
         Ok(())
     }
 
+    /// Says what is to be measured, and waits until all have heard it.
+    pub(crate) fn measure(&mut self, window: Window) -> Result<(), FleetError> {
+        for member in &mut self.members {
+            member.has_heard = false;
+        }
+        self.order(Order::Measure(window))?;
+        while self.members.iter().any(|member| !member.has_heard) {
+            self.hear(Instant::now() + Duration::from_secs(1))?;
+        }
+        Ok(())
+    }
+
     /// Ends the workers and takes their reports.
     pub(crate) fn finish(mut self) -> Result<Vec<WorkerReport>, FleetError> {
         self.order(Order::Finish)?;
@@ -169,6 +184,7 @@ impl Fleet {
             sum.failed += progress.failed;
             sum.closed += progress.closed;
             sum.messages += progress.messages;
+            sum.in_window += progress.in_window;
             sum.bytes += progress.bytes;
         }
         sum
@@ -189,6 +205,7 @@ impl Fleet {
                 member.progress = progress;
                 member.is_ready = true;
             }
+            Some(Note::Heard) => member.has_heard = true,
             Some(Note::Report(report)) => member.report = Some(*report),
             Some(Note::Fatal(reason)) => return Err(FleetError::Fatal(index, reason)),
             None if member.report.is_some() => {}

@@ -14,7 +14,7 @@ use wire::Encoding;
 use crate::clock::realtime_ns;
 use crate::generator::dialect::{Dialect, mqtt};
 use crate::generator::fleet::{Fleet, FleetError, Go, connections_per_worker};
-use crate::generator::plan::{AfterClose, Order, Plan, Progress, Ramp, Slow, Stall};
+use crate::generator::plan::{AfterClose, Plan, Progress, Ramp, Slow, Stall};
 use crate::generator::report::{Expect, Report};
 use crate::generator::tally::{Arrivals, Window};
 use crate::generator::target::{Scheme, Target, TargetError};
@@ -58,15 +58,18 @@ pub(crate) struct LoadArgs {
     /// Seconds measured.
     #[arg(short, long, default_value_t = 10.0)]
     pub(crate) duration: f64,
-    /// End earlier, after so many messages in all.
+    /// End earlier, after so many messages of the measured time.
     #[arg(long)]
     pub(crate) count: Option<u64>,
     /// Seconds between the last connection's opening and the measurement.
     #[arg(long, default_value_t = 2.0)]
     pub(crate) warm_up: f64,
-    /// Seconds to wait for stragglers behind the measurement.
+    /// Seconds to wait for stragglers behind the measurement, at most.
     #[arg(long, default_value_t = 1.0)]
     pub(crate) drain: f64,
+    /// So many messages are due in the measured time: when they have come there are no stragglers.
+    #[arg(long, value_name = "MESSAGES")]
+    pub(crate) due: Option<u64>,
     /// Worker processes; as many as the limit on open files demands if not given.
     #[arg(long)]
     pub(crate) workers: Option<u64>,
@@ -133,6 +136,7 @@ impl Default for LoadArgs {
             count: None,
             warm_up: 2.0,
             drain: 1.0,
+            due: None,
             workers: None,
             cpu: Vec::new(),
             ramp_rate: 4_000.0,
@@ -237,27 +241,35 @@ pub(crate) fn run_watched(
     }
     witness.opened().map_err(LoadError::Witness)?;
 
-    // The window is named before it begins, so that all workers have heard of it.
-    let begin = Instant::now() + warm_up + ORDER_LEAD;
+    // The window is named before it begins, and named anew if a worker has not heard of it by then.
+    let begin = loop {
+        let begin = Instant::now() + warm_up + ORDER_LEAD;
+        let start_ns = realtime_ns() + ns(begin.saturating_duration_since(Instant::now()));
+        fleet.measure(Window { start_ns, end_ns: start_ns + ns(duration) })?;
+        if realtime_ns() < start_ns {
+            break begin;
+        }
+    };
     let end = begin + duration;
-    let start_ns = realtime_ns() + ns(begin.saturating_duration_since(Instant::now()));
-    fleet.order(Order::Measure(Window { start_ns, end_ns: start_ns + ns(duration) }))?;
     let watch = |line: &mut ProgressLine, stage, progress| {
         line.show(stage, args.connections, progress);
         Go::On
     };
     fleet.pass(begin, |progress| watch(&mut line, "warming up", progress))?;
     witness.begins().map_err(LoadError::Witness)?;
-    let before = fleet.progress().messages;
     let mut is_enough = false;
     fleet.pass(end, |progress| {
-        is_enough = args.count.is_some_and(|count| progress.messages - before >= count);
+        is_enough = args.count.is_some_and(|count| progress.in_window >= count);
         line.show("measuring", args.connections, progress);
         if is_enough { Go::Stop } else { Go::On }
     })?;
     witness.ended().map_err(LoadError::Witness)?;
     if !is_enough {
-        fleet.pass(end + drain, |progress| watch(&mut line, "draining", progress))?;
+        fleet.pass(end + drain, |progress| {
+            line.show("draining", args.connections, progress);
+            let is_all = args.due.is_some_and(|due| progress.in_window >= due);
+            if is_all { Go::Stop } else { Go::On }
+        })?;
     }
     line.clear();
     let expect = if args.idle { Expect::Nothing } else { Expect::Messages };

@@ -132,6 +132,8 @@ pub(crate) enum Note {
     Progress(Progress),
     /// Each connection is open or has failed.
     Ready(Progress),
+    /// It knows what is measured.
+    Heard,
     Report(Box<WorkerReport>),
     /// It cannot work at all.
     Fatal(String),
@@ -148,6 +150,8 @@ pub(crate) struct Progress {
     pub(crate) failed: u64,
     pub(crate) closed: u64,
     pub(crate) messages: u64,
+    /// Of those, due inside the measured window.
+    pub(crate) in_window: u64,
     pub(crate) bytes: u64,
 }
 

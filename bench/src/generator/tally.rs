@@ -170,7 +170,7 @@ impl Tally {
         }
     }
 
-    /// Sets what is measured, once; what came before stays uncounted.
+    /// Sets what is measured; what came before stays uncounted.
     pub(crate) fn measure(&mut self, window: Window) {
         self.window = Some(window);
         self.traffic.messages_in_window = 0;
@@ -178,6 +178,7 @@ impl Tally {
         self.stalled.clear();
         self.from_ring.clear();
         self.ring_delay.clear();
+        self.last_arrivals = LastArrivals::default();
     }
 
     /// Takes one WebSocket message of market data; returns how many ticks it carried.

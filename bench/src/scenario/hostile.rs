@@ -71,7 +71,7 @@ fn variant(kind: Harm, aim: Aim) -> String {
 const RATIO_MAX: f64 = 1.5;
 
 /// How long a server may take to give everything back.
-const RELEASE_MAX: Duration = Duration::from_secs(15);
+const RELEASE_MAX: Duration = Duration::from_mins(1);
 
 pub(super) fn run(
     scenario: &Scenario,

@@ -121,6 +121,12 @@ impl Offer {
             (1, _) => "S0.quote".to_owned(),
             (topics, each) => format!("S{{(n*{each}+k)%{topics}}}.quote"),
         };
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a number of deliveries, saturating"
+        )]
+        let due = (self.offered().deliveries_per_s * self.duration).ceil() as u64;
         LoadArgs {
             connections: self.connections,
             topics: Some(topics),
@@ -128,6 +134,7 @@ impl Offer {
             duration: self.duration,
             warm_up: self.warm_up,
             drain: self.drain,
+            due: Some(due),
             cpu: vec![self.client_core],
             ramp_rate: self.ramp_rate,
             last_arrivals: self.last_arrivals,

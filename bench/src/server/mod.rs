@@ -20,6 +20,7 @@ mod usage;
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -255,9 +256,25 @@ impl Running {
     }
 }
 
-/// A port that nothing listens on. Another process may take it before the server does; that is an error
-/// at its start, not a wrong figure.
+/// The first of the ports that servers listen on, and how many there are. They lie below those that the system
+/// gives to whoever connects or asks for any: it would give away one that was free a moment ago.
+const PORTS: (u32, u32) = (20_000, 12_000);
+
+/// A port that nothing listens on, given out once by this process.
 pub(crate) fn free_address() -> Result<SocketAddr, ServerError> {
-    let bound = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    bound.map_err(|error| ServerError::Io { what: "a free port".to_owned(), error })
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    let (first, count) = PORTS;
+    // Processes begin at different places.
+    let start = std::process::id().wrapping_mul(97);
+    loop {
+        let given = GIVEN.fetch_add(1, Ordering::Relaxed);
+        let port = u16::try_from(first + start.wrapping_add(given) % count).unwrap_or(0);
+        match TcpListener::bind(("127.0.0.1", port)).and_then(|listener| listener.local_addr()) {
+            Ok(address) => return Ok(address),
+            Err(_) if given < count => {}
+            Err(error) => {
+                return Err(ServerError::Io { what: "a free port".to_owned(), error });
+            }
+        }
+    }
 }

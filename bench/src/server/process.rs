@@ -17,7 +17,7 @@ use super::{ServerError, launch};
 const LOG_BYTES_MAX: usize = 16 << 10;
 
 /// How long anything may take to come up. Generous: machines are shared.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Between two looks at whether it is ready.
 const LOOK_EVERY: Duration = Duration::from_millis(20);

@@ -10,7 +10,7 @@ use super::{Feed, Kind, Process, Running, Scratch, ServerError, Spec, Transport,
 use crate::generator::dialect::Dialect;
 
 /// How long the operators' port may take to answer once it accepts.
-const ANSWER_MAX: Duration = Duration::from_secs(2);
+const ANSWER_MAX: Duration = Duration::from_secs(30);
 
 pub(super) fn start(spec: &Spec) -> Result<Running, ServerError> {
     let (gateway, feed_sim) =

@@ -9,5 +9,7 @@ export default defineConfig({
     teardownTimeout: 120_000,
     // A gateway each; two cores are all that CI has.
     maxWorkers: 2,
+    // Processes, which ports are told apart by.
+    pool: 'forks',
   },
 });

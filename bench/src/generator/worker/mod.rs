@@ -160,16 +160,20 @@ impl Worker {
                 }
                 _ => {}
             }
-            for event in &events {
-                match event.token() {
-                    CONTROL => match control.order() {
-                        Some(Order::Measure(window)) => self.expect(window),
-                        Some(Order::Enough) => self.ramp.give_up(),
-                        Some(Order::Cut) => self.cut(),
-                        Some(Order::Finish) | None => return self.finish(control),
-                    },
-                    token => self.turn(token.0, Some(event)),
+            // Orders first: what is to be measured may have come while this process did not run.
+            if events.iter().any(|event| event.token() == CONTROL) {
+                match control.order() {
+                    Some(Order::Measure(window)) => {
+                        self.expect(window);
+                        control.say(&Note::Heard);
+                    }
+                    Some(Order::Enough) => self.ramp.give_up(),
+                    Some(Order::Cut) => self.cut(),
+                    Some(Order::Finish) | None => return self.finish(control),
                 }
+            }
+            for event in events.iter().filter(|event| event.token() != CONTROL) {
+                self.turn(event.token().0, Some(event));
             }
             for index in std::mem::take(&mut self.unfinished) {
                 self.turn(index, None);
@@ -423,6 +427,7 @@ impl Worker {
             failed: sum(&self.connections.failures),
             closed: sum(&self.connections.closes),
             messages: self.shared.tally.traffic.messages,
+            in_window: self.shared.tally.traffic.messages_in_window,
             bytes: self.shared.tally.traffic.bytes,
         }
     }
