@@ -144,7 +144,7 @@ fn books_trades_and_bars_are_those_of_the_gateway() {
 
 #[test]
 fn klines_have_no_holes_where_nobody_trades() {
-    let (gateway, symbol) = simulator(&["--rate", "10"]);
+    let (gateway, symbol) = simulator(&["--rate", "100"]);
     let path = format!("/api/v3/klines?symbol={symbol}&interval=1s");
     let quiet = until("a second without a trade, and one with trades behind it", || {
         let bars = body(&gateway, &path);
