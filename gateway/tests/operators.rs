@@ -8,7 +8,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use support::process::{Gateway, get, until};
+use support::process::{Gateway, PATIENCE, get, until};
 use support::subscriber::{Message, Subscriber};
 
 const JSON: &str = "tickcast.v1.json";
@@ -28,7 +28,7 @@ fn parsed(address: SocketAddr, path: &str) -> (u16, serde_json::Value) {
 /// A request with any method: status, head and body.
 fn request(address: SocketAddr, method: &str, path: &str) -> (u16, String, String) {
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     write!(stream, "{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
@@ -47,10 +47,16 @@ fn subscribe(gateway: &Gateway, topics: &[&str]) -> Subscriber {
 #[test]
 fn a_gateway_with_a_live_feed_is_healthy_and_ready() {
     let gateway = pulse(&[]);
-    let (status, health) = parsed(gateway.admin, "/healthz");
-    assert_eq!((status, &health["healthy"], &health["shards"]), (200, &true.into(), &2.into()));
-    let (status, ready) = parsed(gateway.admin, "/readyz");
-    assert_eq!((status, &ready["ready"], &ready["feed"]), (200, &true.into(), &"live".into()));
+    // A shard that is late, on a busy machine, is waited for.
+    until("health", || {
+        let (status, health) = parsed(gateway.admin, "/healthz");
+        assert_eq!(&health["shards"], 2, "{health}");
+        (status == 200 && health["healthy"] == true).then_some(())
+    });
+    until("readiness", || {
+        let (status, ready) = parsed(gateway.admin, "/readyz");
+        (status == 200 && ready["ready"] == true && ready["feed"] == "live").then_some(())
+    });
 }
 
 #[test]
@@ -144,9 +150,11 @@ fn counters_add_up_over_shards() {
 fn the_slowest_connections_are_listed_with_their_topics() {
     let gateway = pulse(&[]);
     let _subscriber = subscribe(&gateway, &["S0.quote", "*.quote"]);
-    let (status, body) = parsed(gateway.admin, "/connections?top=5");
-    assert_eq!(status, 200);
-    assert_eq!(body["sessions"], 1);
+    let body = until("the connection", || {
+        let (status, body) = parsed(gateway.admin, "/connections?top=5");
+        assert_eq!(status, 200);
+        (body["sessions"] == 1).then_some(body)
+    });
     let connection = &body["connections"][0];
     assert!(connection["remote"].as_str().unwrap().starts_with("127.0.0.1:"), "{body}");
     for field in ["lag_entries", "skipped", "shard", "topics"] {
@@ -158,15 +166,18 @@ fn the_slowest_connections_are_listed_with_their_topics() {
 fn each_shard_says_how_long_its_stages_take() {
     let gateway = pulse(&[]);
     let _subscribers: Vec<Subscriber> = (0..8).map(|_| subscribe(&gateway, &["*.quote"])).collect();
-    // One visit in sixteen is timed.
+    // One visit in sixteen is timed; every shard reads the ring, sooner or later.
     let shards = until("a timed visit", || {
         let (status, body) = parsed(gateway.admin, "/stages");
         assert_eq!(status, 200);
         let shards = body["shards"].as_array().unwrap().clone();
-        let is_timed = |shard: &serde_json::Value| !shard["send_ns"].as_array().unwrap().is_empty();
-        shards.iter().any(is_timed).then_some(shards)
+        let has =
+            |shard: &serde_json::Value, name: &str| !shard[name].as_array().unwrap().is_empty();
+        let is_told = shards.len() == 2
+            && shards.iter().any(|shard| has(shard, "send_ns"))
+            && shards.iter().all(|shard| has(shard, "ring_delay_ns"));
+        is_told.then_some(shards)
     });
-    assert_eq!(shards.len(), 2);
     for (index, shard) in shards.iter().enumerate() {
         assert_eq!(shard["shard"], index);
         for name in ["ring_delay_ns", "visit_wait_ns", "visit_ns", "send_ns", "turn_ns"] {
@@ -175,10 +186,6 @@ fn each_shard_says_how_long_its_stages_take() {
             assert!(pairs.clone().all(|pair| pair.0 > Some(0) && pair.1 > Some(0)), "{name}");
             assert!(pairs.map(|pair| pair.0).is_sorted(), "{name}");
         }
-        assert!(
-            !shard["ring_delay_ns"].as_array().unwrap().is_empty(),
-            "every shard reads the ring"
-        );
     }
 }
 
@@ -233,7 +240,8 @@ fn an_operator_drains_the_gateway_and_it_ends_in_good_order() {
 
 #[test]
 fn while_it_drains_a_gateway_is_not_ready_and_takes_nobody() {
-    let gateway = pulse(&["--drain-window", "3s"]);
+    // Far longer than the test, which ends it.
+    let gateway = pulse(&["--drain-window", "10m"]);
     let _subscribers: Vec<Subscriber> =
         (0..4).map(|_| subscribe(&gateway, &["S0.quote"])).collect();
     request(gateway.admin, "POST", "/drain");

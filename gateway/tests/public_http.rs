@@ -5,9 +5,8 @@ mod support;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::Command;
-use std::time::Duration;
 
-use support::process::{Gateway, until};
+use support::process::{Gateway, PATIENCE, until};
 
 /// An answer, as far as these tests look at it.
 struct Answer {
@@ -31,7 +30,7 @@ impl Answer {
 
 fn ask(gateway: &Gateway, method: &str, path: &str, headers: &str) -> Answer {
     let mut stream = TcpStream::connect(gateway.listen).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     write!(stream, "{method} {path} HTTP/1.1\r\nHost: test\r\n{headers}Connection: close\r\n\r\n")
         .unwrap();
     let mut text = String::new();
@@ -79,9 +78,10 @@ fn the_status_is_shown_to_this_machine_and_to_others_only_if_told_so() {
         let answer = ask(&gateway, "GET", "/v1/status", "");
         // The first question has it gathered.
         assert!(matches!(answer.status, 200 | 202), "{}", answer.body);
-        (answer.status == 200).then(|| answer.json())
+        // A shard that is late, on a busy machine, is left out of one.
+        let status = (answer.status == 200).then(|| answer.json())?;
+        (status["shards"].as_array()?.len() == 2).then_some(status)
     });
-    assert_eq!(status["shards"].as_array().unwrap().len(), 2);
     assert_eq!(status["feed"]["state"], "live");
     assert!(status["shards"][0]["ticks"].is_u64() && status["shards"][0]["slowest"].is_array());
     assert!(!status.to_string().contains("127.0.0.1"), "no addresses: {status}");
@@ -155,13 +155,14 @@ fn curl_is_enough_for_every_command_of_the_documentation() {
     let streams = commands(include_str!("../../docs/protocol/event-stream.md"), &gateway);
     assert!(!streams.is_empty());
     for arguments in streams {
-        let output = curl(&arguments);
-        let events = String::from_utf8_lossy(&output.stdout).into_owned();
-        // It does not end, so that curl ends it.
-        assert_eq!(output.status.code(), Some(28), "{arguments:?}: {events}");
-        for part in ["event: hello\n", "event: ack\n", "\ndata: [{", "\nid: "] {
-            assert!(events.contains(part), "{arguments:?}: no {part:?} in {events}");
-        }
+        until(&format!("the events of {arguments:?}"), || {
+            let output = curl(&arguments);
+            let events = String::from_utf8_lossy(&output.stdout).into_owned();
+            // It does not end, so that curl ends it; on a busy machine before everything has come.
+            assert_eq!(output.status.code(), Some(28), "{arguments:?}: {events}");
+            let parts = ["event: hello\n", "event: ack\n", "\ndata: [{", "\nid: "];
+            parts.iter().all(|part| events.contains(part)).then_some(())
+        });
     }
 }
 

@@ -242,8 +242,8 @@ impl Gateway {
     /// Waits until every shard has had ticks: the feed has said what there is, and what is unknown now stays so.
     pub fn wait_for_ticks(&self) {
         until("ticks at every shard", || {
-            let ticks = self.samples("tickcast_ticks_total");
-            (!ticks.is_empty() && ticks.iter().all(|ticks| *ticks > 0.0)).then_some(())
+            let entries = self.samples("tickcast_entries_total");
+            (!entries.is_empty() && entries.iter().all(|entries| *entries > 0.0)).then_some(())
         });
     }
 }
