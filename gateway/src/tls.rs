@@ -24,7 +24,9 @@ pub(crate) struct TlsSession {
 }
 
 impl TlsSession {
-    pub(crate) const fn new(connection: ServerConnection) -> Self {
+    /// Takes as much as one send is given, however much that is: it is not given more before this is gone.
+    pub(crate) fn new(mut connection: ServerConnection) -> Self {
+        connection.set_buffer_limit(None);
         Self { connection, held: 0 }
     }
 

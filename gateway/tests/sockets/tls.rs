@@ -4,12 +4,13 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gateway::shard::Echo;
 use gateway::shard::counters::Counter;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, StreamOwned};
 use wire::Channel;
 
-use super::client::{Client, UPGRADE};
+use super::client::{BINARY, Client, Frame, UPGRADE};
 use super::follower::Follower;
 use super::rig::Rig;
 
@@ -108,6 +109,23 @@ fn a_stalled_reader_keeps_a_record_and_resumes_with_exact_gaps() {
         assert_eq!(seen.delivered + seen.skipped, 60_001);
         assert!(seen.skipped > 0);
     }
+}
+
+#[test]
+fn messages_of_every_size_pass() {
+    let identity = Identity::new();
+    let rig = Rig::with_tls(Some(Arc::clone(&identity.server)), |settings| {
+        settings.echo = Echo::Served;
+    });
+    let mut client = identity.connect(&rig);
+    assert!(client.request("/v1/echo", UPGRADE).starts_with("HTTP/1.1 101"));
+    // What is more than 64 KiB at once takes several records, and more than a TLS library keeps by default.
+    for bytes in [0usize, 16_384, 65_536, 400_000] {
+        let payload: Vec<u8> = (0..bytes).map(|i| (i * 31) as u8).collect();
+        client.send(BINARY, &payload);
+        assert_eq!(client.frame(), Frame { first: BINARY, payload }, "{bytes} bytes");
+    }
+    rig.wait_until("nothing is kept", |report| report.kept_bytes == 0);
 }
 
 #[test]
