@@ -1,6 +1,8 @@
 //! Publishing through real gateways to real buses: who may, what is refused, what is acknowledged and when, and
 //! that a number is never given twice.
 
+#[path = "publishing/feed.rs"]
+mod feed;
 #[path = "publishing/log.rs"]
 mod log;
 #[path = "publishing/publisher.rs"]

@@ -278,8 +278,14 @@ pub fn get_with(address: SocketAddr, path: &str, headers: &str) -> Option<(u16, 
 /// Starts a `feed-sim` with these arguments.
 #[must_use]
 pub fn feed_sim(arguments: &[&str]) -> Process {
+    feed_sim_with(arguments, &[])
+}
+
+/// The same with these variables in its environment.
+#[must_use]
+pub fn feed_sim_with(arguments: &[&str], variables: &[(&str, &str)]) -> Process {
     let mut command = Command::new(feed_sim_binary());
-    command.args(arguments);
+    command.args(arguments).envs(variables.iter().copied());
     Process::spawn(command)
 }
 
