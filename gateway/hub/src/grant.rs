@@ -28,8 +28,8 @@ const BOOK: [Channel; 4] = [Channel::Depth5, Channel::Depth10, Channel::Depth20,
 /// behind the last.
 const GLOB_MAX: usize = 2 * wire::SYMBOL_MAX + 1;
 
-/// The most rules of one list. A wildcard asks them for each instrument when it is the first of its grant: with 10,000
-/// instruments some milliseconds, which the shard's other connections wait.
+/// The most rules of one list. A wildcard asks them for each instrument when it is the first of its grant: at some 2 ns
+/// a rule, 10,000 instruments take 5 ms of so many, and 0.6 ms of ten, which the shard's other connections wait.
 pub const RULES_MAX: usize = 256;
 
 /// Why a text is no rule.
@@ -62,8 +62,42 @@ enum Effect {
 pub struct Rule {
     effect: Effect,
     symbols: Box<str>,
+    head: Head,
     /// A set of [`Channel::bit`]s.
     channels: u32,
+}
+
+/// What symbols of a pattern begin with, as far as eight bytes say: most rules of a long list are passed over with
+/// one comparison. A symbol that is shorter is filled up with zeros, which no symbol has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Head {
+    bits: u64,
+    /// The bytes that are the pattern's.
+    mask: u64,
+}
+
+impl Head {
+    const BYTES: usize = 8;
+
+    fn of(pattern: &str) -> Self {
+        let literal = pattern.find('*').map_or(Self::BYTES, |star| star.min(Self::BYTES));
+        let mut mask = [0; Self::BYTES];
+        mask[..literal].fill(u8::MAX);
+        let mask = u64::from_le_bytes(mask);
+        Self { bits: first_bytes(pattern) & mask, mask }
+    }
+
+    const fn is_in(self, first_bytes: u64) -> bool {
+        first_bytes & self.mask == self.bits
+    }
+}
+
+/// The first bytes of a symbol, as [`Head`]s compare them.
+fn first_bytes(text: &str) -> u64 {
+    let len = text.len().min(Head::BYTES);
+    let mut bytes = [0; Head::BYTES];
+    bytes[..len].copy_from_slice(&text.as_bytes()[..len]);
+    u64::from_le_bytes(bytes)
 }
 
 impl Rule {
@@ -88,7 +122,7 @@ impl Rule {
         if channels == 0 {
             return Err(RuleError::Channels);
         }
-        Ok(Self { effect, symbols: symbols.into(), channels })
+        Ok(Self { effect, head: Head::of(symbols), symbols: symbols.into(), channels })
     }
 
     fn is_of(&self, channel: Channel) -> bool {
@@ -148,8 +182,8 @@ impl Rules {
     /// The rule `*.*`.
     #[must_use]
     pub fn everything() -> Self {
-        let rule = Rule { effect: Effect::Allow, symbols: "*".into(), channels: ALL_CHANNELS };
-        Self(Box::new([rule]))
+        let (symbols, head) = ("*".into(), Head::of("*"));
+        Self(Box::new([Rule { effect: Effect::Allow, symbols, head, channels: ALL_CHANNELS }]))
     }
 
     fn with(&self, effect: Effect, channel: Channel) -> impl Iterator<Item = &Rule> {
@@ -157,8 +191,11 @@ impl Rules {
     }
 
     fn allow(&self, symbol: &Symbol, channel: Channel) -> bool {
-        let is_any =
-            |effect| self.with(effect, channel).any(|rule| matches(&rule.symbols, symbol.as_str()));
+        let first_bytes = first_bytes(symbol.as_str());
+        let is_any = |effect| {
+            let mut fitting = self.with(effect, channel).filter(|it| it.head.is_in(first_bytes));
+            fitting.any(|rule| matches(&rule.symbols, symbol.as_str()))
+        };
         is_any(Effect::Allow) && !is_any(Effect::Deny)
     }
 
@@ -333,11 +370,20 @@ mod tests {
                 .map(|(len, nth)| word(len, nth))
                 .collect()
         };
+        assert!(
+            !Head::of("AB*").is_in(first_bytes("BA")) && !Head::of("A").is_in(first_bytes("AB"))
+        );
         let texts = words(b"AB", 6);
         for pattern in words(b"AB*", 5) {
             for text in &texts {
                 let expected = plain(pattern.as_bytes(), text.as_bytes());
                 assert_eq!(matches(&pattern, text), expected, "{pattern} {text}");
+                // Behind nothing, and across the end of what is compared at once.
+                for front in ["", "BABABA"] {
+                    let (pattern, text) = (format!("{front}{pattern}"), format!("{front}{text}"));
+                    let may_match = Head::of(&pattern).is_in(first_bytes(&text));
+                    assert!(may_match || !expected, "{pattern} {text}");
+                }
             }
         }
     }

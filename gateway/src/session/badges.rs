@@ -195,9 +195,10 @@ impl Sessions {
         }
     }
 
-    /// Another turn begins: credentials have their time again.
+    /// Another turn begins: credentials and messages have their time again.
     pub(crate) fn begin_turn(&mut self) {
         self.badges.spent_ns = 0;
+        self.messages_ns = 0;
     }
 
     /// Whether credentials of messages may be looked at in this turn.
@@ -378,15 +379,10 @@ impl Sessions {
 #[cfg(test)]
 mod tests {
     use std::io::Read as _;
-    use std::net::{TcpListener, TcpStream};
-
-    use bytes::Bytes;
-    use sys::PollSet;
-    use wire::Encoding;
 
     use super::*;
     use crate::auth::QueryToken;
-    use crate::session::Arrival;
+    use crate::session::scene::{NOW_NS, Scene};
     use crate::shard::Access;
     use crate::shard::settings::ShardSettings;
 
@@ -413,31 +409,17 @@ mod tests {
             in_query: QueryToken::Ignored,
         };
         let settings = ShardSettings { access, ..ShardSettings::default() };
-        let mut hub = Hub::new(settings.hub);
-        hub.use_default_grant(Arc::new(Grant::nothing()));
-        let (poll, now_ns) = (PollSet::new(8).unwrap(), 1_000_000_000);
-        let mut sessions = Sessions::new(0, Arc::new(settings), now_ns);
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let begin = |sessions: &mut Sessions, hub: &mut Hub| {
-            let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-            let (socket, _) = listener.accept().unwrap();
-            socket.set_nonblocking(true).unwrap();
-            let (tls, opening, pass) = (None, None, None);
-            let (face, early, badge) =
-                (Face::Native(Encoding::Json), Bytes::new(), Some(badge.clone()));
-            let client_address = None;
-            let arrival =
-                Arrival { socket, tls, face, opening, early, client: client_address, pass, badge };
-            (client, sessions.open(arrival, &poll, hub, now_ns))
-        };
-        let (_first, before) = begin(&mut sessions, &mut hub);
-        assert!(sessions.badges.grant(before).is_some());
+        let mut scene = Scene::new(settings);
+        scene.hub.use_default_grant(Arc::new(Grant::nothing()));
+        let (_first, before) = scene.open(Some(badge.clone()));
+        assert!(scene.sessions.badges.grant(before).is_some());
 
         std::fs::write(folder.path().join("revoked"), "key desk\n").unwrap();
         authenticator.read_again().unwrap();
-        let (mut client, slot) = begin(&mut sessions, &mut hub);
+        let (mut client, slot) = scene.open(Some(badge));
+        let Scene { sessions, hub, .. } = &mut scene;
         assert!(sessions.badges.grant(slot).is_none());
-        sessions.handle_time(&mut hub, now_ns + 1_000_000_000);
+        sessions.handle_time(hub, NOW_NS + 1_000_000_000);
         client.set_read_timeout(Some(std::time::Duration::from_secs(5))).unwrap();
         assert_eq!(sessions.tally.counters[Counter::AuthRevoked], 1);
         let mut heard = Vec::new();

@@ -19,6 +19,8 @@ mod inbound;
 mod outbound;
 mod publishing;
 mod reading;
+#[cfg(test)]
+mod scene;
 mod sessions;
 mod table;
 mod timing;

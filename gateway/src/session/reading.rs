@@ -1,6 +1,7 @@
 //! What clients send: reading it within a budget, and acting upon it.
 //!
-//! Answers to everything that one read brought leave in one send. A client that does not take its
+//! Messages have so much time of a turn; who finds it used up is read in a later one, so that a crowd that subscribes at
+//! once delays itself and not the ticks. Answers to everything that one read brought leave in one send. A client that does not take its
 //! answers is not read: its next ones would have to be kept.
 
 use hub::Hub;
@@ -13,10 +14,13 @@ use super::inbound::{Unit, Units};
 use super::sessions::{Sessions, to_ms};
 use super::transport::Received;
 use super::{Face, Fin, Opcode, Phase, append};
+use crate::clock::monotonic_ns;
 use crate::exchange::Farewell;
 use crate::native;
 use crate::shard::counters::Counter;
-use crate::shard::limits::{ECHO_BYTES_MAX, MALFORMED_COST, OUTBOUND_BYTES_MAX};
+use crate::shard::limits::{
+    ECHO_BYTES_MAX, MALFORMED_COST, MESSAGES_NS_PER_TURN, OUTBOUND_BYTES_MAX,
+};
 
 /// What is to be done with a session after a unit of its input.
 pub(super) enum After {
@@ -49,6 +53,11 @@ impl Sessions {
             if session.is_unread {
                 break;
             }
+            if !self.has_time_for_messages() {
+                self.tally.counters.count(Counter::ReadsPaced);
+                self.queue_again(slot);
+                break;
+            }
             if self.reads_later(slot) {
                 self.queue_again(slot);
                 break;
@@ -65,7 +74,9 @@ impl Sessions {
             };
             if bytes > 0 {
                 self.tally.counters.add(Counter::BytesReceived, bytes);
+                let begun_ns = monotonic_ns();
                 self.take(slot, &mut buffer[..bytes], hub, now_ns);
+                self.messages_ns += monotonic_ns() - begun_ns;
             }
             if !is_more_there {
                 break;
@@ -82,6 +93,10 @@ impl Sessions {
     /// Reads those whose share of the last turn did not suffice.
     pub(crate) fn read_queued(&mut self, hub: &mut Hub, now_ns: u64) {
         for _ in 0..self.queue.len() {
+            // Those who are not read now stay before those who come meanwhile.
+            if !self.has_time_for_messages() {
+                break;
+            }
             let Some(token) = self.queue.pop_front() else { break };
             if !self.table.is_current(token) {
                 continue;
@@ -91,6 +106,11 @@ impl Sessions {
             }
             self.read(token.slot, hub, now_ns);
         }
+    }
+
+    /// Whether messages may be acted upon in this turn.
+    const fn has_time_for_messages(&self) -> bool {
+        self.messages_ns < MESSAGES_NS_PER_TURN
     }
 
     fn queue_again(&mut self, slot: u32) {
@@ -288,5 +308,69 @@ impl Sessions {
         }
         self.tally.counters.count(Counter::Commands);
         after
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpStream;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::session::scene::{NOW_NS, Scene};
+    use crate::shard::settings::ShardSettings;
+
+    /// `{"op":"ping"}`, masked with zeros.
+    const PING: &[u8] = b"\x81\x8d\0\0\0\0{\"op\":\"ping\"}";
+
+    fn hears_pong(client: &mut TcpStream) -> bool {
+        client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let (mut heard, mut part) = (Vec::new(), [0; 4096]);
+        while !heard.windows(6).any(|text| text == b"\"pong\"") {
+            let bytes = client.read(&mut part).unwrap_or(0);
+            if bytes == 0 {
+                return false;
+            }
+            heard.extend_from_slice(&part[..bytes]);
+        }
+        true
+    }
+
+    #[test]
+    fn who_comes_when_the_time_for_messages_is_used_up_is_read_in_a_later_turn_in_order() {
+        let mut scene = Scene::new(ShardSettings::default());
+        let mut clients = [(); 3].map(|()| scene.open(None));
+        let Scene { sessions, hub, .. } = &mut scene;
+        let waiting = |sessions: &Sessions| -> Vec<u32> {
+            sessions.queue.iter().map(|token| token.slot).collect()
+        };
+        let [first, second, third] = [0, 1, 2].map(|at: usize| clients[at].1);
+        for (client, _) in &mut clients {
+            client.write_all(PING).unwrap();
+        }
+        sessions.begin_turn();
+        assert!(!sessions.has_queue());
+        sessions.messages_ns = MESSAGES_NS_PER_TURN;
+        sessions.read(first, hub, NOW_NS);
+        sessions.read(second, hub, NOW_NS);
+        assert_eq!(waiting(sessions), [first, second]);
+        assert_eq!(sessions.tally.counters[Counter::ReadsPaced], 2);
+        // So is everybody, and nobody loses the place.
+        sessions.read_queued(hub, NOW_NS);
+        sessions.read(third, hub, NOW_NS);
+        sessions.read(first, hub, NOW_NS);
+        assert_eq!(waiting(sessions), [first, second, third]);
+        assert_eq!(sessions.tally.counters[Counter::Commands], 0);
+        // With the next turns it is theirs, however slow this machine is.
+        for _ in 0..16 {
+            sessions.begin_turn();
+            sessions.read_queued(hub, NOW_NS);
+        }
+        assert_eq!(sessions.tally.counters[Counter::Commands], 3);
+        assert!(!sessions.has_queue());
+        for (client, _) in &mut clients {
+            assert!(hears_pong(client), "it is answered");
+        }
     }
 }

@@ -59,6 +59,8 @@ pub(crate) struct Sessions {
     pub(super) badges: Badges,
     /// Whom to read again in the next turn, without being told by the poll set.
     pub(super) queue: VecDeque<Token>,
+    /// How long messages were acted upon in this turn.
+    pub(super) messages_ns: u64,
     pub(super) due: Vec<u32>,
     pub(super) blocked: usize,
     pub(super) visit_number: u32,
@@ -121,6 +123,7 @@ impl Sessions {
             publishers: Publishers::default(),
             badges: Badges::default(),
             queue: VecDeque::new(),
+            messages_ns: 0,
             due: Vec::new(),
             blocked: 0,
             visit_number: 0,

@@ -106,6 +106,7 @@ counters! {
     BytesSent "bytes_sent" "Bytes of visits given to the kernel, after encryption.";
     SendsBlocked "sends_blocked" "Sends that the kernel refused because the client does not read.";
     SendsShort "sends_short" "Sends that the kernel took in part; the rest was kept.";
+    ReadsPaced "reads_paced" "Times clients that had something to say were read in a later turn, because messages had used up this one's time for them.";
     ReadsRequeued "reads_requeued" "Times a client had more to be read than its share of a turn.";
     ReadsPaused "reads_paused" "Times a client was not read because it did not take its replies.";
     Turns "turns" "Turns of the event loop.";

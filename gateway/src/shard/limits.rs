@@ -75,6 +75,11 @@ pub(crate) const TLS_HANDSHAKES_PER_TURN: usize = 4;
 /// visits of a turn. One that has begun is finished. The others wait for their turn; `requests_paced`.
 pub(crate) const REQUESTS_NS_PER_TURN: u64 = 500_000;
 
+/// How long messages of clients are acted upon in one turn, which ticks wait for: commands, for the most part. What one
+/// read brought is finished: a command of a thousand topics takes half a millisecond to one. Who has said something
+/// and was not read is read in the next turn, before those who say something then. `reads_paced`.
+pub(crate) const MESSAGES_NS_PER_TURN: u64 = 500_000;
+
 /// How long credentials that clients show in their first messages are looked at in one turn. The other
 /// clients that have yet to show theirs are read in the next. `reads_requeued`.
 pub(crate) const CREDENTIALS_NS_PER_TURN: u64 = 500_000;
