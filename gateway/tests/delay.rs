@@ -1,5 +1,7 @@
 //! Delayed gateways: what they tell is what a live one told so long ago, by every door, and nothing younger.
 
+#[path = "delaying/seams.rs"]
+mod seams;
 mod support;
 
 use std::collections::BTreeMap;
