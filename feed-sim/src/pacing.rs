@@ -34,6 +34,10 @@ const TIMER_SLACK_NS: u64 = 1;
 /// How long to wait before looking at a closed gate, or at slow readers, again.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
+/// Two clocks that are read within this are read at once, and how often it is tried.
+const MOMENT: Duration = Duration::from_micros(100);
+const MOMENT_TRIES: u32 = 100;
+
 /// How a feed's time becomes real.
 #[derive(Clone)]
 pub struct Pacing {
@@ -214,6 +218,21 @@ pub fn realtime_ns() -> u64 {
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// One moment by both clocks. Who did not run between two looks at them would take the pause for a part of the feed's
+/// time: ticks would come before they are due. So it is looked again; where nothing helps, ticks are later.
+fn moment() -> (Instant, u64) {
+    let mut tries = 0;
+    loop {
+        let before = Instant::now();
+        let now_ns = realtime_ns();
+        let after = Instant::now();
+        tries += 1;
+        if after - before < MOMENT || tries == MOMENT_TRIES {
+            return (after, now_ns);
+        }
+    }
+}
+
 /// One epoch of a run.
 struct Epoch<'a> {
     feed: &'a mut dyn Feed,
@@ -245,7 +264,7 @@ impl<'a> Epoch<'a> {
         stop: &'a AtomicBool,
         start_ns: u64,
     ) -> Self {
-        let (begun, now_ns) = (Instant::now(), realtime_ns());
+        let (begun, now_ns) = moment();
         feed.start(start_ns);
         Self {
             feed,

@@ -332,22 +332,44 @@ fn run_until(
     thread.join().unwrap()
 }
 
+/// A feed that ends after so many ticks.
+struct Few<F>(F, usize);
+
+impl<F: Feed> Feed for Few<F> {
+    fn instruments(&self) -> &[Instrument] {
+        self.0.instruments()
+    }
+    fn next(&mut self, out: &mut Vec<Tick>) -> Next {
+        let before = out.len();
+        let next = if self.1 == 0 { Next::End } else { self.0.next(out) };
+        self.1 -= self.1.min(out.len() - before);
+        next
+    }
+    fn start(&mut self, realtime_ns: u64) {
+        self.0.start(realtime_ns);
+    }
+}
+
+/// Runs a feed to its end: what is in the ring behind its epoch and its instruments.
+fn run_out(mut feed: impl Feed, mut feeder: Feeder, ring: &Ring, pacing: &Pacing) -> Vec<Tick> {
+    let outcome = run(&mut feed, &mut feeder, pacing, &AtomicBool::new(false));
+    assert!(matches!(outcome, Outcome::Ended), "{outcome:?}");
+    let ticks =
+        drain(&mut ring.reader(ring::Start::Oldest)).split_off(1 + feed.instruments().len());
+    assert_eq!(ticks.len() as u64, feeder.counters().ticks);
+    ticks
+}
+
 #[test]
 fn a_pulse_is_published_when_it_is_due_and_never_before() {
-    for (rate, seconds) in [(50.0, 0.5), (20_000.0, 0.3), (500_000.0, 0.3)] {
+    for (rate, due) in [(50.0, 25), (20_000.0, 6_000), (500_000.0, 150_000)] {
         let pulse = Pulse::new(7, rate).unwrap();
         let (feeder, ring) = pulse_ring(&pulse, 1 << 18);
-        let mut reader = ring.reader(ring::Start::Oldest);
         let pacing = Pacing { wait: Wait::Sleep, ..Pacing::default() };
-        let (outcome, feeder) = run_until(pulse, feeder, pacing, || {
-            thread::sleep(Duration::from_secs_f64(seconds));
-        });
-        assert!(matches!(outcome, Outcome::Stopped));
-        let ticks: Vec<Tick> = drain(&mut reader).split_off(1 + 7);
-        assert_eq!(ticks.len() as u64, feeder.counters().ticks);
-        // The machine may be busy: some of what was due must have come, and nothing more.
-        let due = rate * seconds;
-        assert!(ticks.len() as f64 > due / 4.0, "{} of {due}", ticks.len());
+        let began = Instant::now();
+        let ticks = run_out(Few(pulse, due), feeder, &ring, &pacing);
+        assert_eq!(ticks.len(), due);
+        assert!(began.elapsed().as_secs_f64() >= (due - 1) as f64 / rate, "not before it is due");
         assert!(ticks.iter().all(|t| t.ts_ring_ns >= t.ts_event_ns), "none before it was due");
         let span = ticks.last().unwrap().ts_event_ns - ticks[0].ts_event_ns;
         let expected = (ticks.len() - 1) as f64 * 1e9 / rate;
@@ -375,15 +397,11 @@ fn a_late_run_catches_up_and_loses_nothing() {
     }
     let pulse = Pulse::new(1, 10_000.0).unwrap();
     let (feeder, ring) = pulse_ring(&pulse, 1 << 16);
-    let mut reader = ring.reader(ring::Start::Oldest);
-    run_until(Sleepy(pulse, 0), feeder, Pacing::default(), || {
-        thread::sleep(Duration::from_millis(250));
-    });
-    let ticks = drain(&mut reader).split_off(2);
+    let ticks = run_out(Few(Sleepy(pulse, 0), 2_500), feeder, &ring, &Pacing::default());
     assert!(ticks.windows(2).all(|pair| pair[1].ts_event_ns - pair[0].ts_event_ns <= 100_001));
     let late = ticks.iter().map(Tick::ring_delay_ns).max().unwrap();
     assert!(late >= 95_000_000, "the late ones say so: {late}");
-    assert!(ticks.len() > 1_000, "{}", ticks.len());
+    assert_eq!(ticks.len(), 2_500);
 }
 
 #[test]
@@ -418,23 +436,24 @@ fn a_batch_longer_than_the_ring_still_leaves_images_that_reach_into_it() {
 
 #[test]
 fn a_start_on_the_wall_clock_waits_if_it_is_to_come_and_catches_up_if_it_is_past() {
-    for offset_ms in [-200i64, 60] {
+    /// How late the first and the last of 250 ticks were.
+    fn play(offset_ms: i64) -> (u64, u64) {
         let pulse = Pulse::new(1, 1_000.0).unwrap();
         let (feeder, ring) = pulse_ring(&pulse, 1 << 12);
-        let mut reader = ring.reader(ring::Start::Oldest);
         let start_ns = feed_sim::realtime_ns().strict_add_signed(offset_ms * 1_000_000);
         let pacing = Pacing { start: Start::At(start_ns), ..Pacing::default() };
-        run_until(pulse, feeder, pacing, || {
-            wait_for(|| (ring.head() > 2 + 250).then_some(()));
-        });
-        let ticks = drain(&mut reader).split_off(2);
+        let ticks = run_out(Few(pulse, 250), feeder, &ring, &pacing);
         assert_eq!(ticks[0].ts_event_ns, start_ns);
         assert!(ticks.iter().all(|t| t.ts_ring_ns >= t.ts_event_ns));
-        let first_late = ticks[0].ts_ring_ns - start_ns;
-        assert!(offset_ms > 0 || first_late >= 200_000_000, "{first_late}");
-        let late = ticks[249].ring_delay_ns();
-        assert!(offset_ms > 0 || u64::from(late) < first_late, "it catches up: {late}");
+        [0, 249].map(|nth| ticks[nth].ts_ring_ns - ticks[nth].ts_event_ns).into()
     }
+    play(60);
+    // A machine that pauses in the midst of it is late once more: then it is tried again.
+    assert!((0..100).any(|_| {
+        let (first, last) = play(-200);
+        assert!(first >= 200_000_000, "{first}");
+        last < first
+    }));
 }
 
 #[test]
@@ -484,7 +503,7 @@ fn wait_for<T>(mut condition: impl FnMut() -> Option<T>) -> T {
         if let Some(value) = condition() {
             return value;
         }
-        assert!(started.elapsed() < Duration::from_secs(20), "waited for too long");
+        assert!(started.elapsed() < Duration::from_mins(1), "waited for too long");
         thread::sleep(Duration::from_millis(1));
     }
 }
@@ -521,7 +540,7 @@ fn at_full_speed_a_run_waits_for_its_slowest_reader_and_loses_none() {
 
 #[test]
 fn the_first_tick_waits_for_the_gate_and_instruments_do_not() {
-    let pulse = Pulse::new(3, 1_000.0).unwrap();
+    let pulse = Pulse::new(3, 50.0).unwrap();
     let (feeder, ring) = pulse_ring(&pulse, 1 << 12);
     let open = Arc::new(AtomicBool::new(false));
     let gate = Arc::clone(&open);

@@ -3,6 +3,8 @@
 #![forbid(unsafe_code)]
 
 mod contract;
+#[allow(dead_code, reason = "shared with the tests of Redis, which use the rest")]
+mod machine;
 mod nats_server;
 
 use std::time::Duration;
@@ -15,6 +17,9 @@ use contract::{PATIENCE, Peer, assert_chained};
 use nats_server::NatsServer;
 
 contract::contract!(Nats, NatsServer::start());
+
+/// Longer than a busy machine stands still, shorter than anybody waits for what a killed server was asked.
+const REQUEST: Duration = Duration::from_secs(10);
 
 /// Appends through a connection that may be broken.
 async fn append_surely(writer: &Peer<Nats>, bucket: u32, expected: Offset) -> Offset {
@@ -32,7 +37,7 @@ async fn append_surely(writer: &Peer<Nats>, bucket: u32, expected: Offset) -> Of
 #[tokio::test]
 async fn a_log_on_disk_survives_a_killed_server() {
     let mut server = NatsServer::start();
-    let writer = Peer::<Nats>::connect_with(&server.url(), 1 << 20, Duration::from_secs(2)).await;
+    let writer = Peer::<Nats>::connect_with(&server.url(), 1 << 20, REQUEST).await;
     let store = StoreOptions { storage: Storage::File, ..StoreOptions::default() };
     writer.bus.establish(&store).await.unwrap();
     let mut reader = Peer::<Nats>::connect(&server.url()).await;
@@ -46,9 +51,10 @@ async fn a_log_on_disk_survives_a_killed_server() {
     reader.until(|signal| matches!(signal, Signal::Disconnected(_)).then_some(())).await;
     server.restart();
     reader.until(|signal| (signal == Signal::Connected).then_some(())).await;
+    // Behind this answer the subscription is in force again.
+    reader.bus.tail(3).await.unwrap();
     let next = append_surely(&writer, 3, newest).await;
     assert_eq!(next, Offset(newest.0 + 1));
-    // The subscription is in force again.
     let entry = reader.until(|signal| match signal {
         Signal::Entry(3, entry) if entry.offset == next => Some(entry),
         _ => None,
@@ -64,7 +70,7 @@ async fn a_log_on_disk_survives_a_killed_server() {
 #[tokio::test]
 async fn a_log_in_memory_that_was_lost_is_known_as_another() {
     let mut server = NatsServer::start();
-    let writer = Peer::<Nats>::connect_with(&server.url(), 1 << 20, Duration::from_secs(2)).await;
+    let writer = Peer::<Nats>::connect_with(&server.url(), 1 << 20, REQUEST).await;
     writer.bus.establish(&StoreOptions::default()).await.unwrap();
     let seen = writer.append(3, "a").await;
     assert_eq!(writer.bus.read(3, seen, 1000).await.unwrap().tail, seen);

@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+mod machine;
 #[allow(dead_code, reason = "shared with the tests of NATS, which use the rest")]
 mod nats_server;
 #[allow(dead_code, reason = "shared with the tests of Redis, which use the rest")]
@@ -16,6 +17,7 @@ use bus::{
     AppendError, Backend, Batch, BusUrl, Catalog, ConnectOptions, Event, Nats, Offset, Reader,
     ReaderOptions, Redis, Storage, StoreOptions, StoredImage, keys,
 };
+use bytes::Bytes;
 use nats_server::NatsServer;
 use redis_server::RedisServer;
 use wire::{Channel, Instrument, InstrumentImage, Kind, Level, Presence, Side, Tick, Trade};
@@ -67,7 +69,7 @@ impl<B: Backend> Source<B> {
         let all = (0..INSTRUMENTS).map(instrument).collect();
         let catalog = Catalog::new(self.epoch, BUCKET_SIZE, all, INSTRUMENTS).unwrap();
         let bytes = catalog.encode().unwrap();
-        self.bus.put_value(keys::CATALOG, bytes).await.unwrap();
+        self.put_value(keys::CATALOG, bytes).await;
     }
 
     async fn store_image(&self, id: u32) {
@@ -87,7 +89,12 @@ impl<B: Backend> Source<B> {
         };
         let offset = self.newest.get(&bucket).copied().unwrap_or_default();
         let value = StoredImage { offset, image }.encode();
-        self.bus.put_value(&keys::image(id), value).await.unwrap();
+        self.put_value(&keys::image(id), value).await;
+    }
+
+    /// Stores a value, again if it is not known to be stored.
+    async fn put_value(&self, key: &str, value: Bytes) {
+        patiently("no value", || async { self.bus.put_value(key, value.clone()).await.ok() }).await;
     }
 
     /// Appends the next batch, through whatever happens to the bus, exactly once.

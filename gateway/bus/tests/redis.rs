@@ -3,17 +3,19 @@
 #![forbid(unsafe_code)]
 
 mod contract;
+mod machine;
 mod redis_cluster;
 mod redis_server;
 
 use std::time::Duration;
 
-use bus::inbox::Signal;
+use bus::inbox::{Inbox, Signal};
 use bus::limits::{CLIENTS_BATCHES_KEPT, CLIENTS_BUCKET_FIRST};
 use bus::{AppendError, Backend, BusError, Offset, Redis, StoreOptions};
 use bytes::Bytes;
 use contract::{PATIENCE, Peer, assert_chained};
-use redis_server::{RedisServer, free_port};
+use machine::free_port;
+use redis_server::RedisServer;
 
 contract::contract!(Redis, RedisServer::start());
 
@@ -87,7 +89,16 @@ async fn a_killed_connection_is_made_again_with_its_subscriptions() {
         server.cli(&["CLIENT", "KILL", "TYPE", "pubsub"]);
         reader.until(|signal| matches!(signal, Signal::Disconnected(_)).then_some(())).await;
         reader.until(|signal| (signal == Signal::Connected).then_some(())).await;
-        let newest = writer.bus.tail(299).await.unwrap();
+        // The writer's session may be ending at this moment, too.
+        let asked = async {
+            loop {
+                match writer.bus.tail(299).await {
+                    Ok(newest) => return newest,
+                    Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+                }
+            }
+        };
+        let newest = tokio::time::timeout(PATIENCE, asked).await.expect("it answers");
         let expected = newest.map_or(Offset::START, |entry| entry.offset);
         let offset = append_surely(&writer, 299, expected).await;
         assert_eq!(reader.entry().await.1.offset, offset);
@@ -212,7 +223,8 @@ async fn a_long_stall_is_a_fault_and_the_append_is_settled_by_the_log() {
     server.signal(nix::sys::signal::Signal::SIGSTOP);
     let error = writer.bus.append(1, Offset(1), Bytes::from_static(b"?")).await.unwrap_err();
     // Refused: on a slow machine the connection had been given up before, so that it was not even sent.
-    let is_refused = matches!(error, AppendError::Refused(BusError::TimedOut));
+    let is_refused =
+        matches!(error, AppendError::Refused(BusError::TimedOut | BusError::Unreachable(_)));
     assert!(is_refused || matches!(error, AppendError::Unknown(_)), "{error:?}");
     writer.until(|signal| matches!(signal, Signal::Disconnected(_)).then_some(())).await;
     assert!(writer.bus.tail(1).await.is_err());
@@ -267,9 +279,7 @@ async fn a_password_is_given() {
         bus::ConnectOptions { name: "x".to_owned(), request_timeout: PATIENCE, inbox: sender };
     let without = format!("redis://127.0.0.1:{port}/p").parse().unwrap();
     let _bus = Redis::connect(&without, options).await.unwrap();
-    let signal = tokio::time::timeout(PATIENCE, inbox.next()).await.unwrap();
-    let Signal::Disconnected(reason) = signal else { panic!("{signal:?}") };
-    assert!(reason.to_lowercase().contains("auth"), "{reason}");
+    assert_refused(&mut inbox, "auth").await;
 }
 
 /// Where the address is for the process that the next test starts.
@@ -312,9 +322,21 @@ async fn certificates_are_checked_against_the_roots() {
     let options =
         bus::ConnectOptions { name: "x".to_owned(), request_timeout: PATIENCE, inbox: sender };
     let _bus = Redis::connect(&url.parse().unwrap(), options).await.unwrap();
-    let signal = tokio::time::timeout(PATIENCE, inbox.next()).await.unwrap();
-    let Signal::Disconnected(reason) = signal else { panic!("{signal:?}") };
-    assert!(reason.contains("certificate"), "{reason}");
+    assert_refused(&mut inbox, "certificate").await;
+}
+
+/// No connection comes about, and why is said: at the first attempt, or a later one where a machine is too slow for that.
+async fn assert_refused(inbox: &mut Inbox, why: &str) {
+    let refused = async {
+        loop {
+            let signal = inbox.next().await;
+            let Signal::Disconnected(reason) = signal else { panic!("{signal:?}") };
+            if reason.to_lowercase().contains(why) {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, refused).await.expect(why);
 }
 
 #[tokio::test]

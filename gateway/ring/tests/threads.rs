@@ -138,7 +138,7 @@ impl Wake for Unpark {
 }
 
 /// Reads until the ring is closed, asleep whenever there is nothing to read.
-fn read_all_parking(ring: &Ring) -> (Tally, u64) {
+fn read_all_parking(ring: &Ring, asleep: &AtomicU64) -> (Tally, u64) {
     let mut reader = ring.reader(Start::At(0));
     let slot: ParkSlot = ring.register(Arc::new(Unpark(thread::current())));
     let mut tally = Tally::default();
@@ -154,6 +154,7 @@ fn read_all_parking(ring: &Ring) -> (Tally, u64) {
             return (tally, sleeps);
         }
         if slot.prepare(&reader) == Parked::Parked {
+            asleep.fetch_add(u64::from(sleeps == 0), Ordering::Relaxed);
             // Without a time-out: a wake-up that is missed hangs the test.
             thread::park();
             slot.unpark();
@@ -165,11 +166,16 @@ fn read_all_parking(ring: &Ring) -> (Tally, u64) {
 #[test]
 fn parked_readers_miss_nothing() {
     let (publisher, ring) = Ring::heap(shape(1024), 1);
+    let asleep = AtomicU64::new(0);
     thread::scope(|scope| {
-        let readers = [(); 3].map(|()| scope.spawn(|| read_all_parking(&ring)));
+        let readers = [(); 3].map(|()| scope.spawn(|| read_all_parking(&ring, &asleep)));
         scope.spawn(|| {
             let mut publisher = publisher;
             for position in 0..20_000 {
+                // In the middle there is nothing to read until all sleep.
+                while position == 10_000 && asleep.load(Ordering::Relaxed) < 3 {
+                    thread::yield_now();
+                }
                 publisher.publish(&record(position));
                 publisher.wake();
                 if position % 16 == 0 {
@@ -308,52 +314,36 @@ fn positions_out_of_reach_are_waited_for_and_nothing_else() {
 fn images_are_whole_under_a_writer_that_never_stops() {
     let (mut publisher, ring) = Ring::heap(shape(64), 1);
     let done = AtomicBool::new(false);
+    let found = [(); 2].map(|()| AtomicU64::new(0));
     thread::scope(|scope| {
-        let readers = [(); 2].map(|()| {
-            scope.spawn(|| {
-                let (mut out, mut newest, mut found) = (Vec::new(), 0, 0_u64);
+        for found in &found {
+            let (ring, done) = (&ring, &done);
+            scope.spawn(move || {
+                let (mut out, mut newest) = (Vec::new(), 0);
                 while !done.load(Ordering::Relaxed) {
                     let Some(position) = ring.read_image(2, &mut out) else {
                         continue;
                     };
                     assert!(position >= newest, "an image went back");
                     assert_eq!(out, vec![position; usize::try_from(position % 65).unwrap()]);
-                    (newest, found) = (position, found + 1);
+                    newest = position;
+                    found.fetch_add(1, Ordering::Relaxed);
                 }
-                found
-            })
-        });
+            });
+        }
         let start = Instant::now();
-        while start.elapsed() < Duration::from_millis(300) {
+        let have_all = || found.iter().all(|found| found.load(Ordering::Relaxed) > 100);
+        while start.elapsed() < Duration::from_millis(300)
+            || !have_all() && start.elapsed() < Duration::from_mins(1)
+        {
             let position = publisher.publish(&[0; RECORD_WORDS]) + 1;
             let words = vec![position; usize::try_from(position % 65).unwrap()];
             publisher.write_image(2, &words).unwrap();
         }
         done.store(true, Ordering::Relaxed);
-        for reader in readers {
-            assert!(reader.join().unwrap() > 0);
-        }
+        assert!(have_all(), "no image is found");
     });
     assert_eq!(ring.images(), 4);
     assert_eq!(ring.read_image(0, &mut Vec::new()), None);
     assert_eq!(ring.read_image(4, &mut Vec::new()), None);
-}
-
-#[test]
-fn images_that_are_small_take_little_memory_however_large_they_may_become() {
-    let resident_pages = || {
-        let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
-        statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap()
-    };
-    let shape = Shape { capacity: 2, images: 1000, image_words: 100_000 };
-    let before = resident_pages();
-    let (mut publisher, ring) = Ring::heap(shape, 1);
-    for slot in 0..1000 {
-        publisher.write_image(slot, &[1; 100]).unwrap();
-    }
-    let mut words = Vec::new();
-    assert_eq!(ring.read_image(999, &mut words), Some(0));
-    assert_eq!(words, [1; 100]);
-    // All of it would be 400,000 pages; other tests of this process take some meanwhile.
-    assert!(resident_pages() - before < 20_000);
 }

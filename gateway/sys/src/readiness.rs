@@ -86,7 +86,7 @@ mod tests {
                 let thread = std::thread::spawn(move || other.signal());
                 ready.clear();
                 while ready.is_empty() {
-                    tokio::time::timeout(Duration::from_secs(5), readiness.wait())
+                    tokio::time::timeout(Duration::from_secs(60), readiness.wait())
                         .await
                         .expect("the signal must end the wait")
                         .unwrap();

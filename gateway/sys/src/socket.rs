@@ -192,16 +192,18 @@ mod tests {
         let frame = [7u8; 1024];
         let mut taken = 0;
         assert!(is_writable(&far));
-        let error = loop {
-            match send(&far, &frame) {
-                Ok(sent) => taken += sent,
-                Err(error) => break error,
-            }
-        };
-        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
-        assert!(!is_writable(&far));
+        // What the kernel moves after a send was refused may make room once more.
+        while is_writable(&far) {
+            let error = loop {
+                match send(&far, &frame) {
+                    Ok(sent) => taken += sent,
+                    Err(error) => break error,
+                }
+            };
+            assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+            assert!(taken < 512 << 10, "{taken} bytes below a stalled socket");
+        }
         assert!(unsent_bytes(&far) > 0 && unsent_bytes(&far) <= taken);
-        assert!(taken < 512 << 10, "{taken} bytes below a stalled socket");
     }
 
     #[test]

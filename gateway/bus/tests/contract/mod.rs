@@ -59,6 +59,12 @@ impl<B: Backend> Peer<B> {
         tokio::time::timeout(PATIENCE, found).await.expect("it comes")
     }
 
+    /// Subscribes, and has an answer behind it: the server has the subscription before anybody appends.
+    pub(crate) async fn subscribe(&self, bucket: u32) {
+        self.bus.subscribe(bucket).await.unwrap();
+        self.bus.tail(bucket).await.unwrap();
+    }
+
     /// The next entry, whatever the connection does meanwhile.
     pub(crate) async fn entry(&mut self) -> (u32, Entry) {
         self.until(|signal| match signal {
@@ -173,8 +179,8 @@ pub(crate) async fn live_and_read_agree<B: Backend>(url: BusUrl) {
     let writer = Peer::<B>::writer(&url).await;
     let mut reader = Peer::<B>::connect(&url).await;
     writer.append(1, "before").await;
-    reader.bus.subscribe(1).await.unwrap();
-    reader.bus.subscribe(1).await.unwrap();
+    reader.subscribe(1).await;
+    reader.subscribe(1).await;
     for i in 0..100 {
         writer.append(2, "of another bucket").await;
         writer.append(1, vec![i; usize::from(i) * 100]).await;
@@ -194,17 +200,17 @@ pub(crate) async fn live_and_read_agree<B: Backend>(url: BusUrl) {
 pub(crate) async fn what_is_no_longer_subscribed_does_not_come<B: Backend>(url: BusUrl) {
     let writer = Peer::<B>::writer(&url).await;
     let mut reader = Peer::<B>::connect(&url).await;
-    reader.bus.subscribe(1).await.unwrap();
-    reader.bus.subscribe(2).await.unwrap();
+    reader.subscribe(1).await;
+    reader.subscribe(2).await;
     writer.append(1, "yes").await;
     assert_eq!(reader.entry().await.0, 1);
     reader.bus.unsubscribe(1).await.unwrap();
     // An entry on its way may still come, one appended after another subscription's answer may not.
-    reader.bus.subscribe(3).await.unwrap();
+    reader.subscribe(3).await;
     writer.append(1, "no").await;
     writer.append(2, "yes").await;
     assert_eq!(reader.entry().await.0, 2);
-    reader.bus.subscribe(1).await.unwrap();
+    reader.subscribe(1).await;
     writer.append(1, "again").await;
     assert_eq!(payloads(&[reader.entry().await.1]), [b"again"]);
 }
@@ -285,9 +291,7 @@ pub(crate) async fn pulses_are_heard<B: Backend>(url: BusUrl) {
 pub(crate) async fn a_full_inbox_names_what_it_missed<B: Backend>(url: BusUrl) {
     let writer = Peer::<B>::writer(&url).await;
     let mut reader = Peer::<B>::connect_with(&url, 50_000, PATIENCE).await;
-    reader.bus.subscribe(6).await.unwrap();
-    // An answer behind it: the server has the subscription before anybody appends.
-    reader.bus.tail(6).await.unwrap();
+    reader.subscribe(6).await;
     let mut newest = Offset::START;
     for _ in 0..100 {
         newest = writer.bus.append(6, newest, vec![0; 5000].into()).await.unwrap();

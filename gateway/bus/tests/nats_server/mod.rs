@@ -1,12 +1,14 @@
 //! Real servers of NATS for tests: started on free ports with stores of their own, gone with the test.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bus::BusUrl;
 use tempfile::TempDir;
+
+use crate::machine::free_port;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -104,8 +106,4 @@ fn spawn(folder: &TempDir, port: u16, monitor: u16) -> Child {
         .stderr(Stdio::null())
         .spawn()
         .expect("nats-server is installed")
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }

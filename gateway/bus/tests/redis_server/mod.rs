@@ -1,13 +1,13 @@
 //! Real servers of Redis for tests: started on free ports in folders of their own, gone with the test.
 
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bus::BusUrl;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use tempfile::TempDir;
+
+use crate::machine::{self, free_port};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -84,7 +84,7 @@ impl RedisServer {
 
     /// Stops it from doing anything, or lets it go on.
     pub(crate) fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.process.id().try_into().unwrap()), signal).unwrap();
+        machine::signal(self.process.id(), signal);
     }
 
     fn answers(&mut self) -> bool {
@@ -122,10 +122,6 @@ fn spawn(folder: &TempDir, port: u16, settings: &[String]) -> Child {
         .expect("redis-server is installed")
 }
 
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
-}
-
 /// A cluster of three primaries.
 pub(crate) struct RedisCluster {
     pub(crate) nodes: Vec<RedisServer>,
@@ -156,7 +152,7 @@ impl RedisCluster {
     fn start_node() -> RedisServer {
         let gossip = free_port().to_string();
         let mut settings = vec!["--save", "", "--cluster-enabled", "yes"];
-        settings.extend(["--cluster-port", &gossip, "--cluster-node-timeout", "2000"]);
+        settings.extend(["--cluster-port", &gossip, "--cluster-node-timeout", "15000"]);
         RedisServer::start_with(&settings)
     }
 

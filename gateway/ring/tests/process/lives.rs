@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use tickcast_ring::{
     CreateError, ParkSlot, Parked, Reader, Record, Ring, Shape, ShapeError, Start, State, Wake,
 };
 
-use crate::role::{Role, start};
+use crate::role::{GO, Role, start};
 use crate::{PATIENCE, SHAPE, image, place, record, until};
 
 struct Unpark(Thread);
@@ -109,6 +110,7 @@ fn a_waiter_wakes_the_parked_readers_of_its_process() {
     let feed = start(Role::ShortFeed, &path, 1);
     let ring = open_when_there(&path, 1);
     let waiter = ring.spawn_waiter().unwrap();
+    let asleep = AtomicU64::new(0);
     thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
@@ -124,9 +126,10 @@ fn a_waiter_wakes_the_parked_readers_of_its_process() {
                         break;
                     }
                     if read == 0 && slot.prepare(&reader) == Parked::Parked {
+                        asleep.fetch_add(u64::from(sleeps == 0), Ordering::Relaxed);
                         let before = Instant::now();
-                        thread::park_timeout(PATIENCE);
-                        assert!(before.elapsed() < PATIENCE, "not woken");
+                        thread::park_timeout(2 * PATIENCE);
+                        assert!(before.elapsed() < 2 * PATIENCE, "not woken");
                         sleeps += 1;
                     }
                 }
@@ -134,10 +137,12 @@ fn a_waiter_wakes_the_parked_readers_of_its_process() {
                 assert!(sleeps > 0, "never slept: nothing was tried");
             });
         }
+        until("both sleep", || asleep.load(Ordering::Relaxed) == 2);
+        fs::write(path.with_extension(GO), "").unwrap();
     });
     let before = Instant::now();
     drop(waiter);
-    assert!(before.elapsed() < Duration::from_secs(5), "the waiter does not stop");
+    assert!(before.elapsed() < PATIENCE, "the waiter does not stop");
     assert!(feed.end().success());
 }
 

@@ -19,7 +19,7 @@ use tickcast_ring::{Record, Shape};
 const SHAPE: Shape = Shape { capacity: 1024, images: 2, image_words: 100 };
 
 /// Nothing here takes as long.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A place for a ring that goes away with the directory; in shared memory, where rings live.
 fn place() -> (TempDir, PathBuf) {

@@ -7,14 +7,15 @@ use std::{env, fs, ptr, thread};
 
 use tickcast_ring::{CreateError, OpenError, Publisher, Ring, State};
 
-use crate::{PATIENCE, SHAPE, image, record};
+use crate::{PATIENCE, SHAPE, image, record, until};
 
 /// Which part a started process plays.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Role {
     /// Publishes without end, with images and heartbeats.
     Feed,
-    /// Publishes a thousand records in small batches, then closes the ring.
+    /// Publishes a thousand records in small batches, the second half when it is told to go on by a file with the
+    /// extension [`GO`], then closes the ring.
     ShortFeed,
     /// Publishes now and then, and never wakes anybody.
     MuteFeed,
@@ -34,6 +35,9 @@ const ROLES: [Role; 6] = [
     Role::ForeignBusErrorHandled,
     Role::ManyRings,
 ];
+
+/// Of the file that tells [`Role::ShortFeed`] to go on.
+pub(crate) const GO: &str = "go";
 
 /// What the handler of [`Role::ForeignBusErrorHandled`] exits with.
 pub(crate) const HANDLED: i32 = 42;
@@ -92,6 +96,9 @@ fn play(role: Role, path: &Path, epoch: u64) {
         Role::ShortFeed => {
             let mut publisher = create();
             for position in 0..1000 {
+                if position == 500 {
+                    until("the word to go on", || path.with_extension(GO).exists());
+                }
                 publisher.publish(&record(position));
                 if position % 10 == 9 {
                     publisher.wake();
