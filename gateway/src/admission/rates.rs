@@ -1,48 +1,49 @@
-//! How often one client address may connect: a bucket for each that did lately.
+//! How often one client address may connect, or one user may ask: a bucket for each that did lately.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::clock::saturating_ns;
 
-/// Addresses that are remembered. There: those that could connect as often as any other are forgotten;
-/// if all are busy, new ones are let in unseen. Memory: 32 B each.
-const ADDRESSES_MAX: usize = 65_536;
+/// Whoever is remembered. There: those that could come as often as any other are forgotten;
+/// if all are busy, new ones are let in unseen. Memory: 32 B for an address, and a user's name.
+const KNOWN_MAX: usize = 65_536;
 
 /// See the module's header.
 #[derive(Debug)]
-pub struct Rates {
-    /// The time in which an address may connect so often.
+pub struct Rates<K = IpAddr> {
+    /// The time in which one may come so often.
     window_ns: u64,
-    /// By address, when its bucket was empty, ns of the shards' clock: a bucket fills from that time on,
+    /// By whom, when the bucket was empty, ns of the shards' clock: a bucket fills from that time on,
     /// in the window's length.
-    empty_ns: Mutex<HashMap<IpAddr, u64>>,
+    empty_ns: Mutex<HashMap<K, u64>>,
 }
 
-impl Rates {
-    /// Nobody has connected; how often anybody may is about this time.
+impl<K: Eq + Hash> Rates<K> {
+    /// Nobody has come; how often anybody may is about this time.
     #[must_use]
     pub fn new(window: Duration) -> Self {
         Self { window_ns: saturating_ns(window), empty_ns: Mutex::default() }
     }
 
-    /// Whether the address, which may connect so often in the window, may now, and takes it for done if so; 0: as
+    /// Whether this one, which may come so often in the window, may now, and takes it for done if so; 0: as
     /// often as it likes.
-    pub(crate) fn admit(&self, most: u32, address: IpAddr, now_ns: u64) -> bool {
+    pub(crate) fn admit(&self, most: u32, whom: K, now_ns: u64) -> bool {
         let Some(cost_ns) = self.window_ns.checked_div(u64::from(most)) else { return true };
         // The clock starts with the machine; a bucket must be able to have been empty before.
         let now_ns = now_ns.saturating_add(self.window_ns);
         let full_ns = now_ns - self.window_ns;
         let mut known = self.empty_ns.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= ADDRESSES_MAX {
+        if known.len() >= KNOWN_MAX {
             known.retain(|_, empty_ns| *empty_ns > full_ns);
-            if known.len() >= ADDRESSES_MAX {
+            if known.len() >= KNOWN_MAX {
                 return true;
             }
         }
-        let empty_ns = known.entry(address).or_insert(full_ns);
+        let empty_ns = known.entry(whom).or_insert(full_ns);
         let after_ns = (*empty_ns).max(full_ns).saturating_add(cost_ns);
         let is_admitted = after_ns <= now_ns;
         if is_admitted {

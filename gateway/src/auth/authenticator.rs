@@ -6,11 +6,12 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use wire::command::TOKEN_BYTES_MAX;
 
-use super::badge::{Badge, Origin};
+use super::badge::{Badge, Origin, User};
 use super::error::AuthError;
 use super::file::Rulebook;
 use super::jwks::KeySet;
@@ -20,6 +21,7 @@ use super::rejected::Rejected;
 use super::revocation::Revocations;
 use super::time::now_s;
 use super::token::{Accepted, RoleClaim, Warrant};
+use crate::admission::Rates;
 use crate::shard::Post;
 
 /// See the module's header.
@@ -30,6 +32,8 @@ pub struct Authenticator {
     state: RwLock<Arc<State>>,
     /// Who is connected as whom.
     pub(crate) registry: Registry,
+    /// Who asked how often over plain HTTP.
+    requests: Rates<User>,
     /// A token named a key that is not known.
     pub(super) key_wanted: Notify,
     /// The file was read again, and may name other keys.
@@ -74,6 +78,7 @@ impl Authenticator {
             delay_min,
             state,
             registry: Registry::default(),
+            requests: Rates::new(Duration::from_secs(1)),
             key_wanted: Notify::new(),
             book_replaced: Notify::new(),
             keys_lost: Notify::new(),
@@ -122,6 +127,17 @@ impl Authenticator {
         };
         state.check(&badge, self.delay_min)?;
         Ok(badge)
+    }
+
+    /// Whether a badge's user may make one more plain request now, over whichever connection and shard, and takes it
+    /// for made if so. A lock, where the role has such a limit.
+    pub(crate) fn may_request(&self, badge: &Badge, now_ns: u64) -> Result<(), Rejected> {
+        match badge.role.requests_max {
+            Some(most) if !self.requests.admit(most.get(), badge.user(), now_ns) => {
+                Err(Rejected::TooOften(most))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Looks again at a badge that was given before.

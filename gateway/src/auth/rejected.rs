@@ -1,7 +1,9 @@
 //! Why a credential is not accepted: what its bearer is told, and what counts it.
 
+use std::num::NonZeroU32;
+
 use hyper::StatusCode;
-use hyper::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use hyper::header::{HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 
 use crate::shard::counters::Counter;
 
@@ -33,6 +35,8 @@ pub(crate) enum Rejected {
     Revoked,
     #[error("sessions of its user replace each other all the time")]
     Crowded,
+    #[error("its user asks too often: {0} requests a second, over all connections")]
+    TooOften(NonZeroU32),
     #[error(
         "it entitles to data delayed by {0} minutes, and this gateway's are not: ask one that has them"
     )]
@@ -50,6 +54,7 @@ impl Rejected {
             Self::Claim(_) | Self::Role | Self::Delay(_) => Counter::AuthUnfit,
             Self::Revoked => Counter::AuthRevoked,
             Self::Crowded => Counter::AuthCrowded,
+            Self::TooOften(_) => Counter::AuthTooOften,
         }
     }
 
@@ -57,12 +62,17 @@ impl Rejected {
     pub(crate) const fn status(self) -> StatusCode {
         match self {
             Self::Role | Self::Delay(_) => StatusCode::FORBIDDEN,
+            Self::TooOften(_) => StatusCode::TOO_MANY_REQUESTS,
             _ => StatusCode::UNAUTHORIZED,
         }
     }
 
     /// Adds what a client is to do about it (RFC 6750, section 3).
     pub(crate) fn add_headers(self, headers: &mut HeaderMap) {
+        if let Self::TooOften(_) = self {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            return;
+        }
         let error = match self {
             Self::Missing => None,
             Self::Several => Some("invalid_request"),

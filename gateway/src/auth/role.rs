@@ -1,4 +1,4 @@
-//! A role: a grant, and how many sessions at once a user of it may have.
+//! A role: a grant, how many sessions at once a user of it may have, and how often one may ask over plain HTTP.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -18,6 +18,8 @@ pub(crate) struct Role {
     pub(crate) grant: Arc<Grant>,
     /// `None`: as many as they like.
     pub(crate) sessions_max: Option<NonZeroU32>,
+    /// Plain HTTP, a second; `None`: as often as they like.
+    pub(crate) requests_max: Option<NonZeroU32>,
 }
 
 /// A role as a token has it within itself, in the claim `tickcast`.
@@ -30,6 +32,7 @@ pub(super) struct Terms {
     max_rate: Option<NonZeroU32>,
     conflate: bool,
     sessions: Option<NonZeroU32>,
+    requests: Option<NonZeroU32>,
     delay_minutes: u32,
 }
 
@@ -49,7 +52,8 @@ impl Terms {
             mode: mode(self.conflate),
             delay_min: self.delay_minutes,
         };
-        Ok(Role { grant: Arc::new(grant), sessions_max: self.sessions })
+        let (sessions_max, requests_max) = (self.sessions, self.requests);
+        Ok(Role { grant: Arc::new(grant), sessions_max, requests_max })
     }
 }
 
@@ -76,10 +80,12 @@ impl Role {
             mode: mode(section.truth("conflate")?.unwrap_or(false)),
             delay_min: span::<0, 86_400_000>(&section, "delay")?.map_or(0, whole_minutes),
         };
-        let sessions_max = section.number("sessions", 1..=u64::from(u32::MAX))?;
+        let most = |key| section.number(key, 1..=u64::from(u32::MAX));
+        let (sessions_max, requests_max) = (most("sessions")?, most("requests")?);
         section.finish()?;
         let sessions_max = sessions_max.and_then(NonZeroU32::new);
-        Ok(Self { grant: Arc::new(grant), sessions_max })
+        let requests_max = requests_max.and_then(NonZeroU32::new);
+        Ok(Self { grant: Arc::new(grant), sessions_max, requests_max })
     }
 }
 
@@ -111,9 +117,10 @@ mod tests {
     fn a_claim_is_read_whole_or_not_at_all() {
         let found = role(
             r#"{"see":["BTC*.*","!*.depth"],"depth_levels":10,"max_rate":5,"conflate":true,
-                "sessions":2,"delay_minutes":15,"publish":["X.quote"]}"#,
+                "sessions":2,"requests":7,"delay_minutes":15,"publish":["X.quote"]}"#,
         );
-        let Role { grant, sessions_max } = found.unwrap();
+        let Role { grant, sessions_max, requests_max } = found.unwrap();
+        assert_eq!(requests_max, NonZeroU32::new(7));
         assert_eq!((grant.depth_levels, grant.max_rate), (Some(10), NonZeroU32::new(5)));
         assert_eq!(
             (grant.mode, grant.delay_min, sessions_max),
@@ -128,6 +135,7 @@ mod tests {
             (r#"{"max_rate":1001}"#, "max_rate"),
             (r#"{"max_rate":0}"#, "nonzero"),
             (r#"{"sessions":-1}"#, "invalid value"),
+            (r#"{"requests":0}"#, "nonzero"),
             (r#"{"see":[],"see":["*.*"]}"#, "duplicate field"),
         ] {
             let refused = role(json).unwrap_err();

@@ -385,9 +385,9 @@ fn a_token_ends_when_another_issuer_or_audience_is_wanted() {
             let payload = token.split('.').nth(1).unwrap();
             assert_eq!(review(&authenticator, &badge), expected, "{before}{after}{payload}");
             if expected == "same" {
-                kept += 1
+                kept += 1;
             } else {
-                ended += 1
+                ended += 1;
             }
             assert!(before != after || expected == "same");
         }

@@ -141,13 +141,26 @@ impl Front {
         }
     }
 
-    /// The badge of a plain request, from which a credential in its query is taken out.
+    /// The badge of a plain request, from which a credential in its query is taken out, if its user may ask so often.
     pub(crate) fn take_badge(&self, request: &mut Parts) -> Result<Option<Badge>, Rejected> {
         let badge = self.needed_badge(&request.headers, &request.uri);
+        let badge = badge.and_then(|badge| self.may_request(badge.as_ref()).map(|()| badge));
         if let Access::Credentials { in_query: QueryToken::Accepted, .. } = self.settings().access {
             request.uri = auth::without_credential(&request.uri);
         }
         badge
+    }
+
+    fn may_request(&self, badge: Option<&Badge>) -> Result<(), Rejected> {
+        let settings = self.settings();
+        let (Some(authenticator), Some(badge)) = (settings.access.authenticator(), badge) else {
+            return Ok(());
+        };
+        let may = authenticator.may_request(badge, monotonic_ns());
+        if let Err(rejected) = &may {
+            self.count(rejected.counter());
+        }
+        may
     }
 
     /// The answer to a plain request.

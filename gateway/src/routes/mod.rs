@@ -36,10 +36,14 @@ pub(crate) fn unauthorized(path: &str, rejected: Rejected) -> Response<Bytes> {
     let mut response = if path.starts_with(exchange::PREFIX) {
         exchange::unauthorized(rejected)
     } else {
-        let is_known = rejected.status() == StatusCode::FORBIDDEN;
+        let status = rejected.status();
         refusal(&Refusal {
-            status: rejected.status(),
-            code: if is_known { "not_entitled" } else { "unauthorized" },
+            status,
+            code: match status {
+                StatusCode::FORBIDDEN => "not_entitled",
+                StatusCode::TOO_MANY_REQUESTS => "too_many_requests",
+                _ => "unauthorized",
+            },
             msg: &rejected.to_string(),
         })
     };

@@ -91,6 +91,7 @@ counters! {
     AuthUnfit "auth_refused_unfit" "Credentials of another issuer, audience or role than this gateway serves.";
     AuthRevoked "auth_refused_revoked" "Credentials that are revoked.";
     AuthCrowded "auth_refused_crowded" "Sessions that were not let in because sessions of their user replaced each other all the time.";
+    AuthTooOften "auth_refused_too_often" "Plain requests of users who had asked as often in this second as their role allows.";
     AuthChanged "auth_changed" "Sessions whose grant was another one after credentials were read again.";
     PublishTicks "publish_ticks" "Ticks that clients sent to be published.";
     PublishRefused "publish_refused" "Of these, ticks that were refused at once: not entitled, malformed, too fast, too many.";

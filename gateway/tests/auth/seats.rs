@@ -1,10 +1,14 @@
-//! Sessions of one user: the newest stay, over all shards and ways in, and nobody is put out for ever.
+//! Sessions of one user: the newest stay, over all shards and ways in, and nobody is put out for ever. And plain requests.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Instant;
 
 use serde_json::json;
 
 use crate::support::credentials::{Credentials, SYMMETRIC, token};
 use crate::support::event_source::{EventSource, Heard};
-use crate::support::process::{Gateway, PATIENCE, until};
+use crate::support::process::{Gateway, PATIENCE, get_with, until};
 use crate::support::subscriber::Subscriber;
 use crate::{ask, auth, bearer, end, native};
 
@@ -92,4 +96,50 @@ fn clients_that_come_back_regardless_do_not_put_each_other_out_for_ever() {
     let (mut native, _) = native(gateway.listen, "").unwrap();
     assert_eq!(auth(&mut native, "open-sesame")["op"], "ack");
     assert_eq!(end(&mut native), (4503, "sessions of this user replace each other".to_owned()));
+}
+
+/// What so many requests at once over each of two connections are answered: the statuses, and one answer of the last.
+fn statuses(gateway: &Gateway, path: &str, key: &str, each: usize) -> (usize, usize, String) {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n{}\r\n", bearer(key));
+    let last = request.replace("Host", "Connection: close\r\nHost");
+    let all = request.repeat(each - 1) + &last;
+    let mut connections = [(); 2].map(|()| TcpStream::connect(gateway.listen).unwrap());
+    connections.iter_mut().for_each(|it| it.write_all(all.as_bytes()).unwrap());
+    let mut text = String::new();
+    for connection in &mut connections {
+        connection.set_read_timeout(Some(PATIENCE)).unwrap();
+        connection.read_to_string(&mut text).unwrap();
+    }
+    let count = |status: &str| text.matches(&format!("HTTP/1.1 {status}")).count();
+    let refusal = text.split("HTTP/1.1 ").find(|answer| answer.starts_with("429"));
+    (count("200"), count("429"), refusal.unwrap_or_default().to_owned())
+}
+
+#[test]
+fn plain_requests_of_a_user_count_together_whatever_connection_they_come_by() {
+    const EACH: usize = 50;
+    let roles = "[roles.slow]\nsee = [\"*.*\"]\nrequests = 1\n[roles.free]\nsee = [\"*.*\"]\n";
+    let keys = [("desk", "open-sesame", "slow"), ("eye", "another", "free")];
+    let credentials = Credentials::new(roles, &keys);
+    let arguments = ["--shards", "2", "--symbols", "2", "--exchange-weight", "0"];
+    let gateway = Gateway::start(&[&arguments[..], &["--auth", credentials.path()]].concat());
+    let begun = Instant::now();
+    let mut answered = 0;
+    for (path, expected) in
+        [("/v1/instruments", "\"too_many_requests\""), ("/api/v3/exchangeInfo", "-1003")]
+    {
+        let (accepted, refused, refusal) = statuses(&gateway, path, "open-sesame", EACH);
+        assert_eq!(accepted + refused, 2 * EACH, "{path}");
+        assert!(refusal.contains(expected) && refusal.contains("retry-after: 1"), "{refusal}");
+        answered += accepted;
+    }
+    // One to begin with, and one for each second since.
+    let most = 1 + usize::try_from(begun.elapsed().as_secs()).unwrap() + 1;
+    assert!((1..=most).contains(&answered), "{answered} of {most}");
+    assert_eq!(statuses(&gateway, "/v1/instruments", "another", EACH).0, 2 * EACH);
+    until("the user's next second", || {
+        (get_with(gateway.listen, "/v1/instruments", &bearer("open-sesame"))?.0 == 200)
+            .then_some(())
+    });
+    assert!(gateway.metric("tickcast_auth_refused_too_often_total") > 0.0);
 }

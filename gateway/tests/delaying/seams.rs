@@ -198,6 +198,15 @@ fn assert_whole(told: &Told, truth: &Numbers) {
     assert!(heard_of > 1_000 && ends >= 3, "{heard_of} numbers, {ends} ends");
 }
 
+/// Ends threads that go on until they are told, also when what they are for has failed.
+struct AtEnd<'a>(&'a AtomicBool);
+
+impl Drop for AtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// The recording over and over, each turn another epoch; and the feed is killed in the middle of one, and comes back.
 #[test]
 fn a_replay_is_told_whole_and_no_sooner_whatever_becomes_of_its_feed() {
@@ -211,6 +220,7 @@ fn a_replay_is_told_whole_and_no_sooner_whatever_becomes_of_its_feed() {
     let (stop, turns) = (AtomicBool::new(false), AtomicUsize::new(0));
     let is_silent = AtomicBool::new(false);
     let (told, truth) = thread::scope(|scope| {
+        let end = AtEnd(&stop);
         let truth = scope.spawn(|| record(ring.path(), &stop));
         wait_until_ready(&late);
         let told = scope.spawn(|| {
@@ -227,8 +237,7 @@ fn a_replay_is_told_whole_and_no_sooner_whatever_becomes_of_its_feed() {
         until("the silence to be told", || is_silent.load(Ordering::Relaxed).then_some(()));
         let again = begin();
         let told = told.join().expect("its asserts hold");
-        stop.store(true, Ordering::Relaxed);
-        drop(again);
+        drop((end, again));
         (told, truth.join().expect("its asserts hold"))
     });
     assert!(told.epochs().len() >= 4, "{:?}", told.states);
@@ -257,6 +266,7 @@ fn a_bus_is_told_whole_and_no_sooner_by_any_door_also_across_its_epochs() {
     let is_over = AtomicBool::new(false);
     let reached = [const { AtomicU64::new(0) }; 2];
     let (early, told) = thread::scope(|scope| {
+        let _end = AtEnd(&is_over);
         let early = scope.spawn(|| both_epochs(&live, &reached[0]));
         let told = scope.spawn(|| both_epochs(&late, &reached[1]));
         for path in [
@@ -299,9 +309,7 @@ fn a_bus_is_told_whole_and_no_sooner_by_any_door_also_across_its_epochs() {
         drop(feed);
         let _feed = Feed::start::<Nats>(&url, 78);
         let early = early.join().expect("its asserts hold");
-        let told = told.join().expect("its asserts hold");
-        is_over.store(true, Ordering::Relaxed);
-        (early, told)
+        (early, told.join().expect("its asserts hold"))
     });
     // Its ticks bear the time at which they were appended.
     assert!(told.youngest_ns.is_some_and(|age_ns| age_ns >= delay_ns()), "{:?}", told.youngest_ns);

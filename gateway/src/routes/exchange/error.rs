@@ -57,7 +57,7 @@ impl RestError {
             Self::NoSuchPath | Self::Method | Self::NotAcceptable | Self::NoHistory => -1000,
             Self::Fetching => -1001,
             Self::NotEntitled => -1002,
-            Self::TooMuch { .. } => -1003,
+            Self::TooMuch { .. } | Self::Credential(Rejected::TooOften(_)) => -1003,
             Self::Illegal(..) => -1100,
             Self::Missing(_) => -1102,
             Self::Interval => -1120,
