@@ -90,8 +90,8 @@ fn pages_of_foreign_origins_are_refused_where_origins_are_listed() {
 fn sessions_become_so_old_and_not_all_at_once() {
     let gateway =
         Gateway::start(&["--session-age", "4s", "--ping-interval", "1s", "--shards", "1"]);
-    let mut native = Subscriber::connect(gateway.listen, "tickcast.v1.json");
     let begun = Instant::now();
+    let mut native = Subscriber::connect(gateway.listen, "tickcast.v1.json");
     let mut lines = Vec::new();
     let code = loop {
         match native.next(PATIENCE) {
@@ -127,18 +127,18 @@ fn a_connection_is_sent_so_many_bytes_a_second() {
         "--slow-age",
         "1h",
     ]);
+    let (begun, mut bytes) = (Instant::now(), 0);
     let mut subscriber = Subscriber::connect(gateway.listen, "tickcast.v1.sbe");
     let _ = subscriber.subscribe(&["*.quote"], r#","mode":"conflate""#);
-    let (begun, mut bytes) = (Instant::now(), 0);
-    while begun.elapsed() < Duration::from_secs(5) {
+    while begun.elapsed() < Duration::from_secs(5) || bytes <= RATE {
         if let Some(Message::Binary(message)) = subscriber.next(Duration::from_secs(1)) {
             bytes += message.len() as u64;
         }
+        assert!(begun.elapsed() < PATIENCE, "{bytes} bytes in {PATIENCE:?}: it starves");
     }
     let rate = bytes as f64 / begun.elapsed().as_secs_f64();
     // What the buffers held at the start came on top.
     assert!(rate < 2.0 * RATE as f64, "{rate} bytes a second instead of {RATE}");
-    assert!(bytes > RATE, "{bytes} bytes in five seconds: it starves");
 }
 
 #[test]
@@ -167,8 +167,9 @@ fn beyond_the_ceiling_sessions_are_closed() {
     let hoarders: Vec<TcpStream> = (0..1_000)
         .map(|_| {
             let mut stream = TcpStream::connect(gateway.listen).unwrap();
-            stream.write_all(b"GET / HTTP/1.1\r\nHost: test\r\nX-Long: ").unwrap();
-            stream.write_all(&[b'a'; 16 << 10]).unwrap();
+            // The last of them may be sent away already.
+            let _ = stream.write_all(b"GET / HTTP/1.1\r\nHost: test\r\nX-Long: ");
+            let _ = stream.write_all(&[b'a'; 16 << 10]);
             stream
         })
         .collect();

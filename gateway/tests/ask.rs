@@ -30,20 +30,27 @@ fn the_exit_code_is_the_answer() {
     let gateway = pulse(&[]);
     let admin = gateway.admin.to_string();
     for question in ["healthz", "readyz", "metrics", "connections"] {
-        let (code, text) = ask(&[question, "--admin", &admin]);
-        assert_eq!(code, Some(0), "{question}: {text}");
+        // A gateway that is late, on a busy machine, is asked once more.
+        let text = until(question, || {
+            let (code, text) = ask(&[question, "--admin", &admin]);
+            (code == Some(0)).then_some(text)
+        });
         assert!(text.starts_with(['{', '#']), "{question}: {text}");
     }
     // The gateway's own variable says where to ask, as in a container.
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gateway"));
-    command.env("TICKCAST_ADMIN_LISTEN", format!("0.0.0.0:{}", gateway.admin.port()));
-    assert_eq!(told(&command.args(["ask", "healthz"]).output().unwrap()).0, Some(0));
+    until("an answer there", || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gateway"));
+        command.env("TICKCAST_ADMIN_LISTEN", format!("0.0.0.0:{}", gateway.admin.port()));
+        (told(&command.args(["ask", "healthz"]).output().unwrap()).0 == Some(0)).then_some(())
+    });
 
     let unready =
         Gateway::spawn(free_address(), &["--source", "shm:/dev/shm/tickcast-no-such-ring"]);
-    let (code, text) = ask(&["readyz", "--admin", &unready.admin.to_string()]);
-    assert_eq!(code, Some(1));
-    assert!(text.contains("\"ready\":false") && text.contains("it answers 503"), "{text}");
+    until("what is not ready", || {
+        let (code, text) = ask(&["readyz", "--admin", &unready.admin.to_string()]);
+        assert_eq!(code, Some(1));
+        (text.contains("\"ready\":false") && text.contains("it answers 503")).then_some(())
+    });
 
     let (code, text) = ask(&["healthz", "--admin", &free_address().to_string()]);
     assert_eq!(code, Some(1));
@@ -64,9 +71,8 @@ fn a_hook_drains_and_the_signal_behind_it_hurries_nobody() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gateway"));
     command.args(["ask", "drain", "--admin", &admin, "--after", "500ms", "--wait", "60s"]);
     let mut hook = command.stdout(std::process::Stdio::null()).spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(200));
-    assert_eq!(gateway.metric("tickcast_draining"), 0.0, "the pause comes first");
     until("the drain", || (gateway.metric("tickcast_draining") == 1.0).then_some(()));
+    assert!(began.elapsed() >= Duration::from_millis(500), "the pause comes first");
     // An orchestrator whose patience with the hook is over.
     let pid = gateway.process.pid().to_string();
     assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());

@@ -6,12 +6,12 @@
 mod support;
 
 use std::io::Write as _;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use rustls::{ClientConnection, StreamOwned};
 use support::certificate::Certificate;
-use support::process::{Gateway, get, until};
+use support::process::{Gateway, free_address, get, until};
 
 const UPGRADE: &str = "GET /v1/stream HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\n\
     Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
@@ -33,7 +33,7 @@ fn connect_from(source: &str, to: SocketAddr) -> TcpStream {
     socket.bind(&source.into()).unwrap();
     socket.connect(&to.into()).unwrap();
     let stream = TcpStream::from(socket);
-    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     stream.set_nodelay(true).unwrap();
     stream
 }
@@ -241,7 +241,7 @@ fn the_outer_of_two_proxies_is_heard_through_the_inner() {
 
 #[test]
 fn a_listener_of_version_six_knows_proxies_of_version_four() {
-    let port = TcpListener::bind("[::]:0").unwrap().local_addr().unwrap().port();
+    let port = free_address().port();
     let listen: SocketAddr = format!("[::]:{port}").parse().unwrap();
     let gateway = Gateway::spawn(
         listen,

@@ -55,6 +55,7 @@ fn it_says_what_is_wrong_and_what_to_do() {
     assert!(err.contains("btcusdt.quote: ") && !err.contains("BTCUSDT.quote: "), "{err}");
 
     let gateway = Gateway::start(&["--source", "pulse", "--symbols", "3", "--rate", "300"]);
+    gateway.wait_for_ticks();
     let (code, out, err) = output(&["--url", &url(&gateway), "NOSUCH.quote", "*.quote"]);
     assert_eq!((code, out.as_str()), (Some(2), ""));
     assert!(err.contains("NOSUCH.quote: there is no such instrument"), "{err}");

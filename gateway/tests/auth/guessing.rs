@@ -12,8 +12,10 @@ use crate::{auth, end, native, reply};
 fn start() -> (Credentials, Gateway) {
     let text = format!("[roles.all]\nsee = [\"*.*\"]\n{SYMMETRIC}");
     let credentials = Credentials::new(&text, &[("desk", "open-sesame", "all")]);
-    let gateway =
-        Gateway::start(&["--shards", "1", "--symbols", "2", "--auth", credentials.path()]);
+    // Who waits its turn on a busy machine is not mistaken for one that says nothing.
+    let patient = ["--handshake-timeout", "10m"];
+    let market = ["--shards", "1", "--symbols", "2", "--auth", credentials.path()];
+    let gateway = Gateway::start(&[&patient[..], &market].concat());
     gateway.wait_for_ticks();
     (credentials, gateway)
 }
