@@ -15,11 +15,13 @@
 //! - Running bars, tickers and averages are told when they have changed, at most once per
 //!   [`Options::cadence_ns`] and instrument, each instrument at its own phase so that thousands of them
 //!   do not come at once. When the feed ends, the last state is told.
+//! - Of an interval that has other boundaries by UTC+8, bars by both are derived.
 //! - No trade, no bar: intervals without trades have none. The first bar of each interval, and the
 //!   tickers of the first day, know only the trades since the epoch began.
 
 mod aggregate;
 mod bars;
+mod options;
 mod window;
 
 use wire::{Channel, Instrument, Interval, Kind, Tick, Trade};
@@ -27,90 +29,11 @@ use wire::{Channel, Instrument, Interval, Kind, Tick, Trade};
 use crate::feed::{Feed, Next};
 use aggregate::Aggregates;
 use bars::OpenBar;
+pub use options::{OTHERS, Options, RECORDED_WAIT_NS, TickerPolicy};
 use window::{Span, Window};
 
 /// Phases in a cadence: a sixteenth of the instruments is told at a time.
 const PHASES: u64 = 16;
-
-/// What is derived, and how often it is told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Options {
-    /// Bars of these intervals.
-    pub intervals: Vec<Interval>,
-    /// Whether there is a ticker.
-    pub ticker: TickerPolicy,
-    /// Which of [`OTHERS`] there are.
-    pub others: Vec<Channel>,
-    /// Running bars and the ticker are told at most this often for each instrument, ns.
-    pub cadence_ns: u64,
-    /// How long after its end a bar waits for trades that are told late, ns.
-    pub grace_ns: u64,
-    /// How long an aggregate trade waits for trades of the same order, by the feed's time, ns. 0: a feed
-    /// hands out all trades of an order in one batch.
-    pub aggregate_wait_ns: u64,
-}
-
-/// What can be derived besides bars and the 24-hour ticker.
-pub const OTHERS: [Channel; 5] = [
-    Channel::AggTrade,
-    Channel::Rolling(wire::Window::Hour),
-    Channel::Rolling(wire::Window::FourHours),
-    Channel::Rolling(wire::Window::Day),
-    Channel::Average,
-];
-
-/// How far apart a recording's trades of one order are at most: each has a frame of its own, and those of an
-/// order come within a millisecond unless the recorder's network held them up.
-pub const RECORDED_WAIT_NS: u64 = 5_000_000;
-
-/// Whether a 24-hour ticker is derived.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum TickerPolicy {
-    /// For every instrument with trades.
-    #[default]
-    Derived,
-    /// For none.
-    Off,
-}
-
-impl Default for Options {
-    /// Everything, once a second, and 200 ms of grace: twice the time that the venue gathers depth events,
-    /// the latest of its streams.
-    fn default() -> Self {
-        Self {
-            intervals: Interval::all().collect(),
-            ticker: TickerPolicy::Derived,
-            others: OTHERS.to_vec(),
-            cadence_ns: 1_000_000_000,
-            grace_ns: 200_000_000,
-            aggregate_wait_ns: 0,
-        }
-    }
-}
-
-impl Options {
-    /// The intervals that charts open with, and the ticker.
-    #[must_use]
-    pub fn charts() -> Self {
-        let intervals = ["1s", "1m", "5m", "15m", "1h", "4h", "1d"];
-        Self {
-            intervals: intervals.iter().filter_map(|name| Interval::parse(name)).collect(),
-            others: Vec::new(),
-            ..Self::default()
-        }
-    }
-
-    /// Nothing at all.
-    #[must_use]
-    pub fn nothing() -> Self {
-        Self {
-            intervals: Vec::new(),
-            ticker: TickerPolicy::Off,
-            others: Vec::new(),
-            ..Self::default()
-        }
-    }
-}
 
 /// A feed with what is derived from its trades.
 pub struct Derived<F> {
@@ -164,7 +87,13 @@ impl<F: Feed> Derived<F> {
 
     /// Adds what the options say to a feed.
     #[must_use]
-    pub fn with(inner: F, options: Options) -> Self {
+    pub fn with(inner: F, mut options: Options) -> Self {
+        for at in 0..options.intervals.len() {
+            let by_utc8 = options.intervals[at].by_utc8();
+            if !options.intervals.contains(&by_utc8) {
+                options.intervals.push(by_utc8);
+            }
+        }
         let series = options.intervals.iter().map(|&interval| Series {
             channel: Channel::Bar(interval),
             interval,
@@ -584,6 +513,34 @@ mod tests {
             running.last().unwrap().trades == 300
                 && running.iter().all(|bar| !bar.is_final || bar.trades < 300)
         );
+    }
+
+    #[test]
+    fn bars_by_utc8_are_of_the_same_trades_and_end_when_it_is_midnight_there() {
+        // T0 is 23:54:13 UTC: the last trade is of the next day by UTC, and of the same by UTC+8.
+        let batches = vec![
+            vec![trade(0, 0, 10), trade(0, 1_000, 13)],
+            vec![trade(0, 400_000, 11)],
+            vec![trade(0, 16 * 3_600_000 + 400_000, 12)],
+        ];
+        let (out, _) = derive(&["4h", "1d"], batches);
+        let day = Interval::parse("1d").unwrap();
+        let last = |interval: Interval, is_final| {
+            let told = out.iter().flatten();
+            let of = told.filter(|tick| tick.kind == Channel::Bar(interval).code());
+            let bars = of.map(Tick::bar).filter(|bar: &Bar| bar.is_final == is_final);
+            bars.map(|bar| (bar.ts_open_ns / SECOND_NS, bar.trades)).next_back()
+        };
+        assert_eq!(last(day, true), Some((1_723_075_200, 2)));
+        assert_eq!(last(day, false), Some((1_723_161_600, 2)));
+        assert_eq!(last(day.by_utc8(), true), Some((1_723_132_800, 3)));
+        assert_eq!(last(day.by_utc8(), false), Some((1_723_219_200, 1)));
+        let bars = out.iter().flatten().filter(|tick| tick.kind >= 8);
+        let mut kinds: Vec<u8> = bars.map(|tick| tick.kind).collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        let four = Interval::parse("4h").unwrap();
+        assert_eq!(kinds, [four, day, day.by_utc8()].map(|of| Channel::Bar(of).code()));
     }
 
     #[test]

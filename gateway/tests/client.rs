@@ -214,7 +214,7 @@ fn statuses(numbers: &[u64]) -> Vec<u8> {
         quantity_exponent: -5,
         tick_size: 1,
         lot_size: 1,
-        channels: u32::MAX,
+        channels: u64::MAX,
     };
     let mut bytes = Vec::new();
     Encoding::Sbe.definition(&mut bytes, &btc, 7);

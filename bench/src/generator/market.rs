@@ -246,7 +246,7 @@ mod tests {
             quantity_exponent: -5,
             tick_size: 1,
             lot_size: 1,
-            channels: u32::MAX >> 8,
+            channels: u64::MAX >> 40,
         }
     }
 

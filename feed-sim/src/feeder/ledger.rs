@@ -37,7 +37,7 @@ struct Account {
     definition: Instrument,
     presence: Presence,
     /// The channels with a last tick: a set of [`Channel::bit`]s.
-    channels: u32,
+    channels: u64,
     /// Where its ticks begin in [`Ledger::last`].
     last_at: usize,
     book: Book,

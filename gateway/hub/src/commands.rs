@@ -47,7 +47,7 @@ pub(crate) enum Refusal {
 
 /// The channels of an instrument that a client could name instead: a set of [`Channel::bit`]s.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Others(u32);
+pub(crate) struct Others(u64);
 
 impl fmt::Display for Others {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -349,7 +349,7 @@ impl Hub {
     /// What an instrument has that the connection may see.
     fn others(&self, conn: ConnId, slot: u32) -> Others {
         let definition = &self.market.instruments.get(slot).definition;
-        let has = Channel::all().filter(|channel| definition.has(*channel));
+        let has = Channel::all().filter(|channel| channel.is_native() && definition.has(*channel));
         let may = has.filter(|channel| self.grants.allows(conn.0, &definition.symbol, *channel));
         Others(may.fold(0, |set, channel| set | channel.bit()))
     }

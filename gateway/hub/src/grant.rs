@@ -19,7 +19,7 @@ use wire::{Channel, Symbol};
 use crate::topics::Shows;
 
 /// All channels, as a set of [`Channel::bit`]s.
-const ALL_CHANNELS: u32 = (1 << wire::CHANNEL_COUNT) - 1;
+const ALL_CHANNELS: u64 = (1 << wire::CHANNEL_COUNT) - 1;
 
 /// The channels that show the book beyond its best prices.
 const BOOK: [Channel; 4] = [Channel::Depth5, Channel::Depth10, Channel::Depth20, Channel::Depth];
@@ -64,7 +64,7 @@ pub struct Rule {
     symbols: Box<str>,
     head: Head,
     /// A set of [`Channel::bit`]s.
-    channels: u32,
+    channels: u64,
 }
 
 /// What symbols of a pattern begin with, as far as eight bytes say: most rules of a long list are passed over with

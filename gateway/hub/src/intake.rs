@@ -84,8 +84,10 @@ impl Hub {
                 match self.topic_of(tick, channel) {
                     Some(topic) => {
                         let is_new = self.take(topic, std::slice::from_ref(tick), 0, now_ns);
-                        if is_new && channel == Channel::Ticker {
-                            self.make_mini(topic, tick, now_ns);
+                        match channel {
+                            Channel::Ticker if is_new => self.make_mini(topic, tick, now_ns),
+                            Channel::Bar(_) if is_new => self.gather_newest(topic, now_ns),
+                            _ => {}
                         }
                     }
                     None => self.refuse_record(),
@@ -378,7 +380,7 @@ impl Hub {
             Applied::Ahead | Applied::Unsound => {}
         }
         if !self.market.instruments.get(slot).timed.is_empty() {
-            self.gather(slot, at, now_ns);
+            self.gather(slot, Channel::Depth, at, now_ns);
         }
     }
 

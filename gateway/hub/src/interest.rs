@@ -6,7 +6,7 @@
 
 use std::cell::RefCell;
 
-use wire::{CHANNEL_COUNT, Channel};
+use wire::Channel;
 
 use crate::bits::BitSet;
 use crate::hub::Hub;
@@ -42,7 +42,8 @@ pub(crate) struct Interests {
     /// Slots of which there may be something to tell, each once.
     changed: Vec<u32>,
     is_changed: BitSet,
-    channels_told: [bool; CHANNEL_COUNT],
+    /// The channels of all instruments that are wanted, as told: a set of [`Channel::bit`]s.
+    channels_told: u64,
     channels_changed: bool,
     /// Slots that were asked for once, by who may only look.
     touched: RefCell<Vec<u32>>,
@@ -158,9 +159,9 @@ impl Hub {
         let interests = &mut self.interests;
         if std::mem::take(&mut interests.channels_changed) {
             for channel in Channel::all() {
-                let code = usize::from(channel.code());
                 let is_wanted = self.reaches.is_used(channel) || has_array_of(channel);
-                if std::mem::replace(&mut interests.channels_told[code], is_wanted) != is_wanted {
+                if (interests.channels_told & channel.bit() != 0) != is_wanted {
+                    interests.channels_told ^= channel.bit();
                     // There may be another.
                     interests.channels_changed = true;
                     let scope = Scope::Channel(channel);

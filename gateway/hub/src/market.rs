@@ -15,7 +15,7 @@ use crate::format::Described;
 use crate::instruments::Instruments;
 use crate::limits::Limits;
 use crate::log::{Log, NOWHERE, marks};
-use crate::topics::Topics;
+use crate::topics::{Newest, Topics};
 
 /// How many past epochs are remembered, so that images of one are not taken for news. A replay
 /// that loops begins one every few seconds, and no recovery area holds images as old as sixteen.
@@ -113,6 +113,15 @@ impl Market {
             return book.max(known.head_seq);
         }
         self.topics.ahead(topic).map_or(known.head_seq, |tick| tick.seq)
+    }
+
+    /// The newest value of a topic that is no book, however it is known.
+    pub(crate) fn newest_tick(&self, topic: u32) -> Option<Tick> {
+        match self.topics.newest(topic) {
+            Newest::Nothing => None,
+            Newest::Entry(at) => self.log.ticks(at).last().copied(),
+            Newest::Kept(tick) => Some(tick),
+        }
     }
 
     #[expect(clippy::unused_self, reason = "reads as a question to the market")]

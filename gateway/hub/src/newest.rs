@@ -4,7 +4,6 @@
 use wire::{Channel, Instrument, Side, Symbol, Tick};
 
 use crate::hub::Hub;
-use crate::topics::Newest;
 
 /// The best levels of a book.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,11 +29,7 @@ impl Hub {
     pub fn newest(&self, instrument: u32, channel: Channel) -> Option<Tick> {
         let slot = self.market.instruments.by_id(instrument)?;
         let topic = self.market.instruments.get(slot).topic(channel)?;
-        match self.market.topics.newest(topic) {
-            Newest::Nothing => None,
-            Newest::Entry(at) => self.market.log.ticks(at).last().copied(),
-            Newest::Kept(tick) => Some(tick),
-        }
+        self.market.newest_tick(topic)
     }
 
     /// So many levels of each side of an instrument's book, if that is known.

@@ -41,7 +41,7 @@ pub(crate) struct Reaches {
     /// Numbers of those in use, by channel's code.
     parts_of: [Vec<u32>; CHANNEL_COUNT],
     /// The channels that have some: a set of [`Channel::bit`]s.
-    restricted: u32,
+    restricted: u64,
     /// Slots that were looked at.
     slots: u32,
 }

@@ -1,7 +1,8 @@
 //! Timed views: topics whose entries are made here, at a cadence, of what came since the last one.
 //!
 //! Changes of a book are gathered into one entry, by the machinery that also merges them for slow clients;
-//! the best levels are taken from the book as it is; arrays have the newest ticker of each instrument that
+//! the best levels are taken from the book as it is; of bars the newest is told, and each that is final at
+//! once; arrays have the newest ticker of each instrument that
 //! has changed. One entry serves everybody who is subscribed. Entries are numbered here, update ids are
 //! the source's and stay contiguous: nothing is left out between two entries but what the source itself
 //! lost, and then the ids show it.
@@ -18,7 +19,7 @@ use wire::{Channel, Level, Side, Tick};
 use crate::hub::Hub;
 use crate::log::{NOWHERE, marks};
 use crate::market::Market;
-use crate::topics::{Newest, Shows};
+use crate::topics::Shows;
 use crate::visit::Merge;
 
 /// Groups that come at a cadence are not quite evenly spaced: what part of it may be missing, as one in so
@@ -53,7 +54,7 @@ struct Queue {
     due_ns: u64,
 }
 
-/// A view of one instrument's book.
+/// A view of one instrument's book or bars.
 #[derive(Debug)]
 struct TimedView {
     topic: u32,
@@ -219,13 +220,17 @@ impl Hub {
         self.counters.entries_derived > before
     }
 
-    /// The group at this position of the log is in its book, if that is sound: its views have it next.
-    pub(crate) fn gather(&mut self, slot: u32, at: u64, now_ns: u64) {
+    /// The group at this position of the log is in its book, if that is sound, or a bar is there: the views
+    /// of this channel have it next.
+    pub(crate) fn gather(&mut self, slot: u32, channel: Channel, at: u64, now_ns: u64) {
         let mut views = std::mem::take(&mut self.timed.due);
         views.clone_from(&self.market.instruments.get(slot).timed);
         for &index in &views {
             let view = &mut self.timed.views[index as usize];
             let known = self.market.topics.get(view.topic);
+            if known.shows.source() != channel {
+                continue;
+            }
             if known.subscribers.is_empty() {
                 view.clear();
                 (view.is_active, view.made_ts_ns) = (false, 0);
@@ -235,13 +240,24 @@ impl Hub {
                 // What the views before it were made of has pushed the group out of a small log: this one
                 // leaves it out, and the next ids show it.
                 view.clear();
-            } else if known.channel == Channel::Depth {
-                self.gather_changes(index, at, now_ns);
             } else {
-                self.gather_levels(index, at, now_ns);
+                match known.channel {
+                    Channel::Depth => self.gather_changes(index, at, now_ns),
+                    Channel::Bar(_) => self.gather_bar(index, at, now_ns),
+                    _ => self.gather_levels(index, at, now_ns),
+                }
             }
         }
         self.timed.due = views;
+    }
+
+    /// As [`Hub::gather`], for a bar that was appended just now.
+    pub(crate) fn gather_newest(&mut self, topic: u32, now_ns: u64) {
+        let known = self.market.topics.get(topic);
+        let slot = self.market.instruments.get(known.slot);
+        if !slot.timed.is_empty() && slot.is_attached() {
+            self.gather(known.slot, known.channel, known.head, now_ns);
+        }
     }
 
     fn gather_changes(&mut self, index: u32, at: u64, now_ns: u64) {
@@ -287,6 +303,17 @@ impl Hub {
         }
     }
 
+    /// A running bar waits for the cadence's time: feeds tell it more often.
+    fn gather_bar(&mut self, index: u32, at: u64, now_ns: u64) {
+        let is_final = self.market.log.ticks(at)[0].bar().is_final;
+        self.timed.views[index as usize].groups = 1;
+        if is_final {
+            self.make_view(index, now_ns);
+        } else {
+            self.timed.wait(index, now_ns);
+        }
+    }
+
     /// Makes an entry of what waits.
     fn make_view(&mut self, index: u32, now_ns: u64) {
         let view = &mut self.timed.views[index as usize];
@@ -296,10 +323,10 @@ impl Hub {
         if known.subscribers.is_empty() {
             return;
         }
-        let made_ts_ns = if known.channel == Channel::Depth {
-            self.make_changes(topic, from, groups, now_ns)
-        } else {
-            self.make_levels(topic, now_ns)
+        let made_ts_ns = match known.channel {
+            Channel::Depth => self.make_changes(topic, from, groups, now_ns),
+            Channel::Bar(_) => self.make_bar(topic, now_ns),
+            _ => self.make_levels(topic, now_ns),
         };
         if let Some(made_ts_ns) = made_ts_ns {
             self.timed.views[index as usize].made_ts_ns = made_ts_ns;
@@ -314,6 +341,17 @@ impl Hub {
         let ts_ns = book.head.ts_event_ns;
         self.derive(topic, now_ns);
         Some(ts_ns)
+    }
+
+    /// `None`: there is nothing that could be made.
+    fn make_bar(&mut self, topic: u32, now_ns: u64) -> Option<u64> {
+        let known = self.market.topics.get(topic);
+        let bars = self.market.instruments.get(known.slot).topic(known.channel)?;
+        let tick = self.market.newest_tick(bars)?;
+        self.timed.ticks.clear();
+        self.timed.ticks.push(tick);
+        self.take_made(topic, now_ns);
+        Some(tick.ts_event_ns)
     }
 
     /// `None`: what waited has left the log. The next ids show it.
@@ -408,11 +446,7 @@ impl Hub {
         array.seqs.resize(market.instruments.len() as usize, 0);
         for &slot in market.instruments.order() {
             let Some(topic) = market.instruments.get(slot).topic(channel) else { continue };
-            let tick = match market.topics.newest(topic) {
-                Newest::Nothing => continue,
-                Newest::Entry(at) => market.log.ticks(at)[0],
-                Newest::Kept(tick) => tick,
-            };
+            let Some(tick) = market.newest_tick(topic) else { continue };
             let seq = &mut array.seqs[slot as usize];
             if std::mem::replace(seq, tick.seq) != tick.seq {
                 self.timed.ticks.push(tick);

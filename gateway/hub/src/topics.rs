@@ -67,6 +67,14 @@ impl Shows {
         }
     }
 
+    /// The channel whose entries it is made of.
+    pub(crate) const fn source(self) -> Channel {
+        match self {
+            Self::View(view) => view.source(),
+            Self::Array(array) => array.view().source(),
+        }
+    }
+
     pub(crate) const fn is_array(self) -> bool {
         matches!(self, Self::Array(_))
     }

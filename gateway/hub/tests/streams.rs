@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use harness::{Bench, instrument};
 use serde_json::Value;
 use tickcast_hub::{ConnId, Envelope, Format, Limits};
-use wire::{Channel, CloseCode, Encoding, Level, Side, Tick};
+use wire::{Channel, CloseCode, Encoding, Interval, Level, Side, Tick};
 
 const MS: u64 = 1_000_000;
 const MILLIS: Format = Format::ExchangeMillis;
@@ -270,6 +270,51 @@ fn best_levels_come_at_the_cadence_and_arrays_every_second() {
         "{seen}"
     );
     assert!(bench.hub.streams(array).len() == 2);
+}
+
+#[test]
+fn bars_of_a_minute_and_more_come_every_two_seconds_and_when_they_are_final() {
+    let (second, minute) = (Interval::SECOND, Interval::MINUTE);
+    let day = Interval::parse("1d").unwrap().by_utc8();
+    let channels = [second, minute, day].map(Channel::Bar);
+    let mut bench = Bench::with_channels(Limits::default(), 1, &channels);
+    bench.now_ns = 1_723_161_240_000 * MS + 1;
+    bench.hub.handle_timers(bench.now_ns);
+    let conn = bench.stream_client(
+        MILLIS,
+        Envelope::Combined,
+        &["s0@kline_1s", "s0@kline_1m", "s0@kline_1d@+08:00"],
+    );
+    let told = |bench: &mut Bench| -> Vec<(String, u64, bool)> {
+        let shown = |event: &String| {
+            let event = json(event);
+            let kline = &event["data"]["k"];
+            let name = event["stream"].as_str().unwrap().to_owned();
+            (name, kline["n"].as_u64().unwrap(), kline["x"].as_bool().unwrap())
+        };
+        bench.events(conn).iter().map(shown).collect()
+    };
+    let shown = |name: &str, n, is_final| (format!("s0@kline_{name}"), n, is_final);
+    for trades in 1..=4 {
+        for interval in [second, minute, day] {
+            bench.bar(0, interval, trades, false);
+        }
+        assert_eq!(told(&mut bench), [shown("1s", trades, false)], "each of a second");
+        pass(&mut bench, 1000 * MS);
+        let both = [shown("1m", trades, false), shown("1d@+08:00", trades, false)];
+        assert_eq!(told(&mut bench), both[..if trades % 2 == 0 { 2 } else { 0 }]);
+    }
+    bench.bar(0, minute, 5, false);
+    bench.bar(0, minute, 6, true);
+    assert_eq!(told(&mut bench), [shown("1m", 6, true)], "its last at once");
+    pass(&mut bench, 5000 * MS);
+    assert_eq!(told(&mut bench), [], "nothing waits that is told already, nothing changed");
+    let (start_ns, _) = day.around(bench.now_ns);
+    bench.bar(0, day, 7, true);
+    let event = json(&bench.events(conn)[0]);
+    assert_eq!(event["data"]["k"]["i"], "1d");
+    assert_eq!(event["data"]["k"]["t"].as_u64(), Some(start_ns / MS));
+    assert_eq!(start_ns / MS % 86_400_000, 57_600_000);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What the history keeps, and what happens there: the oldest go.
 //!
 //! A trade takes 40 bytes, an aggregate 56 and a bar 96, so an instrument with bars of all sixteen
-//! intervals has 1.6 MiB when all its series are full. Where all of them together would exceed the memory there is,
+//! intervals, of six also by UTC+8, has 2.1 MiB when all its series are full. Where all of them together would exceed the memory there is,
 //! every series is made shorter by an eighth until they fit.
 
 use crate::config::Config;

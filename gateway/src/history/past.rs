@@ -83,7 +83,7 @@ impl Past {
 
     pub(super) fn bars(&self, grid: Grid, span: Span) -> Vec<Bar> {
         let is_it = |series: &&Series| {
-            series.interval == grid.interval && grid.is_divided_by(series.interval)
+            series.interval.by_utc() == grid.interval && grid.is_divided_by(series.interval)
         };
         match self.series.iter().find(is_it) {
             Some(series) => span.of(series.bars().copied(), |bar| bar.ts_open_ns),

@@ -170,7 +170,9 @@ pub(super) fn snapshot(market: &dyn Market, symbol: &str, levels: Levels) -> Res
     let is_book =
         |channel: Channel| channel == Channel::Depth || channel.partial_levels().is_some();
     let mut is_first = true;
-    for channel in Channel::all().filter(|channel| instrument.has(*channel) && !is_book(*channel)) {
+    for channel in Channel::all()
+        .filter(|channel| channel.is_native() && instrument.has(*channel) && !is_book(*channel))
+    {
         let before = body.len();
         if !is_first {
             body.push(b',');

@@ -97,7 +97,7 @@ impl InterestTable {
     /// The channels that somebody is subscribed to by wildcard, as a set of [`Channel::bit`]s; for
     /// partial books it is depth, which they are made of.
     #[must_use]
-    pub fn channels(&self) -> u32 {
+    pub fn channels(&self) -> u64 {
         let wanted = Channel::all().filter(|channel| {
             self.channels[usize::from(channel.code())].load(Ordering::Acquire) > 0
         });

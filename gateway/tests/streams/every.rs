@@ -52,6 +52,9 @@ fn streams(symbol: &str) -> BTreeMap<String, (&'static str, Option<String>)> {
     for interval in INTERVALS {
         add(of(&format!("kline_{interval}")), KLINE, "kline");
     }
+    for interval in INTERVALS {
+        add(of(&format!("kline_{interval}@+08:00")), KLINE, "kline");
+    }
     for speed in ["", "@100ms"] {
         add(of(&format!("depth{speed}")), DEPTH, "depthUpdate");
         for levels in [5, 10, 20] {
@@ -59,6 +62,46 @@ fn streams(symbol: &str) -> BTreeMap<String, (&'static str, Option<String>)> {
         }
     }
     all
+}
+
+/// Whether days, and what days are a multiple of, begin at midnight of UTC, or of UTC+8.
+fn begins_there(kline: &serde_json::Value, is_ahead: bool) -> bool {
+    const DAY_MS: u64 = 86_400_000;
+    const AHEAD_MS: u64 = 8 * 3_600_000;
+    let midnight_ms = kline["t"].as_u64().unwrap() + if is_ahead { AHEAD_MS } else { 0 };
+    let length_ms = kline["T"].as_u64().unwrap() + 1 - kline["t"].as_u64().unwrap();
+    midnight_ms.is_multiple_of(length_ms.min(DAY_MS))
+}
+
+/// The most events of a kline's stream within a time, if none is of a bar that is over.
+const fn told_at_most(elapsed_ms: u64) -> u64 {
+    elapsed_ms / 2_000 + 1
+}
+
+#[test]
+fn klines_of_a_minute_and_more_come_every_two_seconds() {
+    let gateway = gateway(&[]);
+    let symbol = symbols(&gateway).remove(0);
+    let names = ["kline_1s", "kline_1m", "kline_1d@+08:00"].map(|name| format!("{symbol}@{name}"));
+    let mut client = connect(&gateway, &format!("/stream?streams={}", names.join("/")));
+    let mut told: BTreeMap<String, Vec<(u64, bool)>> = BTreeMap::new();
+    let deadline = Instant::now() + PATIENCE;
+    while told.get(&names[1]).is_none_or(|all| all.len() < 4) {
+        assert!(Instant::now() < deadline, "{told:?}");
+        let event = json(&client.next_text(PATIENCE));
+        let name = event["stream"].as_str().unwrap().to_owned();
+        let told_ms = event["data"]["E"].as_u64().unwrap();
+        told.entry(name).or_default().push((told_ms, event["data"]["k"]["x"] == true));
+    }
+    for name in &names[1..] {
+        // When a bar was made: within the second before it was told.
+        let running: Vec<u64> =
+            told[name].iter().filter(|(_, is_final)| !is_final).map(|(ms, _)| *ms).collect();
+        let elapsed_ms = running[running.len() - 1] - running[0] + 1_000;
+        let count = running.len() as u64;
+        assert!(count <= told_at_most(elapsed_ms), "{name}: {count} in {elapsed_ms} ms");
+    }
+    assert!(told[&names[0]].len() > told[&names[1]].len(), "{told:?}");
 }
 
 #[test]
@@ -87,7 +130,9 @@ fn every_stream_has_events_of_the_documented_form() {
             assert_eq!(first["s"], symbol.to_uppercase(), "{frame}");
         }
         if let Some((_, interval)) = name.split_once("kline_") {
+            let (interval, zone) = interval.split_once('@').unwrap_or((interval, ""));
             assert_eq!(first["k"]["i"], interval, "{frame}");
+            assert!(begins_there(&first["k"], !zone.is_empty()), "{frame}");
         }
         missing.remove(name);
     }

@@ -95,7 +95,7 @@ pub struct Instrument {
     /// Smallest quantity step, as a quantity mantissa; 0: unknown.
     pub lot_size: i64,
     /// The channels this instrument has: a set of [`Channel::bit`]s.
-    pub channels: u32,
+    pub channels: u64,
 }
 
 impl Instrument {
@@ -105,7 +105,7 @@ impl Instrument {
     /// # Panics
     /// Never: a letter and at most ten digits are a symbol.
     #[must_use]
-    pub fn numbered(id: u32, channels: u32) -> Self {
+    pub fn numbered(id: u32, channels: u64) -> Self {
         Self {
             id,
             symbol: Symbol::new(&format!("S{id}")).expect("a letter and digits"),

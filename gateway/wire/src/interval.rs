@@ -1,7 +1,8 @@
 //! Bar intervals: their names, and where each begins and ends.
 //!
-//! Boundaries are UTC and the same for all instruments: multiples of the interval since the epoch,
-//! weeks from Monday, months of the calendar.
+//! Boundaries are the same for all instruments: multiples of the interval since the epoch, weeks from
+//! Monday, months of the calendar. They are UTC's; of the intervals that have other ones by clocks that are
+//! eight hours ahead, there are those too, which the exchange's streams call `@+08:00`.
 
 const SECOND_NS: u64 = 1_000_000_000;
 const MINUTE_NS: u64 = 60 * SECOND_NS;
@@ -9,14 +10,22 @@ const HOUR_NS: u64 = 60 * MINUTE_NS;
 const DAY_NS: u64 = 24 * HOUR_NS;
 /// 1970-01-01 was a Thursday; the first Monday came four days later.
 const FIRST_MONDAY_NS: u64 = 4 * DAY_NS;
+/// How far the clocks of UTC+8 are ahead.
+const UTC8_AHEAD_NS: u64 = 8 * HOUR_NS;
 
-/// Bar intervals, in the order of their channel codes.
+/// Bar intervals by UTC, in the order of their channel codes.
 pub const INTERVALS: [&str; 16] = [
     "1s", "1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w",
     "1M",
 ];
 
-/// A bar interval: an index into [`INTERVALS`].
+/// Which of [`INTERVALS`] begin at other times by UTC+8: those that do not divide eight hours.
+const OTHER_BY_UTC8: [u8; 6] = [9, 11, 12, 13, 14, 15];
+
+/// The code of the first interval by UTC+8.
+const FIRST_BY_UTC8: u8 = 16;
+
+/// A bar interval: an index into [`INTERVALS`], and behind those into the ones that are others by UTC+8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Interval(u8);
 
@@ -26,12 +35,12 @@ impl Interval {
     /// One minute.
     pub const MINUTE: Self = Self(1);
 
-    /// All intervals, shortest first.
+    /// All intervals by UTC, shortest first, and then those by UTC+8.
     pub fn all() -> impl Iterator<Item = Self> {
         (0u8..).map_while(Self::from_code)
     }
 
-    /// A dense number: where its name stands in [`INTERVALS`].
+    /// A dense number: of those by UTC, where its name stands in [`INTERVALS`].
     #[must_use]
     pub const fn code(self) -> u8 {
         self.0
@@ -40,24 +49,59 @@ impl Interval {
     /// The interval with this number, if there is one.
     #[must_use]
     pub const fn from_code(code: u8) -> Option<Self> {
-        if (code as usize) < INTERVALS.len() { Some(Self(code)) } else { None }
+        if (code as usize) < INTERVALS.len() + OTHER_BY_UTC8.len() {
+            Some(Self(code))
+        } else {
+            None
+        }
     }
 
-    /// The interval called `name` (`1m` and `1M` differ), if there is one.
+    /// As long by clocks of UTC+8; the same where its boundaries are.
+    #[must_use]
+    pub const fn by_utc8(self) -> Self {
+        let mut nth = 0;
+        while nth < OTHER_BY_UTC8.len() {
+            if OTHER_BY_UTC8[nth] == self.0 {
+                #[expect(clippy::cast_possible_truncation, reason = "below 6")]
+                return Self(FIRST_BY_UTC8 + nth as u8);
+            }
+            nth += 1;
+        }
+        self
+    }
+
+    /// As long by UTC.
+    #[must_use]
+    pub const fn by_utc(self) -> Self {
+        if self.is_by_utc() { self } else { Self(OTHER_BY_UTC8[(self.0 - FIRST_BY_UTC8) as usize]) }
+    }
+
+    /// Whether its boundaries are those of UTC.
+    #[must_use]
+    pub const fn is_by_utc(self) -> bool {
+        self.0 < FIRST_BY_UTC8
+    }
+
+    /// The interval by UTC called `name` (`1m` and `1M` differ), if there is one.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         (0u8..).zip(INTERVALS).find(|(_, text)| *text == name).map(|(index, _)| Self(index))
     }
 
-    /// The interval's name, as in `bar_1m`.
+    /// How long it is, as in `bar_1m`. That it is by UTC+8 its name does not say.
     #[must_use]
     pub fn name(self) -> &'static str {
-        INTERVALS[usize::from(self.0)]
+        INTERVALS[usize::from(self.by_utc().0)]
     }
 
     /// Begin and end of the interval that this moment is in, ns since the epoch.
     #[must_use]
     pub const fn around(self, time_ns: u64) -> (u64, u64) {
+        if !self.is_by_utc() {
+            let ahead_ns = time_ns.saturating_add(UTC8_AHEAD_NS);
+            let (start_ns, end_ns) = self.by_utc().around(ahead_ns);
+            return (start_ns.saturating_sub(UTC8_AHEAD_NS), end_ns.saturating_sub(UTC8_AHEAD_NS));
+        }
         let (length_ns, offset_ns) = match Length::of(self) {
             Length::Fixed { length_ns, offset_ns } => (length_ns, offset_ns),
             Length::Month => {
@@ -160,9 +204,37 @@ mod tests {
     }
 
     #[test]
+    fn days_by_utc8_begin_at_four_in_the_afternoon() {
+        // 2024-08-08T23:54:13Z, as above: there it is Friday the 9th, 07:54:13.
+        let time_ns = 1_723_161_253 * SECOND_NS + 7;
+        let around = |name: &str| {
+            let (start, end) = Interval::parse(name).unwrap().by_utc8().around(time_ns);
+            assert_eq!((start % SECOND_NS, end % SECOND_NS), (0, 0));
+            (start / SECOND_NS, end / SECOND_NS)
+        };
+        let hour = 3_600;
+        assert_eq!(around("1d"), (1_723_132_800, 1_723_132_800 + 24 * hour), "16:00Z");
+        assert_eq!(around("12h"), (1_723_132_800, 1_723_132_800 + 12 * hour), "16:00Z");
+        assert_eq!(around("6h"), (1_723_154_400, 1_723_154_400 + 6 * hour), "22:00Z");
+        assert_eq!(around("1w"), (1_722_787_200, 1_723_392_000), "Sunday 4, 16:00Z");
+        assert_eq!(around("1M"), (1_722_441_600, 1_725_120_000), "31 July to 31 August, 16:00Z");
+        let (start, end) = around("3d");
+        assert_eq!((end - start, (start + 8 * hour) % (72 * hour)), (72 * hour, 0));
+        for interval in Interval::all().filter(|interval| interval.is_by_utc()) {
+            let ahead = interval.by_utc8();
+            let hours = interval.around(0).1 / HOUR_NS;
+            assert_eq!(ahead == interval, hours == 0 || 8 % hours == 0, "{}", interval.name());
+            assert_eq!((ahead.by_utc(), ahead.name()), (interval, interval.name()));
+            assert_eq!(ahead.by_utc8(), ahead);
+        }
+    }
+
+    #[test]
     fn every_interval_has_a_length_and_they_follow_each_other() {
-        for (name, interval) in INTERVALS.into_iter().zip(Interval::all()) {
-            assert_eq!(interval.name(), name);
+        assert_eq!(Interval::all().count(), 22);
+        for (at, interval) in Interval::all().enumerate() {
+            let name = interval.name();
+            assert!(at >= INTERVALS.len() || name == INTERVALS[at]);
             let mut time = 1_700_000_000 * SECOND_NS;
             for _ in 0..50 {
                 let (start, end) = interval.around(time);

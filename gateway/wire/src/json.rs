@@ -400,7 +400,8 @@ pub fn definition(out: &mut Vec<u8>, instrument: &Instrument, epoch: u64) {
     decimal(out, b",\"lot_size\":\"", instrument.lot_size, instrument.quantity_exponent);
     out.extend_from_slice(b",\"channels\":[");
     let mut open: &[u8] = b"\"";
-    for channel in Channel::all().filter(|channel| instrument.has(*channel)) {
+    for channel in Channel::all().filter(|channel| channel.is_native() && instrument.has(*channel))
+    {
         out.extend_from_slice(open);
         out.extend_from_slice(channel.name().as_bytes());
         out.push(b'"');

@@ -40,7 +40,7 @@ pub use reply::ErrorCode;
 pub use tick::{
     GROUP_LEVELS_MAX, Kind, LEVELS_PER_TICK, Presence, TICK_WORDS, Tick, TickError, flags,
 };
-pub use topic::{CHANNEL_COUNT, Channel, Pattern, PatternError, Window};
+pub use topic::{CHANNEL_COUNT, Channel, NATIVE_CHANNELS, Pattern, PatternError, Window};
 
 /// The SBE schema of the binary encoding, as it stands in `docs/protocol/`. Tests hold the encoders
 /// to it.

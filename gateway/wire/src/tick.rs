@@ -498,7 +498,7 @@ impl Tick {
         ]);
         tick.body[5] = instrument.tick_size.cast_unsigned();
         tick.body[6] = instrument.lot_size.cast_unsigned();
-        tick.body[7] = u64::from(instrument.channels);
+        tick.body[7] = instrument.channels;
         tick
     }
 
@@ -517,7 +517,7 @@ impl Tick {
             let valid = exponent <= 0 && exponent.unsigned_abs() <= DECIMALS_MAX;
             if valid { Ok(exponent) } else { Err(TickError::Definition) }
         };
-        let channels = u32::try_from(self.body[7]).map_err(|_| TickError::Definition)?;
+        let channels = self.body[7];
         if base_len > len || channels >> CHANNEL_COUNT != 0 {
             return Err(TickError::Definition);
         }

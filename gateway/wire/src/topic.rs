@@ -10,16 +10,43 @@ use crate::instrument::{Symbol, SymbolError};
 use crate::interval::Interval;
 
 /// How many channel codes exist; codes run from 0 to this, exclusive.
-pub const CHANNEL_COUNT: usize = 29;
+pub const CHANNEL_COUNT: usize = 35;
 
-/// Names of the bar channels: [`INTERVALS`](crate::INTERVALS) with their prefix.
-const BAR_NAMES: [&str; 16] = [
-    "bar_1s", "bar_1m", "bar_3m", "bar_5m", "bar_15m", "bar_30m", "bar_1h", "bar_2h", "bar_4h",
-    "bar_6h", "bar_8h", "bar_12h", "bar_1d", "bar_3d", "bar_1w", "bar_1M",
+/// The channels that clients of the native protocol may name, as a set of [`Channel::bit`]s; see
+/// [`Channel::is_native`].
+pub const NATIVE_CHANNELS: u64 = (1 << 29) - 1;
+
+/// Names of the bar channels: [`INTERVALS`](crate::INTERVALS) with their prefix, and those by UTC+8.
+const BAR_NAMES: [&str; 22] = [
+    "bar_1s",
+    "bar_1m",
+    "bar_3m",
+    "bar_5m",
+    "bar_15m",
+    "bar_30m",
+    "bar_1h",
+    "bar_2h",
+    "bar_4h",
+    "bar_6h",
+    "bar_8h",
+    "bar_12h",
+    "bar_1d",
+    "bar_3d",
+    "bar_1w",
+    "bar_1M",
+    "bar_6h_utc8",
+    "bar_12h_utc8",
+    "bar_1d_utc8",
+    "bar_3d_utc8",
+    "bar_1w_utc8",
+    "bar_1M_utc8",
 ];
 
 /// The code of the first bar channel; `bar_1s` has it, `bar_1M` is the last.
 const FIRST_BAR: u8 = 8;
+
+/// The code of the first bar channel by UTC+8, less the code of its interval.
+const FIRST_BAR_BY_UTC8: u8 = 29 - 16;
 
 /// The code of the first rolling ticker, that of one hour.
 const FIRST_WINDOW: u8 = 25;
@@ -109,7 +136,8 @@ impl Channel {
             Self::Depth20 => 5,
             Self::Ticker => 6,
             Self::Status => 7,
-            Self::Bar(interval) => FIRST_BAR + interval.code(),
+            Self::Bar(interval) if interval.is_by_utc() => FIRST_BAR + interval.code(),
+            Self::Bar(interval) => FIRST_BAR_BY_UTC8 + interval.code(),
             Self::AggTrade => 24,
             Self::Rolling(window) => FIRST_WINDOW + window as u8,
             Self::Average => 28,
@@ -135,8 +163,24 @@ impl Channel {
             24 => Self::AggTrade,
             FIRST_WINDOW..=27 => Self::Rolling(Window::ALL[(code - FIRST_WINDOW) as usize]),
             28 => Self::Average,
+            29..=34 => match Interval::from_code(code - FIRST_BAR_BY_UTC8) {
+                Some(interval) => Self::Bar(interval),
+                None => return None,
+            },
             _ => return None,
         })
+    }
+
+    /// Whether clients of the native protocol may name it. Bars by UTC+8 are for the exchange's streams only.
+    #[must_use]
+    pub const fn is_native(self) -> bool {
+        !matches!(self, Self::Bar(interval) if !interval.is_by_utc())
+    }
+
+    /// The channel with this code in native messages.
+    #[must_use]
+    pub fn from_native_code(code: u8) -> Option<Self> {
+        Self::from_code(code).filter(|channel| channel.is_native())
     }
 
     /// The channel called `name` in a topic.
@@ -160,7 +204,7 @@ impl Channel {
         })
     }
 
-    /// The channel's name in topics.
+    /// The channel's name in topics, and in rules of what may be seen.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -201,7 +245,7 @@ impl Channel {
 
     /// This channel's bit in [`Instrument::channels`](crate::Instrument::channels).
     #[must_use]
-    pub const fn bit(self) -> u32 {
+    pub const fn bit(self) -> u64 {
         1 << self.code()
     }
 
@@ -275,8 +319,11 @@ mod tests {
     fn every_channel_survives_its_name_and_its_code() {
         let all: Vec<Channel> = Channel::all().collect();
         assert_eq!(all.len(), CHANNEL_COUNT);
+        let native = all.iter().filter(|channel| channel.is_native());
+        assert_eq!(native.fold(0, |set, channel| set | channel.bit()), NATIVE_CHANNELS);
         for channel in all {
-            assert_eq!(Channel::parse(&channel.to_string()), Some(channel));
+            let native = channel.is_native().then_some(channel);
+            assert_eq!(Channel::parse(&channel.to_string()), native);
             assert_eq!(Channel::from_code(channel.code()), Some(channel));
         }
     }

@@ -10,7 +10,7 @@ use wire::{
 };
 
 /// Channels that have no last tick of their own: depth is a book, partial depth is derived from it.
-const BOOK_CHANNELS: u32 =
+const BOOK_CHANNELS: u64 =
     Channel::Depth.bit() | Channel::Depth5.bit() | Channel::Depth10.bit() | Channel::Depth20.bit();
 
 /// State of all instruments of an epoch.
@@ -28,7 +28,7 @@ pub(super) struct Ledger {
 struct Account {
     definition: Instrument,
     /// The channels with a last tick: a set of [`Channel::bit`]s.
-    channels: u32,
+    channels: u64,
     /// Where its ticks begin in [`Ledger::last`].
     last_at: usize,
     book: Book,

@@ -7,8 +7,8 @@ use wire::command::{Buffers, Command};
 use wire::exchange::{Grammar, Stream, SymbolCase};
 use wire::sbe::Message;
 use wire::{
-    Channel, Encoding, GapReason, Instrument, Level, Position, Quote, Side, Tick, Ticker, Trade,
-    flags,
+    Bar, Channel, Encoding, GapReason, Instrument, Interval, Level, Position, Quote, Side, Tick,
+    Ticker, Trade, flags,
 };
 
 /// Everything a test needs.
@@ -124,6 +124,27 @@ impl Bench {
             trades: seq,
         };
         let tick = Tick { seq, ..Tick::from_ticker(id, self.now_ns, &ticker) };
+        self.hub.handle_record(&tick, self.now_ns);
+    }
+
+    pub fn bar(&mut self, id: u32, interval: Interval, trades: u64, is_final: bool) {
+        let channel = Channel::Bar(interval);
+        let seq = self.next_seq(id, channel);
+        let bar = Bar {
+            ts_open_ns: interval.around(self.now_ns).0,
+            open: 100,
+            high: 300,
+            low: 100,
+            close: 200,
+            volume: 5000,
+            quote_volume: 7000,
+            taker_volume: 1000,
+            taker_quote_volume: 2000,
+            first_trade_id: 1,
+            trades,
+            is_final,
+        };
+        let tick = Tick { seq, ..Tick::from_bar(channel, id, self.now_ns, &bar) };
         self.hub.handle_record(&tick, self.now_ns);
     }
 

@@ -29,7 +29,7 @@ pub(super) struct Holdings {
     linger_ns: u64,
     held: BTreeMap<u32, Held>,
     /// The channels with a wildcard when they were last looked at.
-    channels: u32,
+    channels: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

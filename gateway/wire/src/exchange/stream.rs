@@ -146,7 +146,7 @@ fn json_view(channel: &str) -> Option<View> {
         "avgPrice" => View::Channel(Channel::Average),
         _ => {
             if let Some(interval) = channel.strip_prefix("kline_") {
-                View::Channel(Channel::Bar(bar_interval(interval)?))
+                View::of_bars(bar_interval(interval)?)
             } else if let Some(window) = channel.strip_prefix("ticker_") {
                 View::Channel(Channel::Rolling(Window::parse(window)?))
             } else {
@@ -156,12 +156,11 @@ fn json_view(channel: &str) -> Option<View> {
     })
 }
 
-/// An interval, or one with the offset of UTC+8 where that changes nothing: boundaries of intervals
-/// that divide eight hours are the same in both.
+/// An interval, or one with the offset of UTC+8. Boundaries of intervals that divide eight hours are the
+/// same in both: there the two names mean the same.
 fn bar_interval(name: &str) -> Option<Interval> {
     match name.strip_suffix("@+08:00") {
-        Some("1d" | "3d" | "1w" | "1M" | "6h" | "12h") => None,
-        Some(name) => Interval::parse(name),
+        Some(name) => Interval::parse(name).map(Interval::by_utc8),
         None => Interval::parse(name),
     }
 }
@@ -227,7 +226,10 @@ impl fmt::Display for Name {
             }
             View::Channel(Channel::Quote) => f.write_str("@bookTicker"),
             View::Channel(Channel::Average) => f.write_str("@avgPrice"),
-            View::Channel(Channel::Bar(interval)) => write!(f, "@kline_{}", interval.name()),
+            View::Channel(Channel::Bar(interval)) | View::Kline(interval) => {
+                let zone = if interval.is_by_utc() { "" } else { "@+08:00" };
+                write!(f, "@kline_{}{zone}", interval.name())
+            }
             // Ticker and rolling tickers are called as in topics.
             View::Channel(channel) => write!(f, "@{channel}"),
             View::MiniTicker => f.write_str("@miniTicker"),
@@ -242,7 +244,7 @@ impl fmt::Display for Name {
 const fn suffix(speed: Speed) -> &'static str {
     match speed {
         // Of binary streams, whose names do not say it.
-        Speed::Rapid | Speed::Brisk | Speed::Slow => "",
+        Speed::Rapid | Speed::Brisk | Speed::Slow | Speed::Slowest => "",
         Speed::Fast => "@100ms",
     }
 }

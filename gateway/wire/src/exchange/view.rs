@@ -3,20 +3,25 @@
 //!
 //! Codes of views go on behind those of channels, so that tables by view hold channels too.
 
+use crate::interval::Interval;
 use crate::topic::{CHANNEL_COUNT, Channel, Window};
 
 /// How many view codes exist; codes run from 0 to this, exclusive.
-pub const VIEW_COUNT: usize = CHANNEL_COUNT + 1 + SPEED_COUNT * (1 + LEVELS_COUNT);
+pub const VIEW_COUNT: usize = CHANNEL_COUNT + FIRST_KLINE + KLINE_COUNT;
 
-#[expect(clippy::cast_possible_truncation, reason = "29")]
+#[expect(clippy::cast_possible_truncation, reason = "35")]
 const FIRST_OWN: u8 = CHANNEL_COUNT as u8;
 
 const SPEED_COUNT: usize = Speed::ALL.len();
 const LEVELS_COUNT: usize = PartialLevels::ALL.len();
 
-/// Behind the mini ticker stand the books of all speeds, then the best levels, speed by speed for each.
+/// Behind the mini ticker stand the books of all speeds, then the best levels, speed by speed for each, and
+/// last the klines.
 const FIRST_BOOK: usize = 1;
 const FIRST_PARTIAL: usize = FIRST_BOOK + SPEED_COUNT;
+const FIRST_KLINE: usize = FIRST_PARTIAL + SPEED_COUNT * LEVELS_COUNT;
+/// All intervals but that of a second, whose bars are shown as they come.
+const KLINE_COUNT: usize = 21;
 
 /// What a stream of one instrument shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -29,6 +34,8 @@ pub enum View {
     Depth(Speed),
     /// The best levels, at a cadence.
     Partial(PartialLevels, Speed),
+    /// Bars of an interval, at a cadence, and when they are final.
+    Kline(Interval),
 }
 
 /// How often a timed view is told, at most.
@@ -42,11 +49,13 @@ pub enum Speed {
     Fast,
     /// Every second.
     Slow,
+    /// Every two seconds: bars of a minute and more.
+    Slowest,
 }
 
 impl Speed {
     /// All cadences, in the order of their codes.
-    pub const ALL: [Self; 4] = [Self::Rapid, Self::Brisk, Self::Fast, Self::Slow];
+    pub const ALL: [Self; 5] = [Self::Rapid, Self::Brisk, Self::Fast, Self::Slow, Self::Slowest];
 
     /// The time between two events, ns.
     #[must_use]
@@ -56,6 +65,7 @@ impl Speed {
             Self::Brisk => 50_000_000,
             Self::Fast => 100_000_000,
             Self::Slow => 1_000_000_000,
+            Self::Slowest => 2_000_000_000,
         }
     }
 }
@@ -97,6 +107,15 @@ impl PartialLevels {
 }
 
 impl View {
+    /// What shows bars of this interval.
+    #[must_use]
+    pub fn of_bars(interval: Interval) -> Self {
+        if interval == Interval::SECOND {
+            return Self::Channel(Channel::Bar(interval));
+        }
+        Self::Kline(interval)
+    }
+
     /// The view's code: a channel's own, or one behind all of theirs.
     #[must_use]
     pub const fn code(self) -> u8 {
@@ -107,8 +126,9 @@ impl View {
             Self::Partial(levels, speed) => {
                 FIRST_PARTIAL + SPEED_COUNT * levels as usize + speed as usize
             }
+            Self::Kline(interval) => FIRST_KLINE - 1 + interval.code() as usize,
         };
-        #[expect(clippy::cast_possible_truncation, reason = "17 of them")]
+        #[expect(clippy::cast_possible_truncation, reason = "42 of them")]
         let own = own as u8;
         FIRST_OWN + own
     }
@@ -126,12 +146,15 @@ impl View {
         if own < FIRST_PARTIAL {
             return Some(Self::Depth(Speed::ALL[own - FIRST_BOOK]));
         }
-        let (levels, speed) =
-            ((own - FIRST_PARTIAL) / SPEED_COUNT, (own - FIRST_PARTIAL) % SPEED_COUNT);
-        if levels < LEVELS_COUNT {
-            Some(Self::Partial(PartialLevels::ALL[levels], Speed::ALL[speed]))
-        } else {
-            None
+        if own < FIRST_KLINE {
+            let nth = own - FIRST_PARTIAL;
+            let levels = PartialLevels::ALL[nth / SPEED_COUNT];
+            return Some(Self::Partial(levels, Speed::ALL[nth % SPEED_COUNT]));
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "a code is a byte")]
+        match Interval::from_code((own - FIRST_KLINE + 1) as u8) {
+            Some(interval) => Some(Self::Kline(interval)),
+            None => None,
         }
     }
 
@@ -149,6 +172,7 @@ impl View {
             | Self::Partial(..) => Channel::Depth,
             Self::Channel(channel) => channel,
             Self::MiniTicker => Channel::Ticker,
+            Self::Kline(interval) => Channel::Bar(interval),
         }
     }
 
@@ -157,6 +181,7 @@ impl View {
     pub const fn speed(self) -> Option<Speed> {
         match self {
             Self::Depth(speed) | Self::Partial(_, speed) => Some(speed),
+            Self::Kline(_) => Some(Speed::Slowest),
             Self::Channel(_) | Self::MiniTicker => None,
         }
     }

@@ -25,7 +25,7 @@ use crate::body::{
 };
 use crate::event::{FeedState, SnapshotPart};
 use crate::instrument::{DECIMALS_MAX, Instrument, Symbol};
-use crate::topic::{CHANNEL_COUNT, Channel};
+use crate::topic::{Channel, NATIVE_CHANNELS};
 
 /// Why bytes are not messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -297,7 +297,7 @@ impl<'a> Cursor<'a> {
 
     fn bar(&self) -> Result<Message<'a>, DecodeError> {
         let root: BarMessage = self.read()?;
-        let channel = match Channel::from_code(root.channel) {
+        let channel = match Channel::from_native_code(root.channel) {
             Some(channel @ Channel::Bar(_)) => channel,
             _ => return Err(self.value("channel")),
         };
@@ -401,7 +401,7 @@ impl<'a> Cursor<'a> {
             tick_size: root.tick_size.get(),
             lot_size: root.lot_size.get(),
             // Channels of a newer gateway are none that this client could name.
-            channels: root.channels.get() & ((1 << CHANNEL_COUNT) - 1),
+            channels: u64::from(root.channels.get()) & NATIVE_CHANNELS,
         };
         Ok(Message::Definition { instrument, epoch: root.epoch.get() })
     }

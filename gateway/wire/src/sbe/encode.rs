@@ -15,7 +15,7 @@ use crate::body::Side;
 use crate::event::{DepthHead, FeedState, GapEntry, SnapshotPart};
 use crate::instrument::{Instrument, SYMBOL_MAX, Symbol};
 use crate::tick::{GROUP_LEVELS_MAX, Kind, Tick, flags};
-use crate::topic::Channel;
+use crate::topic::{Channel, NATIVE_CHANNELS};
 
 /// The most entries of any group, as in the schema. More gaps become several messages.
 const GROUP_ENTRIES_MAX: usize = GROUP_LEVELS_MAX;
@@ -362,7 +362,7 @@ pub fn definition(out: &mut Vec<u8>, instrument: &Instrument, epoch: u64) {
         header: header(Template::Definition),
         epoch: U64::new(epoch),
         instrument: U32::new(instrument.id),
-        channels: U32::new(instrument.channels),
+        channels: U32::new(u32::try_from(instrument.channels & NATIVE_CHANNELS).unwrap_or(0)),
         tick_size: I64::new(instrument.tick_size),
         lot_size: I64::new(instrument.lot_size),
         price_exponent: instrument.price_exponent,

@@ -281,7 +281,7 @@ fn gap_entry(bytes: &[u8]) -> Option<GapEntry> {
     let (item, _) = GapItem::read_from_prefix(bytes).ok()?;
     Some(GapEntry {
         instrument: item.instrument.get(),
-        channel: Channel::from_code(item.channel)?,
+        channel: Channel::from_native_code(item.channel)?,
         reason: GapReason::from_code(item.reason)?,
         first_seq: item.first_seq.get(),
         count: item.count.get(),

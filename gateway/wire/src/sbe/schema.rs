@@ -11,7 +11,7 @@ use super::layout::{
 };
 use crate::event::{FeedState, GapReason};
 use crate::tick::GROUP_LEVELS_MAX;
-use crate::topic::{CHANNEL_COUNT, Channel};
+use crate::topic::Channel;
 use crate::{SCHEMA_XML, TradingStatus};
 
 /// Name in the schema's spelling, offset, size.
@@ -192,10 +192,10 @@ fn codes(tag: &str, name: &str) -> Vec<(String, usize)> {
 fn every_code_is_the_schemas() {
     let code = |name: &str, code: u8| (name.to_owned(), usize::from(code));
     let channels: Vec<(String, usize)> = Channel::all()
+        .filter(|channel| channel.is_native())
         // Code generators may fold case, so the month is spelt out beside the minute.
         .map(|channel| code(&channel.name().replace("1M", "1month"), channel.code()))
         .collect();
-    assert_eq!(channels.len(), CHANNEL_COUNT);
     assert_eq!(codes("enum", "channel"), channels);
     assert_eq!(codes("set", "channelSet"), channels);
     for channel in Channel::all() {

@@ -46,7 +46,11 @@ fn every_documented_name_means_what_it_says() {
     ];
     for name in INTERVALS {
         let interval = Interval::parse(name).unwrap();
-        table.push((format!("btcusdt@kline_{name}"), channel(Channel::Bar(interval))));
+        table.push((format!("btcusdt@kline_{name}"), btc(View::of_bars(interval))));
+        if !interval.by_utc8().is_by_utc() {
+            let ahead = btc(View::of_bars(interval.by_utc8()));
+            table.push((format!("btcusdt@kline_{name}@+08:00"), ahead));
+        }
     }
     for (name, stream) in table {
         assert_eq!(parse(&name), Ok(stream), "{name}");
@@ -61,7 +65,8 @@ fn other_spellings_mean_the_same() {
         ("btcusdt@depth10@1000ms", "btcusdt@depth10"),
         ("!miniTicker@arr@1000ms", "!miniTicker@arr"),
         ("!miniTicker@arr@3000ms", "!miniTicker@arr"),
-        ("btcusdt@kline_4h@+08:00", "btcusdt@kline_4h"),
+        ("btcusdt@kline_1s@+08:00", "btcusdt@kline_1s"),
+        ("btcusdt@kline_8h@+08:00", "btcusdt@kline_8h"),
     ] {
         assert_eq!(parse(spelling).unwrap().name(Schema::Json).to_string(), name, "{spelling}");
     }
