@@ -47,18 +47,26 @@ fn installed(name: &str, list: &str, install: impl FnOnce(&Path)) -> PathBuf {
     folder
 }
 
+/// A Python that has the packages of a list, in a folder of this name.
+fn python_with(name: &str, list: &str) -> PathBuf {
+    let folder = installed(name, list, |folder| {
+        run(Command::new("python3").args(["-m", "venv"]).arg(folder));
+        let quiet = ["install", "--quiet", "--disable-pip-version-check", "--requirement"];
+        fetch(Command::new(folder.join("bin/pip")).args(quiet).arg(programs().join(list)));
+    });
+    folder.join("bin/python")
+}
+
 /// A Python that has the packages.
 fn python() -> &'static Path {
     static PYTHON: OnceLock<PathBuf> = OnceLock::new();
-    PYTHON.get_or_init(|| {
-        let folder = installed("exchange-clients-pypi", "requirements.txt", |folder| {
-            run(Command::new("python3").args(["-m", "venv"]).arg(folder));
-            let list = programs().join("requirements.txt");
-            let quiet = ["install", "--quiet", "--disable-pip-version-check", "--requirement"];
-            fetch(Command::new(folder.join("bin/pip")).args(quiet).arg(list));
-        });
-        folder.join("bin/python")
-    })
+    PYTHON.get_or_init(|| python_with("exchange-clients-pypi", "requirements.txt"))
+}
+
+/// One that has those which are called as others are: two clients are `import binance`.
+fn other_python() -> &'static Path {
+    static PYTHON: OnceLock<PathBuf> = OnceLock::new();
+    PYTHON.get_or_init(|| python_with("exchange-clients-pypi-others", "requirements-others.txt"))
 }
 
 /// The folder of the packages of npm.
@@ -112,10 +120,19 @@ fn the_official_client_of_pypi_accepts_every_answer_and_event() {
 fn other_clients_of_npm_read_rest_and_streams() {
     let packages = node_packages();
     let (_gateway, address) = market();
-    for name in ["binance", "binance-api-node", "node-binance-api"] {
+    for name in ["binance", "binance-api-node", "node-binance-api", "@binance/connector", "ws"] {
         let mut node = Command::new("node");
         node.arg(programs().join("others.mjs")).args([name, &address, "BTCUSDT"]);
         run(node.env("NODE_PACKAGES", packages));
+    }
+}
+
+#[test]
+fn other_clients_of_pypi_read_rest_and_streams() {
+    let python = other_python();
+    let (_gateway, address) = market();
+    for program in ["binance_connector.py", "unicorn.py", "plain_sockets.py"] {
+        run(Command::new(python).arg(programs().join(program)).args([&address, "BTCUSDT"]));
     }
 }
 

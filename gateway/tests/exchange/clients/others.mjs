@@ -1,5 +1,5 @@
 // Other clients of npm, as they are installed, against a gateway: `others.mjs NAME HOST:PORT SYMBOL`, where NAME is
-// binance, binance-api-node or node-binance-api. They are found in the folder of NODE_PACKAGES.
+// binance, binance-api-node, node-binance-api, @binance/connector or ws. They are found in the folder of NODE_PACKAGES.
 
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
@@ -100,7 +100,62 @@ async function nodeBinanceApi() {
   await allHaveCome;
 }
 
-await { binance, 'binance-api-node': binanceApiNode, 'node-binance-api': nodeBinanceApi }[name]();
+// The exchange's former client: streams in the URL, and more of them by messages.
+async function binanceConnector() {
+  const { Spot, WebsocketStream } = require('@binance/connector');
+  const rest = new Spot('', '', { baseURL: `http://${address}` });
+  const answer = async (promise) => (await promise).data;
+  assert.equal((await answer(rest.exchangeInfo({ symbols: [symbol] }))).symbols[0].symbol, symbol);
+  assert.equal((await answer(rest.depth(symbol, { limit: 5 }))).bids.length, 5);
+  assert.equal((await answer(rest.klines(symbol, '1s', { limit: 3 }))).length, 3);
+  assert.ok((await answer(rest.rollingWindowTicker(symbol))).count > 0);
+  assert.equal((await answer(rest.tickerPrice('', [symbol])))[0].symbol, symbol);
+  await assert.rejects(rest.depth('NOPE'), (error) => error.response.data.code === -1121);
+  const streams = new WebsocketStream({
+    logger: new console.Console({ stdout: process.stderr, stderr: process.stderr }),
+    callbacks: {
+      open: () => streams.subscribe([`${lower}@bookTicker`, `${lower}@depth20@100ms`]),
+      message: (text) => came(JSON.parse(text).stream ?? 'answer'),
+    },
+    wsURL: `ws://${address}`,
+    combinedStreams: true,
+  });
+  expect('answer', `${lower}@aggTrade`, `${lower}@bookTicker`, `${lower}@depth20@100ms`);
+  streams.aggTrade(symbol);
+  await allHaveCome;
+}
+
+// What hand-written clients of Node use. It offers compression.
+async function plainWs() {
+  const WebSocket = require('ws');
+  const socket = new WebSocket(`ws://${address}/stream`, { perMessageDeflate: true });
+  const streams = ['kline_1m@+08:00', 'kline_1s', 'avgPrice', 'depth10@100ms'].map((one) => `${lower}@${one}`);
+  expect('pong', 'answer', ...streams);
+  socket.on('error', assert.fail);
+  socket.on('close', (code, reason) => assert.fail(`closed with ${code} ${reason}`));
+  socket.on('pong', (payload) => came(payload.toString() === 'payload' ? 'pong' : 'another'));
+  socket.on('open', () => {
+    assert.equal(socket.extensions, '', 'compression is declined');
+    socket.send(JSON.stringify({ method: 'SUBSCRIBE', params: streams, id: 'a text' }));
+    socket.ping('payload');
+  });
+  socket.on('message', (data, isBinary) => {
+    assert.equal(isBinary, false);
+    const event = JSON.parse(data);
+    if (event.stream === undefined) assert.deepEqual(event, { result: null, id: 'a text' });
+    came(event.stream ?? 'answer');
+  });
+  await allHaveCome;
+}
+
+const clients = {
+  binance,
+  'binance-api-node': binanceApiNode,
+  'node-binance-api': nodeBinanceApi,
+  '@binance/connector': binanceConnector,
+  ws: plainWs,
+};
+await clients[name]();
 console.log(`${name}: all events came`);
 clearTimeout(deadline);
 process.exit(0);
