@@ -86,17 +86,40 @@ fn a_delayed_gateway_tells_what_a_live_one_told_so_long_ago() {
     until("the ring", || ring.path().exists().then_some(()));
     let url = ring.url();
     let live = Gateway::start(&["--source", &url, "--shards", "1"]);
-    let late = delayed(&["--source", &url]);
-    let reasons = until("the delay line to fill", || {
-        let (status, body) = get(late.admin, "/readyz").unwrap();
-        assert_eq!(status, 503, "{body}");
-        body.contains("first data in").then_some(body)
+    let (late, reasons) = until("the delay line to fill", || {
+        let late = delayed(&["--source", &url]);
+        loop {
+            let (status, body) = get(late.admin, "/readyz").unwrap();
+            if status == 200 {
+                // On a busy machine it is asked too late: then once more.
+                return None;
+            }
+            if body.contains("first data in") {
+                return Some((late, body));
+            }
+        }
     });
     assert!(reasons.contains("the delay line fills: first data in "), "{reasons}");
     wait_until_ready(&late);
+    // A busy machine has too little to compare now and then.
+    until("many events of both", || (compare(&live, &late) > 500).then_some(()));
+    until("the line to hold much", || {
+        (late.metric("tickcast_delay_held_records") > 500.0).then_some(())
+    });
+    assert_eq!(late.metric("tickcast_delay_seconds"), 2.0);
+    assert_eq!(late.metric("tickcast_delay_dropped_total"), 0.0);
+    // What shards measure is theirs.
+    let in_time = r#"tickcast_ring_delay_seconds_bucket{le="1.0"}"#;
+    let (_, metrics) = get(late.admin, "/metrics").unwrap();
+    let line = metrics.lines().find(|line| line.starts_with(in_time)).expect("a histogram");
+    assert!(!line.ends_with(" 0"), "the delay is not the ring's: {line}");
+}
+
+/// Listens to both for a while; says how many events both have told. They must be the same, and the late ones late.
+fn compare(live: &Gateway, late: &Gateway) -> usize {
     let (early, later) = thread::scope(|scope| {
-        let early = scope.spawn(|| listen(&live, Duration::from_secs(3)));
-        let later = scope.spawn(|| listen(&late, Duration::from_secs(3) + 2 * DELAY));
+        let early = scope.spawn(|| listen(live, Duration::from_secs(3)));
+        let later = scope.spawn(|| listen(late, Duration::from_secs(3) + 2 * DELAY));
         (early.join().unwrap(), later.join().unwrap())
     });
     let mut compared = 0;
@@ -107,15 +130,8 @@ fn a_delayed_gateway_tells_what_a_live_one_told_so_long_ago() {
         assert!(waited_ns >= delay_ns(), "{key:?} after {waited_ns} ns");
         compared += 1;
     }
-    assert!(compared > 500, "{compared} of {} events", early.events.len());
-    assert!(late.metric("tickcast_delay_held_records") > 500.0);
-    assert_eq!(late.metric("tickcast_delay_seconds"), 2.0);
-    assert_eq!(late.metric("tickcast_delay_dropped_total"), 0.0);
-    // What shards measure is theirs.
-    let in_time = r#"tickcast_ring_delay_seconds_bucket{le="1.0"}"#;
-    let (_, metrics) = get(late.admin, "/metrics").unwrap();
-    let line = metrics.lines().find(|line| line.starts_with(in_time)).expect("a histogram");
-    assert!(!line.ends_with(" 0"), "the delay is not the ring's: {line}");
+    println!("{compared} of {} events", early.events.len());
+    compared
 }
 
 /// All times in an answer, ns since 1970: of events, not of bars that are not over.
@@ -281,9 +297,8 @@ fn a_full_line_drops_what_it_must_and_clients_are_told() {
     assert!(late.metric("tickcast_delay_dropped_total") > 1_000.0);
     assert!(late.metric("tickcast_delay_refused_total") > 0.0);
     assert!(late.metric("tickcast_delay_held_bytes") <= f64::from(1 << 20));
-    let log = late.process.log();
-    assert!(log.contains("the delay line takes nothing in"), "{log}");
-    assert!(log.contains("the delay line takes in what comes again"), "{log}");
+    late.process.wait_for_log("the delay line takes nothing in");
+    late.process.wait_for_log("the delay line takes in what comes again");
 }
 
 #[test]
@@ -292,8 +307,10 @@ fn a_live_gateway_may_be_the_source_of_a_delayed_one() {
     let url = format!("ws://{}", live.listen);
     let late = delayed(&["--source", &url]);
     wait_until_ready(&late);
-    let told = listen(&late, Duration::from_secs(2));
-    assert!(told.events.len() > 100, "{}", told.events.len());
+    let told = until("some events", || {
+        let told = listen(&late, Duration::from_secs(2));
+        (told.events.len() > 100).then_some(told)
+    });
     for (key, here_ns) in &told.here_ns {
         let waited_ns = here_ns.saturating_sub(told.in_ring_ns[key].min(*here_ns));
         assert!(waited_ns < 60_000_000_000, "{key:?}");

@@ -1,9 +1,9 @@
 //! Books: clients that attach at random moments, fetch their snapshot late, drop out and stall all
 //! converge to the market's book, and update ids never break without a visible jump.
 //!
-//! A recording is replayed sixty times as fast as it was. Each client does what the exchange's
-//! documentation tells it to: it collects changes, fetches a snapshot, drops what that has, and goes on.
-//! The book of each client must be the recording's behind every event and every snapshot, level for level
+//! A recording is replayed sixty times as fast as it was, or less on a machine that is slow. Each client
+//! does what the exchange's documentation tells it to: it collects changes, fetches a snapshot, drops what
+//! that has, and goes on. The book of each client must be the recording's behind every event and every snapshot, level for level
 //! in both directions: an update id that hid a loss would show there at once. In the end all have the book
 //! that the recording ends with.
 
@@ -131,8 +131,22 @@ impl Market {
     }
 }
 
+/// Has clients converge until it was as difficult as it is to be: the slower the replay, the more of it there is for
+/// those who are late on a busy machine.
+fn converge_until(more: &[&str], is_difficult: impl Fn(&Gateway, &[Story]) -> bool) {
+    let mut told = Vec::new();
+    let is_enough = ["60", "60", "30", "15"].into_iter().any(|speed| {
+        let (gateway, stories) = converge(speed, more);
+        let had_all = |story: &Story| story.events > 0 && story.snapshots > 0 && story.compared > 1;
+        let is_enough = stories.iter().all(had_all) && is_difficult(&gateway, &stories);
+        told.push(stories);
+        is_enough
+    });
+    assert!(is_enough, "nobody stalled long enough: {told:?}");
+}
+
 /// Runs the clients to their end, and answers what they went through.
-fn converge(more: &[&str]) -> (Gateway, Vec<Story>) {
+fn converge(speed: &str, more: &[&str]) -> (Gateway, Vec<Story>) {
     let recorded = RecordedDepth::read(RECORDING);
     let expected = recorded.last();
     // Else a snapshot could not be told from one that lacks levels.
@@ -143,7 +157,7 @@ fn converge(more: &[&str]) -> (Gateway, Vec<Story>) {
         "--source",
         &source,
         "--speed",
-        "60",
+        speed,
         "--shards",
         "2",
         "--sndbuf",
@@ -168,7 +182,6 @@ fn converge(more: &[&str]) -> (Gateway, Vec<Story>) {
     });
     let stories = ends.into_iter().map(|(book, story)| {
         assert_eq!(book, expected, "{story:?}");
-        assert!(story.events > 0 && story.snapshots > 0 && story.compared > 1, "{story:?}");
         story
     });
     let stories = stories.collect();
@@ -177,13 +190,15 @@ fn converge(more: &[&str]) -> (Gateway, Vec<Story>) {
 
 #[test]
 fn clients_that_come_late_drop_out_and_stall_converge_to_the_markets_book() {
-    let (gateway, _) = converge(&["--lag-age", "50ms"]);
-    assert!(gateway.metric("tickcast_merges_total") > 0.0, "nobody stalled long enough");
+    converge_until(&["--lag-age", "50ms"], |gateway, _| {
+        gateway.metric("tickcast_merges_total") > 0.0
+    });
 }
 
 #[test]
 fn clients_of_which_the_log_lost_sight_see_the_jump_and_converge_too() {
     // A log of so few entries has the market of some 200 ms.
-    let (_gateway, stories) = converge(&["--log-entries", "1024", "--lag-age", "30s"]);
-    assert!(stories.iter().any(|story| story.jumps > 0), "nobody stalled long enough: {stories:?}");
+    converge_until(&["--log-entries", "1024", "--lag-age", "30s"], |_, stories| {
+        stories.iter().any(|story| story.jumps > 0)
+    });
 }

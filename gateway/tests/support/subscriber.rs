@@ -30,6 +30,27 @@ pub struct Subscriber {
     pub close_reason: String,
 }
 
+/// One masked frame with this first byte.
+#[must_use]
+pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mask = [0x1d, 0x5a, 0x93, 0x07];
+    let mut frame = vec![first];
+    match payload.len() {
+        len @ ..126 => frame.push(0x80 | len as u8),
+        len @ ..65536 => {
+            frame.push(0x80 | 126);
+            frame.extend_from_slice(&(len as u16).to_be_bytes());
+        }
+        len => {
+            frame.push(0x80 | 127);
+            frame.extend_from_slice(&(len as u64).to_be_bytes());
+        }
+    }
+    frame.extend_from_slice(&mask);
+    frame.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    frame
+}
+
 impl Subscriber {
     /// Connects to `/v1/stream` with this subprotocol and reads the hello.
     #[must_use]
@@ -106,27 +127,12 @@ impl Subscriber {
 
     /// Sends one masked frame with this first byte.
     pub fn send_frame(&mut self, first: u8, payload: &[u8]) {
-        let mask = [0x1d, 0x5a, 0x93, 0x07];
-        let mut frame = vec![first];
-        match payload.len() {
-            len @ ..126 => frame.push(0x80 | len as u8),
-            len @ ..65536 => {
-                frame.push(0x80 | 126);
-                frame.extend_from_slice(&(len as u16).to_be_bytes());
-            }
-            len => {
-                frame.push(0x80 | 127);
-                frame.extend_from_slice(&(len as u64).to_be_bytes());
-            }
-        }
-        frame.extend_from_slice(&mask);
-        frame.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
-        // A gateway that has closed already is seen by the next read.
-        let _ = self.stream.write_all(&frame);
+        self.send_raw(&frame(first, payload));
     }
 
     /// Sends bytes as they are.
     pub fn send_raw(&mut self, bytes: &[u8]) {
+        // A gateway that has closed already is seen by the next read.
         let _ = self.stream.write_all(bytes);
     }
 
