@@ -2,6 +2,8 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr as UnixAddress, UnixDatagram};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -29,8 +31,8 @@ pub fn until<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// A port that nothing listens on, given out once by this process. They lie below those that the system gives to
-/// whoever connects or asks for any: it would give away a port that was free a moment ago.
+/// A port that nothing listens on, given out once by this process and by no other that runs. They lie below those that
+/// the system gives to whoever connects or asks for any: it would give away a port that was free a moment ago.
 #[must_use]
 pub fn free_address() -> SocketAddr {
     const FIRST: u32 = 20_000;
@@ -42,7 +44,14 @@ pub fn free_address() -> SocketAddr {
         let nth = start.wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed));
         let port = u16::try_from(FIRST + nth % COUNT).expect("below 32,000");
         let address = SocketAddr::from(([127, 0, 0, 1], port));
-        if TcpListener::bind(address).is_ok() {
+        // Whom another process has given it to may not listen there yet.
+        let name = UnixAddress::from_abstract_name(format!("tickcast-test-port-{port}"));
+        let claim = UnixDatagram::bind_addr(&name.expect("a short name"));
+        if let Ok(claim) = claim
+            && TcpListener::bind(address).is_ok()
+        {
+            // It holds for as long as this process runs.
+            std::mem::forget(claim);
             return address;
         }
     }
