@@ -180,6 +180,16 @@ impl<B: Backend> Bridge<B> {
         self.options.overflow == Overflow::Wait && self.writer.held() > self.writer.held_max() / 2
     }
 
+    /// How many records may be read at once.
+    fn read_max(&self) -> usize {
+        let taken = self.writer.held() + self.ticks.len();
+        match self.options.overflow {
+            // What is read will be held, and what is held beyond the bound would be dropped.
+            Overflow::Wait => self.writer.held_max().saturating_sub(taken).clamp(1, READ_MAX),
+            Overflow::Drop => READ_MAX,
+        }
+    }
+
     fn show(&self) {
         let (progress, counters) = (&self.progress, self.writer.counters());
         progress.position.store(self.reader.position(), Ordering::Relaxed);
@@ -192,7 +202,7 @@ impl<B: Backend> Bridge<B> {
     fn read(&mut self) -> Result<usize, BridgeError> {
         let mut records = Vec::new();
         let start = self.reader.position();
-        let read = self.reader.read(&mut records, READ_MAX);
+        let read = self.reader.read(&mut records, self.read_max());
         if read.lost > 0 {
             self.progress.lapped.fetch_add(read.lost, Ordering::Relaxed);
             // The rest of a group that was begun is among what is lost.
