@@ -182,8 +182,12 @@ fn tickers_are_one_or_many() {
             (all.as_array().unwrap().len() == 3).then_some(all)
         });
         assert_eq!(several[0]["symbol"], symbol.as_str());
-        let some = body(&gateway, &format!("/api/v3/ticker/{path}?symbols=[%22{symbol}%22]"));
-        assert_eq!(some.as_array().unwrap().len(), 1, "{path}");
+        // As people write it, and as programs do.
+        for mark in ["\"", "%22"] {
+            let some =
+                body(&gateway, &format!("/api/v3/ticker/{path}?symbols=[{mark}{symbol}{mark}]"));
+            assert_eq!(some.as_array().unwrap().len(), 1, "{path}");
+        }
     }
     let hour = body(&gateway, &format!("/api/v3/ticker?symbol={symbol}&windowSize=1h"));
     assert!(hour["bidPrice"].is_null() && decimal(&hour["volume"]) > 0.0, "{hour}");

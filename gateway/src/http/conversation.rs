@@ -32,6 +32,7 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::bare_quotes::BareQuotes;
 use super::cors::Cors;
 use super::forwarded::Remote;
 use super::front::Front;
@@ -164,7 +165,7 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(front.settings().handshake_timeout)
         .max_buf_size(REQUEST_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(BareQuotes::new(stream)), service)
         .with_upgrades();
     let conversation = poll_fn(|context| match Pin::new(&mut connection).poll(context) {
         Poll::Pending if matches!(*granted.borrow(), Some(Grant::Stream(..))) => {
@@ -190,8 +191,8 @@ where
         Grant::Upgrade(upgrade, face, opening, client) => {
             // fastwebsockets wraps what hyper hands out; from here on frames are the session's.
             let upgraded = upgrade.await.ok()?.into_inner().into_inner();
-            let parts = upgraded.downcast::<TokioIo<S>>().ok()?;
-            let (stream, early) = (parts.io.into_inner(), parts.read_buf);
+            let parts = upgraded.downcast::<TokioIo<BareQuotes<S>>>().ok()?;
+            let (stream, early) = (parts.io.into_inner().into_inner(), parts.read_buf);
             Some(Taken { stream, early, face, opening, client })
         }
         Grant::Stream(opening, client) => {
@@ -199,7 +200,7 @@ where
             if opening.begin != Begin::Anew {
                 sleep(RESUME_PAUSE).await;
             }
-            let (stream, early) = (parts.io.into_inner(), parts.read_buf);
+            let (stream, early) = (parts.io.into_inner().into_inner(), parts.read_buf);
             let opening = Some(Opening::Events(opening));
             Some(Taken { stream, early, face: Face::EventStream, opening, client })
         }

@@ -6,6 +6,7 @@
 //! by the shard's [`Routes`](crate::shard::Routes).
 
 mod accept;
+mod bare_quotes;
 mod budget;
 mod conversation;
 mod cors;

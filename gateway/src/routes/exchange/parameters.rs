@@ -63,7 +63,9 @@ impl<'a> Parameters<'a> {
             (Some(_), Some(_)) => Err(RestError::Combination),
             (Some(text), None) => symbol(text).map(Symbols::One),
             (None, Some(text)) => {
-                let texts: Vec<&str> = serde_json::from_str(text)
+                // Marks that were not encoded come as apostrophes.
+                let text = text.replace('\'', "\"");
+                let texts: Vec<&str> = serde_json::from_str(&text)
                     .map_err(|_| RestError::Illegal("symbols", "^\\\\[[^\\\\[]*\\\\]$"))?;
                 texts.into_iter().map(symbol).collect::<Result<_, _>>().map(Symbols::Many)
             }
@@ -129,6 +131,7 @@ mod tests {
         let encoded = "symbols=%5B%22BTCUSDT%22%5D";
         assert_eq!(parse(encoded).symbols(), Ok(Symbols::Many(vec![btc])));
         assert_eq!(parse("symbols=[\"BTCUSDT\"]").symbols(), Ok(Symbols::Many(vec![btc])));
+        assert_eq!(parse("symbols=['BTCUSDT']").symbols(), Ok(Symbols::Many(vec![btc])));
         assert_eq!(parse("").symbols(), Ok(Symbols::All));
         assert_eq!(parse("symbol=A&symbols=[]").symbols(), Err(RestError::Combination));
         assert_eq!(parse("symbol=btcusdt").symbols(), Err(RestError::illegal_symbol()));
