@@ -146,9 +146,11 @@ impl Hub {
             grants.of(conn.0).is_none_or(|grant| grant.allows(&symbol(), known.channel))
         };
         let from = cursor.saturating_sub(PASSED_OVER_MAX);
-        // Views are made where somebody watches, and may come all at once.
+        // Views are made where somebody watches, and may come all at once; what the native protocol cannot name
+        // is nothing to name here.
+        let is_named = |at: u64| !topic(at).is_view() && topic(at).channel.is_native();
         let others = (from..cursor).rev().take_while(|&at| log.holds(at));
-        let others = others.filter(|&at| !topic(at).is_view() && is_allowed(at));
+        let others = others.filter(|&at| is_named(at) && is_allowed(at));
         let mut others = others.take(LOOK_BACK_MAX);
         others.find_map(|at| {
             let (entry, known) = (log.entry(at), topic(at));
