@@ -117,7 +117,13 @@ impl Rule {
         if symbols.is_empty() || symbols.len() > GLOB_MAX || !symbols.bytes().all(is_part) {
             return Err(RuleError::Symbols);
         }
-        let matching = Channel::all().filter(|channel| matches(named, channel.name()));
+        // Bars by UTC+8 are meant with those by UTC, and may be meant alone.
+        let is_named = |channel: &Channel| {
+            matches(named, channel.name())
+                || matches!(channel, Channel::Bar(interval)
+                    if matches(named, Channel::Bar(interval.by_utc()).name()))
+        };
+        let matching = Channel::all().filter(is_named);
         let channels = matching.fold(0, |set, channel| set | channel.bit());
         if channels == 0 {
             return Err(RuleError::Channels);
@@ -410,6 +416,21 @@ mod tests {
         assert!(grant.allows(&symbol("ETHUSDT"), Channel::Trade));
         assert!(!grant.allows(&symbol("ETHUSDC"), Channel::Trade));
         assert!(grant.knows(&symbol("BRK.A")) && !grant.knows(&symbol("ETHUSDC")));
+    }
+
+    #[test]
+    fn bars_by_utc8_are_meant_with_those_by_utc_and_may_be_meant_alone() {
+        let day = wire::Interval::parse("1d").unwrap();
+        let by = |interval| Channel::Bar(interval);
+        let may = |rules: &[&str]| {
+            let rules = Rules::parse(rules).unwrap();
+            [by(day), by(day.by_utc8())].map(|channel| rules.allow(&symbol("A"), channel))
+        };
+        assert_eq!(may(&["*.bar_1d"]), [true, true]);
+        assert_eq!(may(&["*.bar_1d_utc8"]), [false, true]);
+        assert_eq!(may(&["*.*", "!*.bar_1d"]), [false, false]);
+        assert_eq!(may(&["*.*", "!*.bar_1d_utc8"]), [true, false]);
+        assert_eq!(may(&["*.bar_1h"]), [false, false]);
     }
 
     #[test]

@@ -188,7 +188,10 @@ impl Hub {
             let Some(topic) = self.market.instruments.get(slot).topic(channel) else { continue };
             let head_seq = self.market.topics.get(topic).head_seq;
             if let Some(tick) = self.market.topics.ahead(topic) {
-                self.take(topic, &[tick], marks::RECOVERED, now_ns);
+                let is_new = self.take(topic, &[tick], marks::RECOVERED, now_ns);
+                if is_new && matches!(channel, Channel::Bar(_)) {
+                    self.gather_newest(topic, now_ns);
+                }
             } else if self.market.is_book(channel) {
                 let known = self.market.instruments.get(slot);
                 let Some(book) = known.book.as_ref().filter(|book| book.seq() > Some(head_seq))

@@ -2,16 +2,15 @@
 //!
 //! Changes of a book are gathered into one entry, by the machinery that also merges them for slow clients;
 //! the best levels are taken from the book as it is; of bars the newest is told, and each that is final at
-//! once; arrays have the newest ticker of each instrument that
-//! has changed. One entry serves everybody who is subscribed. Entries are numbered here, update ids are
-//! the source's and stay contiguous: nothing is left out between two entries but what the source itself
-//! lost, and then the ids show it.
+//! once; arrays have the newest ticker of each instrument that has changed. One entry serves everybody who is
+//! subscribed. Entries are numbered here, update ids are the source's and stay contiguous: nothing is left out
+//! between two entries but what the source itself lost, and then the ids show it.
 //!
 //! An entry is made when the cadence's time comes by the shard's clock, which is the same time for all
 //! views of a cadence, so that a client of many gets them in one message. What comes after a pause of
 //! at least the cadence does not wait for that. Where the source's groups come at the cadence already, each
 //! is therefore an entry of its own, as it was, however fast a recording is replayed: distances are
-//! those of the events' own times.
+//! those of the events' own times. Bars always wait, but for final ones: feeds tell them more often.
 
 use wire::exchange::{Array, Speed, View};
 use wire::{Channel, Level, Side, Tick};
@@ -303,13 +302,18 @@ impl Hub {
         }
     }
 
-    /// A running bar waits for the cadence's time: feeds tell it more often.
+    /// A running bar waits for the cadence's time: feeds tell it more often. A final one is told itself, though an
+    /// image may know a newer one already.
     fn gather_bar(&mut self, index: u32, at: u64, now_ns: u64) {
-        let is_final = self.market.log.ticks(at)[0].bar().is_final;
-        self.timed.views[index as usize].groups = 1;
-        if is_final {
-            self.make_view(index, now_ns);
+        let tick = self.market.log.ticks(at)[0];
+        let view = &mut self.timed.views[index as usize];
+        if tick.bar().is_final {
+            view.clear();
+            view.made_ts_ns = tick.ts_event_ns;
+            let topic = view.topic;
+            self.tell_bar(topic, tick, now_ns);
         } else {
+            view.groups = 1;
             self.timed.wait(index, now_ns);
         }
     }
@@ -348,10 +352,14 @@ impl Hub {
         let known = self.market.topics.get(topic);
         let bars = self.market.instruments.get(known.slot).topic(known.channel)?;
         let tick = self.market.newest_tick(bars)?;
+        self.tell_bar(topic, tick, now_ns);
+        Some(tick.ts_event_ns)
+    }
+
+    fn tell_bar(&mut self, topic: u32, tick: Tick, now_ns: u64) {
         self.timed.ticks.clear();
         self.timed.ticks.push(tick);
         self.take_made(topic, now_ns);
-        Some(tick.ts_event_ns)
     }
 
     /// `None`: what waited has left the log. The next ids show it.

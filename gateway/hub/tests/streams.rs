@@ -14,7 +14,8 @@ use std::collections::BTreeMap;
 use harness::{Bench, instrument};
 use serde_json::Value;
 use tickcast_hub::{ConnId, Envelope, Format, Limits};
-use wire::{Channel, CloseCode, Encoding, Interval, Level, Side, Tick};
+use wire::position::Reached;
+use wire::{Channel, CloseCode, Encoding, InstrumentImage, Interval, Level, Side, Tick};
 
 const MS: u64 = 1_000_000;
 const MILLIS: Format = Format::ExchangeMillis;
@@ -317,6 +318,55 @@ fn bars_of_a_minute_and_more_come_every_two_seconds_and_when_they_are_final() {
     assert_eq!(start_ns / MS % 86_400_000, 57_600_000);
 }
 
+/// The ring and images are read in turn after a lap: a final bar of the ring may be older than what an image knows.
+#[test]
+fn final_bars_are_told_after_a_lap_whoever_knows_of_them() {
+    let channel = Channel::Bar(Interval::MINUTE);
+    let mut bench = Bench::with_channels(Limits::default(), 1, &[channel]);
+    let conn = bench.stream_client(MILLIS, Envelope::Raw, &["s0@kline_1m"]);
+    let told = |bench: &mut Bench| -> Vec<(u64, bool)> {
+        let shown = |event: &String| {
+            let kline = &json(event)["k"];
+            (kline["n"].as_u64().unwrap(), kline["x"].as_bool().unwrap())
+        };
+        bench.events(conn).iter().map(shown).collect()
+    };
+    let image = |bench: &Bench, seq, trades, is_final| InstrumentImage {
+        epoch: 7,
+        presence: wire::Presence::Attached,
+        definition: instrument(0, &[channel]),
+        last: vec![Tick { seq, ..bench.bar_of(0, Interval::MINUTE, trades, is_final) }],
+        depth_seq: 0,
+        update_id: 0,
+        ts_event_ns: 0,
+        bids: vec![],
+        asks: vec![],
+    };
+    bench.bar(0, Interval::MINUTE, 1, false);
+    pass(&mut bench, 2000 * MS);
+    assert_eq!(told(&mut bench), [(1, false)]);
+
+    bench.hub.handle_lapped(1, bench.now_ns);
+    let running = image(&bench, 4, 2, false);
+    bench.hub.handle_image(&running, bench.now_ns);
+    bench.bar(0, Interval::MINUTE, 6, true);
+    assert_eq!(told(&mut bench), [(6, true)], "of the ring");
+    bench.lose(0, channel);
+    bench.lose(0, channel);
+    bench.hub.handle_recovered(bench.now_ns);
+    pass(&mut bench, 2000 * MS);
+    assert_eq!(told(&mut bench), [(2, false)], "of the image");
+
+    bench.hub.handle_lapped(1, bench.now_ns);
+    let last = image(&bench, 5, 8, true);
+    bench.hub.handle_image(&last, bench.now_ns);
+    bench.lose(0, channel);
+    bench.hub.handle_recovered(bench.now_ns);
+    assert_eq!(told(&mut bench), [(8, true)], "of the image, at once");
+    pass(&mut bench, 5000 * MS);
+    assert_eq!(told(&mut bench), [], "once");
+}
+
 #[test]
 fn who_falls_off_the_log_gets_the_newest_or_a_jump_or_is_closed() {
     let limits =
@@ -510,6 +560,23 @@ fn positions_of_native_streams_pass_over_views() {
     let (beside, some) = position(&streams);
     assert!(none == 0 && some > 20, "{none} {some}");
     assert_eq!(beside, alone);
+}
+
+#[test]
+fn positions_of_native_streams_pass_over_bars_by_utc8() {
+    let day = Interval::parse("1d").unwrap();
+    let channels = [day, day.by_utc8()].map(Channel::Bar);
+    let mut bench = Bench::with_channels(Limits::default(), 1, &channels);
+    let native = bench.client(Encoding::Json, &["*.bar_1d"], r#","snapshot":false"#);
+    bench.settle();
+    for trades in 1..=3 {
+        bench.bar(0, day, trades, false);
+        bench.bar(0, day.by_utc8(), trades, false);
+    }
+    bench.settle();
+    let position = bench.position(native).expect("it can be told");
+    let last = (0, channels[0], 3);
+    assert_eq!(position.reached, Reached::Entry { order: 0, last });
 }
 
 #[test]

@@ -128,8 +128,13 @@ impl Bench {
     }
 
     pub fn bar(&mut self, id: u32, interval: Interval, trades: u64, is_final: bool) {
-        let channel = Channel::Bar(interval);
-        let seq = self.next_seq(id, channel);
+        let seq = self.next_seq(id, Channel::Bar(interval));
+        let tick = Tick { seq, ..self.bar_of(id, interval, trades, is_final) };
+        self.hub.handle_record(&tick, self.now_ns);
+    }
+
+    /// A bar of now, which the hub does not get, without a number.
+    pub fn bar_of(&self, id: u32, interval: Interval, trades: u64, is_final: bool) -> Tick {
         let bar = Bar {
             ts_open_ns: interval.around(self.now_ns).0,
             open: 100,
@@ -144,8 +149,7 @@ impl Bench {
             trades,
             is_final,
         };
-        let tick = Tick { seq, ..Tick::from_bar(channel, id, self.now_ns, &bar) };
-        self.hub.handle_record(&tick, self.now_ns);
+        Tick::from_bar(Channel::Bar(interval), id, self.now_ns, &bar)
     }
 
     /// A depth group that sets these bids.
