@@ -37,7 +37,7 @@ impl<K: Eq + Hash> Rates<K> {
         let now_ns = now_ns.saturating_add(self.window_ns);
         let full_ns = now_ns - self.window_ns;
         let mut known = self.empty_ns.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= KNOWN_MAX {
+        if known.len() >= KNOWN_MAX && !known.contains_key(&whom) {
             known.retain(|_, empty_ns| *empty_ns > full_ns);
             if known.len() >= KNOWN_MAX {
                 return true;
@@ -71,5 +71,13 @@ mod tests {
         assert!(rates.admit(300, one, 7 + second_ns));
         assert!(!rates.admit(300, one, 7 + second_ns));
         assert!((0..1000).all(|_| rates.admit(0, one, 7)));
+    }
+
+    #[test]
+    fn where_too_many_are_busy_new_ones_pass_and_known_ones_are_held_to_it() {
+        let rates: Rates<usize> = Rates::new(Duration::from_secs(1));
+        assert!((0..KNOWN_MAX).all(|whom| rates.admit(1, whom, 7)));
+        assert!(rates.admit(1, KNOWN_MAX, 7) && rates.admit(1, KNOWN_MAX, 7));
+        assert!(!rates.admit(1, 0, 7));
     }
 }

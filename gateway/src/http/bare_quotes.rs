@@ -3,8 +3,8 @@
 //! `symbols=["BTCUSDT"]` is how the exchange writes its lists, and what people give to curl. What parses requests
 //! refuses it, so that each mark becomes an apostrophe on its way there, which the parameters read likewise. A byte
 //! for a byte: requests and bodies begin and end where they would without, for us and for every proxy before us.
-//! Only lines that begin with `GET /api/v3/`, where a request may begin, are touched: not headers, nor frames that a client
-//! sends before its upgrade is answered.
+//! Only lines that begin with `GET /api/v3/` behind an empty line, or first of all, are touched: not headers, nor bodies and
+//! frames, unless a client puts such a line into its own.
 
 use std::io;
 use std::pin::Pin;

@@ -199,6 +199,7 @@ impl Sessions {
     pub(crate) fn begin_turn(&mut self) {
         self.badges.spent_ns = 0;
         self.messages_ns = 0;
+        self.openings_ns = 0;
     }
 
     /// Whether credentials of messages may be looked at in this turn.
@@ -266,10 +267,12 @@ impl Sessions {
     /// Warns, or closes, where the time of a session's credential has come. Says whether it is over.
     pub(super) fn look_at_badge(&mut self, slot: u32, hub: &mut Hub, now_ns: u64) -> bool {
         let mut code = CloseCode::NotEntitled;
+        // It may have said it, and wait to be read.
+        let is_queued = self.table.get(slot).is_some_and(|session| session.is_queued);
         let end = match self.badges.by_slot.get_mut(&slot) {
             None => return false,
             Some(Held::Awaited { until_ms, .. }) => {
-                if now_ns / 1_000_000 < *until_ms {
+                if is_queued || now_ns / 1_000_000 < *until_ms {
                     return false;
                 }
                 self.tally.counters.count(Counter::AuthMissing);

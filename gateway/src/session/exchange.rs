@@ -87,7 +87,7 @@ impl Sessions {
     ) {
         let now_ms = to_ms(now_ns);
         let Some(session) = self.table.get_mut(slot) else { return };
-        if now_ms.wrapping_sub(session.heard_ms) >= spans.pong {
+        if now_ms.wrapping_sub(session.heard_ms) >= spans.pong && !session.is_queued {
             return self.close(slot, CloseCode::PongTimeout, Phase::AwaitingClose, hub, now_ns);
         }
         // What a blocked socket does not take would only be kept; it is the ladder's case.

@@ -63,6 +63,7 @@ impl Sessions {
                 break;
             }
             let Some(session) = self.table.get_mut(slot) else { break };
+            let begun_ns = monotonic_ns();
             let (bytes, is_more_there) = match session.transport.receive(&mut buffer[..budget]) {
                 Received::Bytes(bytes) => (bytes, true),
                 // No edge will announce an end that was announced already.
@@ -74,10 +75,10 @@ impl Sessions {
             };
             if bytes > 0 {
                 self.tally.counters.add(Counter::BytesReceived, bytes);
-                let begun_ns = monotonic_ns();
                 self.take(slot, &mut buffer[..bytes], hub, now_ns);
-                self.messages_ns += monotonic_ns() - begun_ns;
             }
+            // Decryption is part of it, where it gave nothing, too.
+            self.messages_ns += monotonic_ns() - begun_ns;
             if !is_more_there {
                 break;
             }
@@ -111,6 +112,11 @@ impl Sessions {
     /// Whether messages may be acted upon in this turn.
     const fn has_time_for_messages(&self) -> bool {
         self.messages_ns < MESSAGES_NS_PER_TURN
+    }
+
+    /// Whether another session may begin in this turn, with all that it brings.
+    pub(crate) const fn may_open(&self) -> bool {
+        self.openings_ns < MESSAGES_NS_PER_TURN
     }
 
     fn queue_again(&mut self, slot: u32) {
@@ -362,6 +368,11 @@ mod tests {
         sessions.read(first, hub, NOW_NS);
         assert_eq!(waiting(sessions), [first, second, third]);
         assert_eq!(sessions.tally.counters[Counter::Commands], 0);
+        // Nobody is taken for silent who waits to be heard.
+        sessions.handle_time(hub, NOW_NS + 3_600_000_000_000);
+        for slot in [first, second, third] {
+            assert_eq!(sessions.table.get(slot).unwrap().phase, Phase::Open);
+        }
         // With the next turns it is theirs, however slow this machine is.
         for _ in 0..16 {
             sessions.begin_turn();

@@ -24,6 +24,7 @@ use super::transport::{Sent, Transport};
 use super::wheel::Wheel;
 use super::{Arrival, Face, Fin, Opcode, Opening, Phase, Session, append};
 use crate::admission::Pass;
+use crate::clock::monotonic_ns;
 use crate::native;
 use crate::proxies::ClientAddress;
 use crate::shard::Trace;
@@ -61,6 +62,8 @@ pub(crate) struct Sessions {
     pub(super) queue: VecDeque<Token>,
     /// How long messages were acted upon in this turn.
     pub(super) messages_ns: u64,
+    /// How long what sessions bring with them was acted upon in this turn, as they began.
+    pub(super) openings_ns: u64,
     pub(super) due: Vec<u32>,
     pub(super) blocked: usize,
     pub(super) visit_number: u32,
@@ -124,6 +127,7 @@ impl Sessions {
             badges: Badges::default(),
             queue: VecDeque::new(),
             messages_ns: 0,
+            openings_ns: 0,
             due: Vec::new(),
             blocked: 0,
             visit_number: 0,
@@ -240,9 +244,11 @@ impl Sessions {
             return slot;
         }
         self.begin_badge(slot, badge, hub, now_ns);
+        let begun_ns = monotonic_ns();
         match opening {
             Some(Opening::Events(opening)) => {
                 self.begin_stream(slot, *opening, hub, now_ns);
+                self.openings_ns += monotonic_ns() - begun_ns;
                 return slot;
             }
             Some(Opening::Streams(opening)) => self.begin_exchange(slot, *opening, hub),
@@ -270,6 +276,7 @@ impl Sessions {
             self.read_buffer = buffer;
             rest = &rest[taken..];
         }
+        self.openings_ns += monotonic_ns() - begun_ns;
         // TLS may hold messages that came with the last bytes of the handshake: no edge tells of them.
         self.read(slot, hub, now_ns);
         slot

@@ -176,7 +176,8 @@ impl Sessions {
         }
         let Some(session) = self.table.get_mut(slot) else { return };
         let silent_ms = now_ms.wrapping_sub(session.heard_ms);
-        if silent_ms >= spans.pong {
+        // Who waits to be read has not been silent.
+        if silent_ms >= spans.pong && !session.is_queued {
             self.close(slot, CloseCode::PongTimeout, Phase::AwaitingClose, hub, now_ns);
             return;
         }
@@ -184,6 +185,7 @@ impl Sessions {
             session.subscribed_ms = now_ms;
         } else if now_ms.wrapping_sub(session.subscribed_ms) >= spans.idle
             && matches!(session.face, Face::Native(_))
+            && !session.is_queued
         {
             self.close(slot, CloseCode::Idle, Phase::AwaitingClose, hub, now_ns);
             return;

@@ -216,6 +216,7 @@ impl EventLoop {
         let mut arrivals = 0;
         while arrivals < ARRIVALS_PER_TURN
             && self.sessions.may_look_at_credentials()
+            && self.sessions.may_open()
             && let Some(arrival) = self.front.next_arrival()
         {
             arrivals += 1;

@@ -77,7 +77,8 @@ pub(crate) const REQUESTS_NS_PER_TURN: u64 = 500_000;
 
 /// How long messages of clients are acted upon in one turn, which ticks wait for: commands, for the most part. What one
 /// read brought is finished: a command of a thousand topics takes half a millisecond to one. Who has said something
-/// and was not read is read in the next turn, before those who say something then. `reads_paced`.
+/// and was not read is read in a later turn, before those who say something then. What sessions bring with them when
+/// they begin has as much. `reads_paced`.
 pub(crate) const MESSAGES_NS_PER_TURN: u64 = 500_000;
 
 /// How long credentials that clients show in their first messages are looked at in one turn. The other

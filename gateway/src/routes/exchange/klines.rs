@@ -15,13 +15,17 @@ use super::text::{array, milliseconds, price, quantity};
 use super::{Answered, Desk};
 use crate::history::{Grid, Span};
 
+/// How far the clocks are ahead by which there are bars of their own.
+const UTC8_AHEAD_NS: i64 = 8 * 3_600_000_000_000;
+
 /// Bars, the running one last.
 pub(super) fn klines(given: &Parameters<'_>, desk: &Desk<'_>) -> Answered {
     let symbol = given.symbol()?;
     let interval = given.interval()?;
     let span = given.span(given.limit(LIMIT_DEFAULT, LIMIT_MAX)?)?;
     let grid = Grid { interval, ahead_ns: given.ahead_of_utc_ns()? };
-    let instrument = desk.entitled(&symbol, Channel::Bar(interval))?;
+    let shown = if grid.ahead_ns == UTC8_AHEAD_NS { interval.by_utc8() } else { interval };
+    let instrument = desk.entitled(&symbol, Channel::Bar(shown))?;
     let bars = bars(desk, &instrument, grid, span)?;
     let mut out = Vec::with_capacity(2 + 240 * bars.len());
     array(&mut out, bars.iter(), |out, bar| write_bar(out, grid, bar, &instrument));
