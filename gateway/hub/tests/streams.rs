@@ -14,8 +14,7 @@ use std::collections::BTreeMap;
 use harness::{Bench, instrument};
 use serde_json::Value;
 use tickcast_hub::{ConnId, Envelope, Format, Limits};
-use wire::position::Reached;
-use wire::{Channel, CloseCode, Encoding, InstrumentImage, Interval, Level, Side, Tick};
+use wire::{Channel, CloseCode, Encoding, Level, Side, Tick};
 
 const MS: u64 = 1_000_000;
 const MILLIS: Format = Format::ExchangeMillis;
@@ -26,12 +25,6 @@ fn bench() -> Bench {
 
 fn json(event: &str) -> Value {
     serde_json::from_str(event).expect("an event is JSON")
-}
-
-/// Time goes on, and what is due is done.
-fn pass(bench: &mut Bench, ns: u64) {
-    bench.now_ns += ns;
-    bench.hub.handle_timers(bench.now_ns);
 }
 
 fn ask(price: i64, quantity: i64) -> Level {
@@ -87,20 +80,20 @@ fn envelopes_bear_the_names_that_clients_used() {
     let names: Vec<_> = bench.events(conn).iter().map(|e| json(e)["stream"].clone()).collect();
     assert_eq!(names, ["s1@depth", "s1@depth@1000ms"]);
     bench.hub.remove_stream(conn, "s1@depth");
-    pass(&mut bench, 1000 * MS);
+    bench.pass(1000 * MS);
     bench.depth(1, &[ask(7, 2)], 0);
     let names: Vec<_> = bench.events(conn).iter().map(|e| json(e)["stream"].clone()).collect();
     assert_eq!(names, ["s1@depth@1000ms"]);
     bench.add_stream(conn, MILLIS, "s1@depth");
     bench.hub.remove_stream(conn, "s1@depth@1000ms");
-    pass(&mut bench, 1000 * MS);
+    bench.pass(1000 * MS);
     bench.depth(1, &[ask(7, 4)], 0);
     let names: Vec<_> = bench.events(conn).iter().map(|e| json(e)["stream"].clone()).collect();
     assert_eq!(names, ["s1@depth"]);
     bench.hub.remove_stream(conn, "s1@depth");
     bench.hub.remove_stream(conn, "s1@never");
     assert_eq!(bench.hub.streams(conn), ["s0@bookTicker", "s0@trade"]);
-    pass(&mut bench, 1000 * MS);
+    bench.pass(1000 * MS);
     bench.depth(1, &[ask(7, 3)], 0);
     assert!(bench.events(conn).is_empty());
     bench.hub.set_envelope(conn, Envelope::Raw);
@@ -159,7 +152,7 @@ fn changes_are_gathered_over_the_cadence_and_their_ids_stay_contiguous() {
         let level = ask(100 + step * 7 % 13, step % 4);
         book.insert(level.price, level.quantity);
         bench.depth(0, &[level], 0);
-        pass(&mut bench, 5 * MS);
+        bench.pass(5 * MS);
         let mut rounds: BTreeMap<ConnId, Vec<String>> = BTreeMap::new();
         while let Some((conn, _)) = bench.visit() {
             let mut rest = &bench.out[..];
@@ -223,7 +216,7 @@ fn groups_that_come_at_the_cadence_are_passed_on_one_by_one() {
                 tick.seq = seq;
                 bench.hub.handle_record(&tick, bench.now_ns);
             }
-            pass(&mut bench, clock_ns);
+            bench.pass(clock_ns);
             seen.extend(bench.events(conn));
         }
         let ids: Vec<_> = seen.iter().map(|event| ids(event)).collect();
@@ -241,25 +234,25 @@ fn best_levels_come_at_the_cadence_and_arrays_every_second() {
     }
     let first = bench.events(partial);
     assert_eq!(first, [r#"{"lastUpdateId":1,"bids":[],"asks":[["0.10000000","0.00100000"]]}"#]);
-    pass(&mut bench, 100 * MS);
+    bench.pass(100 * MS);
     let event = &bench.events(partial)[0];
     assert_eq!(json(event)["lastUpdateId"], 8);
     assert_eq!(json(event)["asks"].as_array().unwrap().len(), 5);
-    pass(&mut bench, 500 * MS);
+    bench.pass(500 * MS);
     assert!(bench.events(partial).is_empty(), "nothing changed");
 
     bench.ticker(0);
     let array =
         bench.stream_client(MILLIS, Envelope::Combined, &["!miniTicker@arr@3000ms", "s1@ticker"]);
     let mini = bench.stream_client(MILLIS, Envelope::Raw, &["s1@miniTicker"]);
-    pass(&mut bench, 1000 * MS);
+    bench.pass(1000 * MS);
     assert!(bench.events(array).is_empty(), "what was there before is not told");
     bench.ticker(1);
     bench.ticker(1);
     assert_eq!(bench.events(mini).len(), 2);
-    pass(&mut bench, 1000 * MS);
+    bench.pass(1000 * MS);
     bench.ticker(0);
-    pass(&mut bench, 1000 * MS);
+    bench.pass(1000 * MS);
     let mut seen = Vec::new();
     while let Some((conn, _)) = bench.visit() {
         assert_eq!(conn, array);
@@ -271,100 +264,6 @@ fn best_levels_come_at_the_cadence_and_arrays_every_second() {
         "{seen}"
     );
     assert!(bench.hub.streams(array).len() == 2);
-}
-
-#[test]
-fn bars_of_a_minute_and_more_come_every_two_seconds_and_when_they_are_final() {
-    let (second, minute) = (Interval::SECOND, Interval::MINUTE);
-    let day = Interval::parse("1d").unwrap().by_utc8();
-    let channels = [second, minute, day].map(Channel::Bar);
-    let mut bench = Bench::with_channels(Limits::default(), 1, &channels);
-    bench.now_ns = 1_723_161_240_000 * MS + 1;
-    bench.hub.handle_timers(bench.now_ns);
-    let conn = bench.stream_client(
-        MILLIS,
-        Envelope::Combined,
-        &["s0@kline_1s", "s0@kline_1m", "s0@kline_1d@+08:00"],
-    );
-    let told = |bench: &mut Bench| -> Vec<(String, u64, bool)> {
-        let shown = |event: &String| {
-            let event = json(event);
-            let kline = &event["data"]["k"];
-            let name = event["stream"].as_str().unwrap().to_owned();
-            (name, kline["n"].as_u64().unwrap(), kline["x"].as_bool().unwrap())
-        };
-        bench.events(conn).iter().map(shown).collect()
-    };
-    let shown = |name: &str, n, is_final| (format!("s0@kline_{name}"), n, is_final);
-    for trades in 1..=4 {
-        for interval in [second, minute, day] {
-            bench.bar(0, interval, trades, false);
-        }
-        assert_eq!(told(&mut bench), [shown("1s", trades, false)], "each of a second");
-        pass(&mut bench, 1000 * MS);
-        let both = [shown("1m", trades, false), shown("1d@+08:00", trades, false)];
-        assert_eq!(told(&mut bench), both[..if trades % 2 == 0 { 2 } else { 0 }]);
-    }
-    bench.bar(0, minute, 5, false);
-    bench.bar(0, minute, 6, true);
-    assert_eq!(told(&mut bench), [shown("1m", 6, true)], "its last at once");
-    pass(&mut bench, 5000 * MS);
-    assert_eq!(told(&mut bench), [], "nothing waits that is told already, nothing changed");
-    let (start_ns, _) = day.around(bench.now_ns);
-    bench.bar(0, day, 7, true);
-    let event = json(&bench.events(conn)[0]);
-    assert_eq!(event["data"]["k"]["i"], "1d");
-    assert_eq!(event["data"]["k"]["t"].as_u64(), Some(start_ns / MS));
-    assert_eq!(start_ns / MS % 86_400_000, 57_600_000);
-}
-
-/// The ring and images are read in turn after a lap: a final bar of the ring may be older than what an image knows.
-#[test]
-fn final_bars_are_told_after_a_lap_whoever_knows_of_them() {
-    let channel = Channel::Bar(Interval::MINUTE);
-    let mut bench = Bench::with_channels(Limits::default(), 1, &[channel]);
-    let conn = bench.stream_client(MILLIS, Envelope::Raw, &["s0@kline_1m"]);
-    let told = |bench: &mut Bench| -> Vec<(u64, bool)> {
-        let shown = |event: &String| {
-            let kline = &json(event)["k"];
-            (kline["n"].as_u64().unwrap(), kline["x"].as_bool().unwrap())
-        };
-        bench.events(conn).iter().map(shown).collect()
-    };
-    let image = |bench: &Bench, seq, trades, is_final| InstrumentImage {
-        epoch: 7,
-        presence: wire::Presence::Attached,
-        definition: instrument(0, &[channel]),
-        last: vec![Tick { seq, ..bench.bar_of(0, Interval::MINUTE, trades, is_final) }],
-        depth_seq: 0,
-        update_id: 0,
-        ts_event_ns: 0,
-        bids: vec![],
-        asks: vec![],
-    };
-    bench.bar(0, Interval::MINUTE, 1, false);
-    pass(&mut bench, 2000 * MS);
-    assert_eq!(told(&mut bench), [(1, false)]);
-
-    bench.hub.handle_lapped(1, bench.now_ns);
-    let running = image(&bench, 4, 2, false);
-    bench.hub.handle_image(&running, bench.now_ns);
-    bench.bar(0, Interval::MINUTE, 6, true);
-    assert_eq!(told(&mut bench), [(6, true)], "of the ring");
-    bench.lose(0, channel);
-    bench.lose(0, channel);
-    bench.hub.handle_recovered(bench.now_ns);
-    pass(&mut bench, 2000 * MS);
-    assert_eq!(told(&mut bench), [(2, false)], "of the image");
-
-    bench.hub.handle_lapped(1, bench.now_ns);
-    let last = image(&bench, 5, 8, true);
-    bench.hub.handle_image(&last, bench.now_ns);
-    bench.lose(0, channel);
-    bench.hub.handle_recovered(bench.now_ns);
-    assert_eq!(told(&mut bench), [(8, true)], "of the image, at once");
-    pass(&mut bench, 5000 * MS);
-    assert_eq!(told(&mut bench), [], "once");
 }
 
 #[test]
@@ -390,7 +289,7 @@ fn who_falls_off_the_log_gets_the_newest_or_a_jump_or_is_closed() {
     assert_eq!(bench.hub.next_close(), Some((trades, CloseCode::SlowConsumer)));
     bench.hub.disconnect(trades);
     bench.quote(0);
-    pass(&mut bench, 100 * MS);
+    bench.pass(100 * MS);
     bench.depth(0, &[ask(2, 1)], 0);
     let mut seen: BTreeMap<ConnId, Vec<u8>> = BTreeMap::new();
     while let Some((conn, _)) = bench.visit() {
@@ -411,7 +310,7 @@ fn a_slow_client_gets_changes_merged_without_a_break() {
     assert_eq!(bench.events(conn).len(), 1);
     bench.hub.handle_blocked(conn, bench.now_ns);
     for step in 0..200 {
-        pass(&mut bench, 100 * MS);
+        bench.pass(100 * MS);
         bench.depth(0, &[ask(1 + step % 5, 1 + step)], 0);
         bench.quote(0);
     }
@@ -434,7 +333,7 @@ fn binary_streams_replace_a_quote_that_was_not_delivered() {
         bench.quote(0);
         bench.trade(0);
         bench.depth(0, &[ask(3, 1)], 0);
-        pass(&mut bench, 20 * MS);
+        bench.pass(20 * MS);
     }
     let templates: Vec<u16> =
         bench.frames(conn).iter().map(|frame| u16::from_le_bytes([frame[2], frame[3]])).collect();
@@ -451,7 +350,7 @@ fn binary_books_come_at_cadences_of_their_own() {
     let (mut ids, mut books) = (Vec::new(), 0);
     for step in 0..1000 {
         bench.depth(0, &[ask(100 + step % 7, 1 + step)], 0);
-        pass(&mut bench, MS);
+        bench.pass(MS);
         while let Some((conn, visit)) = bench.visit() {
             assert_eq!(visit.entries, 1);
             if conn == levels {
@@ -547,10 +446,10 @@ fn positions_of_native_streams_pass_over_views() {
             bench.depth(0, &[ask(step, 1)], 0);
             bench.depth(1, &[ask(step, 1)], 0);
             bench.ticker(0);
-            pass(&mut bench, 30 * MS);
+            bench.pass(30 * MS);
             bench.settle();
         }
-        pass(&mut bench, 1000 * MS);
+        bench.pass(1000 * MS);
         bench.settle();
         let derived = bench.hub.counters().entries_derived;
         (bench.position(native).expect("it can be told"), derived)
@@ -560,23 +459,6 @@ fn positions_of_native_streams_pass_over_views() {
     let (beside, some) = position(&streams);
     assert!(none == 0 && some > 20, "{none} {some}");
     assert_eq!(beside, alone);
-}
-
-#[test]
-fn positions_of_native_streams_pass_over_bars_by_utc8() {
-    let day = Interval::parse("1d").unwrap();
-    let channels = [day, day.by_utc8()].map(Channel::Bar);
-    let mut bench = Bench::with_channels(Limits::default(), 1, &channels);
-    let native = bench.client(Encoding::Json, &["*.bar_1d"], r#","snapshot":false"#);
-    bench.settle();
-    for trades in 1..=3 {
-        bench.bar(0, day, trades, false);
-        bench.bar(0, day.by_utc8(), trades, false);
-    }
-    bench.settle();
-    let position = bench.position(native).expect("it can be told");
-    let last = (0, channels[0], 3);
-    assert_eq!(position.reached, Reached::Entry { order: 0, last });
 }
 
 #[test]

@@ -127,6 +127,12 @@ impl Bench {
         self.hub.handle_record(&tick, self.now_ns);
     }
 
+    /// Time goes on, and what is due is done.
+    pub fn pass(&mut self, ns: u64) {
+        self.now_ns += ns;
+        self.hub.handle_timers(self.now_ns);
+    }
+
     pub fn bar(&mut self, id: u32, interval: Interval, trades: u64, is_final: bool) {
         let seq = self.next_seq(id, Channel::Bar(interval));
         let tick = Tick { seq, ..self.bar_of(id, interval, trades, is_final) };
