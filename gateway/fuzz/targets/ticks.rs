@@ -9,7 +9,8 @@ pub fn run(bytes: &[u8]) {
     assert_eq!(tick.to_words(), words);
     let Ok(kind) = tick.validate() else { return };
     match kind {
-        Kind::Data(channel) => encode(&tick, channel),
+        // Of the others no native message tells.
+        Kind::Data(channel) if channel.is_native() => encode(&tick, channel),
         Kind::Definition => {
             let instrument = tick.definition().expect("it is valid");
             let again = Tick::from_definition(&instrument, tick.ts_event_ns);
