@@ -3,7 +3,7 @@
 //! What a token must say of both is in the file, which may say something else while sessions go on; so what
 //! a token said is kept, and looked at again without the token. The rules are those of RFC 7519 (sections
 //! 4.1.1 and 4.1.3), as the library that verifies tokens applies them: what is let in by one is let in by
-//! the other, which the [tests](super::tests) compare.
+//! the other, which the tests of `auth` compare.
 
 use std::collections::{HashMap, HashSet};
 
